@@ -1,0 +1,192 @@
+//! A certificate chain with its private key, as an origin sends it: parsed, put in order, and checked.
+//!
+//! Parse, don't validate: a [`Bundle`] has a leaf, a key that fits it, and a chain in order. Whether it is in
+//! date and covers a name depends on the time and the question: [`Bundle::check`].
+
+mod chain_order;
+mod names;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::keys::{KeyError, PrivateKey};
+use crate::pem::{self, Block};
+
+pub use crate::pem::PemError;
+
+/// No more certificates than this, copies not counted. Chains of the public web have two to four.
+pub const MAX_CHAIN_LENGTH: usize = 10;
+
+/// A backend whose clock is ahead of ours may send a certificate that is valid in a moment.
+const NOT_BEFORE_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// A chain and the key that fits its leaf. `Debug` shows no key material.
+///
+/// Held as flat DER: nothing parsed stays in memory. Certificates are counted references, so that an
+/// intermediate many bundles share can be held once.
+#[derive(Debug)]
+pub struct Bundle {
+    chain: Box<[Arc<[u8]>]>,
+    private_key: PrivateKey,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+/// Why a bundle is refused. The text says which check and what to do, and quotes nothing of the bundle's bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    /// The leaf's validity has ended.
+    #[error("the certificate has expired; renew it")]
+    Expired,
+    /// The one private key is of no use.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A certificate that is not one, or has bytes behind it. Counted from 1 in the order of the
+    /// text, copies not counted.
+    #[error("certificate {0} of the bundle is malformed or has bytes after it; send plain X.509 DER in PEM")]
+    MalformedCertificate(usize),
+    /// The leaf has no DNS name for the server's name. A common name does not count: browsers ignore it.
+    #[error("no DNS name of the certificate (subjectAltName) covers the server name")]
+    NameNotCovered,
+    /// Blocks, but no certificate.
+    #[error("the bundle has no certificate; send the leaf and its intermediates along with the key")]
+    NoCertificate,
+    /// The key is of none of the certificates.
+    #[error("the private key fits no certificate of the bundle; send the key the leaf was issued for")]
+    NoFit,
+    /// Blocks, but no key.
+    #[error("the bundle has no private key; send exactly one")]
+    NoPrivateKey,
+    /// The leaf's validity has not begun.
+    #[error("the certificate is not valid yet; check its start and the clocks of both machines")]
+    NotYetValid,
+    /// Not a bundle's PEM.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// More than [`MAX_CHAIN_LENGTH`] certificates.
+    #[error(
+        "the bundle has more than {MAX_CHAIN_LENGTH} certificates; send the leaf and its intermediates only"
+    )]
+    TooManyCertificates,
+    /// More than one key, be it the same twice.
+    #[error("the bundle has two private keys or more; send exactly one")]
+    TwoPrivateKeys,
+}
+
+impl Bundle {
+    /// Parses PEM text: certificates in any order and exactly one private key. The work grows with the
+    /// length of the text, which the caller caps.
+    pub fn parse(pem: &[u8]) -> Result<Self, BundleError> {
+        let (certificates, key) = sort_out(pem::read_blocks(pem)?)?;
+        let (private_key, signing_key) = PrivateKey::from_der(key)?;
+        let parsed = parse_certificates(&certificates)?;
+
+        // Bytes decide: the only encoding the key's public half has in a sound certificate. Point
+        // compression, explicit curve parameters and RSA keys restricted to PSS don't equal it.
+        let public_key_info = signing_key.public_key_info()?;
+        let fits = |certificate: &X509Certificate<'_>| certificate.public_key().raw == &*public_key_info;
+        let leaf = parsed.iter().position(fits).ok_or(BundleError::NoFit)?;
+        if names::dns_names(&parsed[leaf]).is_none() {
+            return Err(BundleError::MalformedCertificate(leaf + 1));
+        }
+
+        let validity = parsed[leaf].validity();
+        let order = chain_order::from_leaf(&parsed, leaf);
+        Ok(Bundle {
+            not_before: Timestamp::from_unix_seconds(validity.not_before.timestamp()),
+            not_after: Timestamp::from_unix_seconds(validity.not_after.timestamp()),
+            chain: order.into_iter().map(|place| Arc::from(&*certificates[place])).collect(),
+            private_key,
+        })
+    }
+
+    /// That it may be served for `name` at `now`: in date, and the leaf's DNS names cover it. Parses the
+    /// leaf anew, so it is for accepting a bundle, not for each handshake.
+    pub fn check(&self, name: &str, now: Timestamp) -> Result<(), BundleError> {
+        if now.saturating_add(NOT_BEFORE_TOLERANCE) < self.not_before {
+            return Err(BundleError::NotYetValid);
+        }
+        if now >= self.not_after {
+            return Err(BundleError::Expired);
+        }
+        let leaf = parse_certificate(&self.chain[0]).ok_or(BundleError::MalformedCertificate(1))?;
+        let mut dns_names = names::dns_names(&leaf).ok_or(BundleError::MalformedCertificate(1))?;
+        if dns_names.any(|pattern| names::covers(pattern, name)) {
+            Ok(())
+        } else {
+            Err(BundleError::NameNotCovered)
+        }
+    }
+
+    /// The chain's certificates as DER, leaf first; those that don't lead up from the leaf come last.
+    pub fn chain(&self) -> &[Arc<[u8]>] {
+        &self.chain
+    }
+
+    /// The leaf's private key.
+    pub fn private_key(&self) -> &PrivateKey {
+        &self.private_key
+    }
+
+    /// When the leaf starts to be valid.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// When the leaf stops being valid.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// Bytes it occupies in memory, about; a certificate shared with other bundles is counted in each.
+    pub fn weight(&self) -> usize {
+        const ARC_OVERHEAD: usize = 2 * size_of::<usize>() + size_of::<Arc<[u8]>>();
+        let chain: usize = self.chain.iter().map(|certificate| certificate.len() + ARC_OVERHEAD).sum();
+        size_of::<Self>() + chain + self.private_key.der().len()
+    }
+}
+
+type Der = Box<[u8]>;
+
+/// Certificates in the order of the text, copies dropped, and the one key.
+fn sort_out(blocks: Vec<Block>) -> Result<(Vec<Der>, Zeroizing<Der>), BundleError> {
+    let mut certificates: Vec<Der> = Vec::new();
+    let mut keys = Vec::new();
+    for block in blocks {
+        match block {
+            Block::Certificate(der) if certificates.contains(&der) => {}
+            Block::Certificate(_) if certificates.len() == MAX_CHAIN_LENGTH => {
+                return Err(BundleError::TooManyCertificates);
+            }
+            Block::Certificate(der) => certificates.push(der),
+            Block::PrivateKey(der) => keys.push(der),
+        }
+    }
+    if keys.len() > 1 {
+        return Err(BundleError::TwoPrivateKeys);
+    }
+    let key = keys.pop().ok_or(BundleError::NoPrivateKey)?;
+    if certificates.is_empty() {
+        return Err(BundleError::NoCertificate);
+    }
+    Ok((certificates, key))
+}
+
+fn parse_certificates(certificates: &[Der]) -> Result<Vec<X509Certificate<'_>>, BundleError> {
+    let numbered = certificates.iter().enumerate();
+    numbered
+        .map(|(place, der)| parse_certificate(der).ok_or(BundleError::MalformedCertificate(place + 1)))
+        .collect()
+}
+
+fn parse_certificate(der: &[u8]) -> Option<X509Certificate<'_>> {
+    X509Certificate::from_der(der).ok().and_then(|(rest, parsed)| rest.is_empty().then_some(parsed))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Which server names a certificate is for (RFC 9525), as browsers see it.
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+/// The DNS names of the subjectAltName extension; none if there is no such extension, `None` if it is
+/// malformed or doubled. The common name is never looked at.
+pub(super) fn dns_names<'a>(certificate: &'a X509Certificate<'_>) -> Option<impl Iterator<Item = &'a str>> {
+    let extension = certificate.subject_alternative_name().ok()?;
+    let names = extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    Some(names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(*name),
+        _ => None,
+    }))
+}
+
+/// Whether the certificate's name `pattern` covers `name`: the same but for case, or `*.` in place of
+/// exactly the left-most label. The star needs two labels or more to its right: `*.com` covers nothing.
+pub(super) fn covers(pattern: &str, name: &str) -> bool {
+    let Some(domain) = pattern.strip_prefix("*.") else { return pattern.eq_ignore_ascii_case(name) };
+    match name.split_once('.') {
+        Some((label, rest)) => !label.is_empty() && domain.contains('.') && rest.eq_ignore_ascii_case(domain),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_names_and_one_label_wildcards() {
+        for (pattern, name) in [
+            ("shop.example.com", "shop.example.com"),
+            ("Shop.EXAMPLE.com", "shop.example.com"),
+            ("*.example.com", "shop.example.com"),
+            ("*.EXAMPLE.com", "xn--bcher-kva.example.com"),
+        ] {
+            assert!(covers(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("*.example.com", "example.com"),
+            ("*.example.com", "a.shop.example.com"),
+            ("*.example.com", ".example.com"),
+            ("*.com", "example.com"),
+            ("*.", "example."),
+            ("*", "example.com"),
+            ("s*.example.com", "shop.example.com"),
+            ("*p.example.com", "shop.example.com"),
+            ("shop.*.com", "shop.example.com"),
+            ("*.*.com", "shop.example.com"),
+            ("shop.example.com.", "shop.example.com"),
+            ("example.com", "shop.example.com"),
+            ("shop.example.com\0.evil.example", "shop.example.com"),
+            ("", "shop.example.com"),
+        ] {
+            assert!(!covers(pattern, name), "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The cache: the only module that knows the others. One lookup is read here from top to bottom; what a miss
+//! sets in motion is in `fetch`, what becomes of a candidate in `acceptance`.
+
+mod acceptance;
+mod fetch;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::clock::{Clock, Timestamp};
+use crate::counters::{Counters, CountersSnapshot};
+use crate::disk_store::{DiskError, DiskStore};
+use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey, EntryKeyRef};
+use crate::events::{Event, EventQueue, LogLevel, LogRecord};
+use crate::freshness::{self, Freshness, FreshnessSettings};
+use crate::memory_store::MemoryStore;
+use crate::negative_store::NegativeStore;
+use crate::origin::{Origin, OriginError};
+use crate::server_name::{NameRefusal, ServerName};
+use crate::settings::{EngineSettings, LookupSettings};
+use crate::single_flight::{Joined, SingleFlight, Token};
+use crate::worker_pool::WorkerPool;
+
+use acceptance::Candidate;
+use fetch::Fetch;
+
+/// The store of one origin and cache directory, with its workers. Thread-safe; clones share it.
+#[derive(Clone)]
+pub struct Cache {
+    shared: Arc<Shared>,
+}
+
+/// One module instance's settings and its client of the origin.
+pub struct Instance {
+    origin: Origin,
+    freshness: FreshnessSettings,
+    negative_ttl: Duration,
+    timeout: Duration,
+    warned_uncacheable: AtomicBool,
+}
+
+/// What a lookup found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// A fresh entry.
+    Hit(EntryId),
+    /// The origin has nothing for the name.
+    Negative,
+    /// Nothing is known, and without a token nothing is started.
+    Miss,
+    /// A fetch is under way; the token will be told by an event.
+    Pending,
+    /// The name is none that anybody could own.
+    Refused(NameRefusal),
+    /// There was no room in the queue.
+    Overloaded,
+    /// A certificate is kept, but of a kind this client can't use.
+    Unusable,
+    /// The cache is closed.
+    Closed,
+}
+
+struct Shared {
+    clock: Clock,
+    origin_name: String,
+    memory: MemoryStore,
+    negatives: NegativeStore,
+    disk: Option<DiskStore>,
+    flights: SingleFlight,
+    candidates: Mutex<HashMap<EntryId, Candidate>>,
+    fetchers: WorkerPool,
+    disk_readers: WorkerPool,
+    disk_writer: WorkerPool,
+    instances: Mutex<Vec<Weak<Instance>>>,
+    events: EventQueue,
+    counters: Counters,
+    closed: AtomicBool,
+}
+
+impl Cache {
+    /// Opens a cache; fails if its directory can't be used.
+    pub fn open(settings: &EngineSettings, clock: Clock) -> Result<Self, DiskError> {
+        let disk = match &settings.cache_dir {
+            Some(directory) => Some(DiskStore::open(directory, &settings.origin)?),
+            None => None,
+        };
+        let shared = Shared {
+            clock,
+            origin_name: settings.origin.clone(),
+            memory: MemoryStore::new(settings.max_memory),
+            negatives: NegativeStore::new(settings.max_negative),
+            disk,
+            flights: SingleFlight::default(),
+            candidates: Mutex::default(),
+            fetchers: WorkerPool::new(
+                "cached_http",
+                settings.max_concurrent_fetches as usize,
+                MAX_QUEUED_FETCHES,
+            ),
+            disk_readers: WorkerPool::new("cached_http_rd", DISK_READERS, MAX_QUEUED_FETCHES),
+            // One thread: writes to one name keep their order.
+            disk_writer: WorkerPool::new("cached_http_wr", 1, MAX_QUEUED_WRITES),
+            instances: Mutex::default(),
+            events: EventQueue::default(),
+            counters: Counters::default(),
+            closed: AtomicBool::new(false),
+        };
+        Ok(Cache { shared: Arc::new(shared) })
+    }
+
+    /// Applies the resource limits of newer settings; origin and directory stay.
+    pub fn resize(&self, settings: &EngineSettings) {
+        let evicted = self.shared.memory.resize(settings.max_memory);
+        self.shared.retire(evicted);
+        self.shared.negatives.resize(settings.max_negative);
+        self.shared.fetchers.resize(settings.max_concurrent_fetches as usize);
+    }
+
+    /// Makes an instance whose lookups use these settings.
+    pub fn instance(&self, settings: &LookupSettings) -> Result<Arc<Instance>, OriginError> {
+        let instance = Arc::new(Instance {
+            origin: Origin::new(settings)?,
+            freshness: FreshnessSettings { pinned: settings.ttl, default: settings.default_ttl },
+            negative_ttl: settings.negative_ttl,
+            timeout: settings.timeout,
+            warned_uncacheable: AtomicBool::new(false),
+        });
+        let mut instances = self.shared.instances.lock();
+        instances.retain(|known| known.strong_count() > 0);
+        instances.push(Arc::downgrade(&instance));
+        Ok(instance)
+    }
+
+    /// Looks a name up; never waits and does no I/O. With a token a miss joins the name's fetch, for which
+    /// `hello_query` holds the further query parameters.
+    pub fn lookup(
+        &self,
+        instance: &Arc<Instance>,
+        server_name: &[u8],
+        client: ClientAbilities,
+        hello_query: &str,
+        token: Option<Token>,
+    ) -> Lookup {
+        let name = match ServerName::parse(server_name) {
+            Ok(name) => name,
+            Err(refusal) => {
+                self.shared.counters.refused_names.increment();
+                return Lookup::Refused(refusal);
+            }
+        };
+        let key = EntryKeyRef { name: name.as_str(), ecdsa: client.ecdsa };
+        let now = self.shared.clock.now();
+        if let Some(answer) = self.shared.held(instance, key, client, now) {
+            match answer {
+                Lookup::Hit(_) => self.shared.counters.hits.increment(),
+                _ => self.shared.counters.negative_hits.increment(),
+            }
+            return answer;
+        }
+        match token {
+            Some(token) => self.shared.join_fetch(instance, key, client, hello_query, token),
+            None => Lookup::Miss,
+        }
+    }
+
+    /// The entry with this id, while it is a candidate or in memory.
+    pub fn entry(&self, id: EntryId) -> Option<Arc<Entry>> {
+        let candidate = self.shared.candidates.lock().get(&id).map(Candidate::entry);
+        candidate.or_else(|| self.shared.memory.entry(id))
+    }
+
+    /// Accepts a candidate: it is kept, and whoever waits is told. False if there is no such candidate.
+    pub fn confirm(&self, id: EntryId) -> bool {
+        let candidate = self.shared.candidates.lock().remove(&id);
+        candidate.map(Candidate::confirm).is_some()
+    }
+
+    /// Refuses a candidate for the host's reason. False if there is no such candidate.
+    pub fn refuse(&self, id: EntryId, reason: &str) -> bool {
+        let candidate = self.shared.candidates.lock().remove(&id);
+        candidate.map(|candidate| candidate.refuse(reason)).is_some()
+    }
+
+    /// Waits for events and takes up to `max`; `None` once the cache is closed and drained. The only call
+    /// that blocks.
+    pub fn next_events(&self, max: usize) -> Option<Vec<Event>> {
+        self.shared.events.take(max)
+    }
+
+    /// Totals since it was opened.
+    pub fn counters(&self) -> CountersSnapshot {
+        self.shared.counters.snapshot()
+    }
+
+    /// Entries in memory, their bytes, and negatives, as they are now.
+    pub fn sizes(&self) -> (u64, u64, u64) {
+        let memory = &self.shared.memory;
+        (memory.len() as u64, memory.bytes(), self.shared.negatives.len() as u64)
+    }
+
+    /// Whether [`Cache::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends it: fetches are cut, waiters told; writes that wait are still made, and then
+    /// [`Cache::next_events`] ends. Returns at once; a second call does nothing.
+    pub fn close(&self) {
+        let shared = &self.shared;
+        if shared.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for instance in shared.instances.lock().drain(..).filter_map(|known| known.upgrade()) {
+            instance.origin.shutdown();
+        }
+        shared.disk_readers.close();
+        shared.fetchers.close();
+        shared.candidates.lock().clear();
+        let last = Arc::clone(shared);
+        let drained = move || {
+            last.events.close();
+            last.disk_writer.close();
+        };
+        // A queue too full to take the last job means a disk that hangs: nothing is worth waiting for.
+        if shared.disk.is_none() || shared.disk_writer.submit(Box::new(drained)).is_err() {
+            shared.events.close();
+        }
+    }
+}
+
+/// Misses that may wait for a worker; beyond it a lookup is turned away at once.
+const MAX_QUEUED_FETCHES: usize = 16_384;
+/// Entries that may wait to be written; beyond it an entry stays in memory only.
+const MAX_QUEUED_WRITES: usize = 8_192;
+const DISK_READERS: usize = 2;
+
+impl Shared {
+    /// What memory says: a hit, a negative, or nothing.
+    fn held(
+        &self,
+        instance: &Instance,
+        key: EntryKeyRef<'_>,
+        client: ClientAbilities,
+        now: Timestamp,
+    ) -> Option<Lookup> {
+        for key in usable_keys(key) {
+            let Some(entry) = self.memory.entry_for(key) else { continue };
+            if evaluate(&entry, instance, now) != Freshness::Fresh {
+                continue;
+            }
+            if client.can_use(entry.bundle.private_key().algorithm()) {
+                return Some(Lookup::Hit(entry.id));
+            }
+            if client.ecdsa {
+                return Some(Lookup::Unusable);
+            }
+        }
+        let negative = self.negatives.negative(key)?;
+        negative.is_fresh(instance.negative_ttl, now).then_some(Lookup::Negative)
+    }
+
+    fn join_fetch(
+        self: &Arc<Self>,
+        instance: &Arc<Instance>,
+        key: EntryKeyRef<'_>,
+        client: ClientAbilities,
+        hello_query: &str,
+        token: Token,
+    ) -> Lookup {
+        if self.closed.load(Ordering::Acquire) {
+            return Lookup::Closed;
+        }
+        let now = self.clock.now();
+        match self.flights.join(key.to_owned(), token, || self.held(instance, key, client, now)) {
+            Joined::Settled(answer) => answer,
+            Joined::Follower => {
+                self.counters.misses.increment();
+                Lookup::Pending
+            }
+            Joined::Leader => {
+                self.counters.misses.increment();
+                let deadline = Instant::now() + instance.timeout;
+                let fetch = Fetch::new(self, instance, key.to_owned(), client, hello_query, deadline);
+                fetch.start();
+                Lookup::Pending
+            }
+        }
+    }
+
+    /// Tells the host of entries that left memory, if it had built something from them.
+    fn retire(&self, entries: Vec<Arc<Entry>>) {
+        self.counters.evictions.add(entries.len() as u64);
+        for entry in entries.into_iter().filter(|entry| entry.was_opened()) {
+            self.events.push(Event::Retired(entry.id));
+        }
+    }
+
+    fn log(&self, level: LogLevel, key: Option<&EntryKey>, message: String) {
+        let server_name = key.map(|key| key.name.to_string());
+        self.events.push(Event::Log(LogRecord { level, message, server_name }));
+    }
+}
+
+/// The keys whose entry a client may get. An RSA certificate that was fetched for a client of either kind
+/// serves one that can use nothing else; the reverse would hide an ECDSA certificate the origin may have.
+fn usable_keys(key: EntryKeyRef<'_>) -> impl Iterator<Item = EntryKeyRef<'_>> {
+    let other = EntryKeyRef { ecdsa: true, ..key };
+    std::iter::once(key).chain((!key.ecdsa).then_some(other))
+}
+
+fn evaluate(entry: &Entry, instance: &Instance, now: Timestamp) -> Freshness {
+    let facts = &entry.facts;
+    freshness::evaluate(&facts.freshness, facts.fetched_at, entry.bundle.not_after(), instance.freshness, now)
+}

@@ -1,0 +1,160 @@
+//! Two-phase acceptance: what passed our checks is offered to the host, and kept only once it agrees. A refused
+//! candidate changes nothing that was kept before.
+
+use std::sync::Arc;
+
+use crate::cache::Shared;
+use crate::cache::fetch::Fetch;
+use crate::disk_format::{self, StoredEntry};
+use crate::disk_store::DiskError;
+use crate::entry::{Entry, EntryKey, ResponseFacts};
+use crate::events::{Event, LogLevel, Outcome};
+use crate::freshness::{self, FreshnessSettings, Lifetime, ResponseFreshness};
+use crate::negative_store::Negative;
+
+/// Where a candidate came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Disk,
+    Origin,
+}
+
+/// An entry that waits for the host's word, with the flight it will end.
+pub(super) struct Candidate {
+    fetch: Fetch,
+    entry: Arc<Entry>,
+    source: Source,
+}
+
+impl Candidate {
+    /// Offers an entry to the host.
+    pub(super) fn offer(fetch: Fetch, entry: Entry, source: Source) {
+        let shared = Arc::clone(&fetch.shared);
+        let id = entry.id;
+        let candidate = Candidate { fetch, entry: Arc::new(entry), source };
+        shared.candidates.lock().insert(id, candidate);
+        shared.events.push(Event::Candidate(id));
+    }
+
+    pub(super) fn entry(&self) -> Arc<Entry> {
+        Arc::clone(&self.entry)
+    }
+
+    /// Keeps the entry and ends the flight with it.
+    pub(super) fn confirm(self) {
+        let Candidate { fetch, entry, source } = self;
+        let shared = Arc::clone(&fetch.shared);
+        let kept = freshness::lifetime(&entry.facts.freshness, fetch.instance.freshness).is_some();
+        if kept {
+            shared.keep(&entry);
+        }
+        if kept
+            && source == Source::Origin
+            && let Some(facts) = facts_to_write(&entry.facts, fetch.instance.freshness)
+        {
+            shared.queue_save(Arc::clone(&entry), facts);
+        }
+        finish(fetch, &entry);
+        if !kept && entry.was_opened() {
+            shared.events.push(Event::Retired(entry.id));
+        }
+    }
+
+    /// Drops the entry. One from disk is worth a request to the origin; one from there ends the flight.
+    pub(super) fn refuse(self, reason: &str) {
+        let Candidate { fetch, entry, source } = self;
+        let shared = Arc::clone(&fetch.shared);
+        shared.counters.refused_bundles.increment();
+        match source {
+            Source::Disk => {
+                shared.log(
+                    LogLevel::Warn,
+                    Some(&entry.key),
+                    format!("an entry on disk is refused: {reason}"),
+                );
+                fetch.queue_request();
+            }
+            Source::Origin => {
+                let reason = format!("{}: the answer is refused: {reason}", shared.origin_name);
+                fetch.finish(Outcome::Failed(reason));
+            }
+        }
+    }
+}
+
+/// Ends the flight with an entry that was accepted, if its client can use it.
+fn finish(fetch: Fetch, entry: &Entry) {
+    if fetch.client.can_use(entry.bundle.private_key().algorithm()) {
+        return fetch.finish(Outcome::Found(entry.id));
+    }
+    if fetch.client.ecdsa {
+        let reason = "the origin's certificate is of a kind that this client can't use (Ed25519)";
+        return fetch.finish(Outcome::Failed(reason.into()));
+    }
+    // The origin has nothing for clients like this one: as good as a 204.
+    let negative = Negative { fetched_at: entry.facts.fetched_at, lifetime: None };
+    fetch.shared.negatives.insert(fetch.key.borrowed(), negative);
+    fetch.finish(Outcome::NotFound);
+}
+
+/// What goes to disk beside the bundle. `no-store` is never written, not even under a pinned lifetime; what else
+/// only that lifetime lets us keep is written with it as its own.
+fn facts_to_write(facts: &ResponseFacts, settings: FreshnessSettings) -> Option<ResponseFacts> {
+    let lifetime = match &facts.freshness.lifetime {
+        Lifetime::Uncacheable(field) if field.contains("no-store") => return None,
+        Lifetime::Uncacheable(_) => Lifetime::Explicit(settings.pinned?),
+        kept => kept.clone(),
+    };
+    let freshness = ResponseFreshness { lifetime, ..facts.freshness.clone() };
+    Some(ResponseFacts { freshness, ..facts.clone() })
+}
+
+impl Shared {
+    fn keep(&self, entry: &Arc<Entry>) {
+        let retired = self.memory.insert(Arc::clone(entry));
+        self.negatives.remove(entry.key.borrowed());
+        self.retire(retired);
+    }
+
+    /// Drops what is kept for a name that the origin no longer has.
+    pub(super) fn forget(self: &Arc<Self>, key: &EntryKey) {
+        let retired = self.memory.remove(key.borrowed());
+        self.retire(retired);
+        if self.disk.is_none() {
+            return;
+        }
+        let (shared, key) = (Arc::clone(self), key.clone());
+        self.queue_write(move || {
+            if let Some(Err(error)) = shared.disk.as_ref().map(|disk| disk.remove(&key)) {
+                shared.disk_failed(&key, &error);
+            }
+        });
+    }
+
+    /// Writes an entry in the background; a disk that fails fails no handshake.
+    fn queue_save(self: &Arc<Self>, entry: Arc<Entry>, facts: ResponseFacts) {
+        if self.disk.is_none() {
+            return;
+        }
+        let shared = Arc::clone(self);
+        self.queue_write(move || {
+            let pem = disk_format::pem_of(&entry.bundle);
+            let stored = StoredEntry { key: entry.key.clone(), facts, pem };
+            match shared.disk.as_ref().map(|disk| disk.save(&stored)) {
+                Some(Err(error)) => shared.disk_failed(&entry.key, &error),
+                _ => shared.counters.disk_writes.increment(),
+            }
+        });
+    }
+
+    fn queue_write(&self, write: impl FnOnce() + Send + 'static) {
+        if self.disk_writer.submit(Box::new(write)).is_err() {
+            self.counters.disk_errors.increment();
+        }
+    }
+
+    pub(super) fn disk_failed(&self, key: &EntryKey, error: &DiskError) {
+        self.counters.disk_errors.increment();
+        self.log(LogLevel::Warn, Some(key), error.to_string());
+    }
+}

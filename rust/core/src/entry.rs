@@ -1,0 +1,131 @@
+//! The model all parts share: what is kept for a name, and under which key.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::bundle::Bundle;
+use crate::clock::Timestamp;
+use crate::freshness::ResponseFreshness;
+use crate::keys::KeyAlgorithm;
+
+/// Names one immutable generation of an entry. Never reused while the process lives; never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId(pub u64);
+
+impl EntryId {
+    /// The next unused id of this process.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        EntryId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What an entry is kept under: a normalised name, and whether the client it was fetched for can use
+/// certificates other than RSA. A backend may hold both kinds for a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EntryKey {
+    /// The normalised server name.
+    pub name: Box<str>,
+    /// True if the client can use an ECDSA certificate.
+    pub ecdsa: bool,
+}
+
+/// The borrowed form of [`EntryKey`], so that a lookup allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntryKeyRef<'a> {
+    /// The normalised server name.
+    pub name: &'a str,
+    /// True if the client can use an ECDSA certificate.
+    pub ecdsa: bool,
+}
+
+impl EntryKey {
+    /// This key, borrowed.
+    pub fn borrowed(&self) -> EntryKeyRef<'_> {
+        EntryKeyRef { name: &self.name, ecdsa: self.ecdsa }
+    }
+}
+
+impl EntryKeyRef<'_> {
+    /// This key, owned.
+    pub fn to_owned(self) -> EntryKey {
+        EntryKey { name: self.name.into(), ecdsa: self.ecdsa }
+    }
+}
+
+impl quick_cache::Equivalent<EntryKey> for EntryKeyRef<'_> {
+    fn equivalent(&self, key: &EntryKey) -> bool {
+        *self == key.borrowed()
+    }
+}
+
+/// What the origin's response said beside the bundle; kept on disk with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseFacts {
+    /// When the response arrived.
+    pub fetched_at: Timestamp,
+    /// How long the response says it may be used.
+    pub freshness: ResponseFreshness,
+    /// The `ETag` of the response, for a conditional request.
+    pub etag: Option<Box<str>>,
+    /// The `Last-Modified` of the response, for a conditional request.
+    pub last_modified: Option<Box<str>>,
+}
+
+/// One answer of the origin. Immutable: a newer answer is a new entry with a new id.
+#[derive(Debug)]
+pub struct Entry {
+    /// This generation's id.
+    pub id: EntryId,
+    /// What it is kept under.
+    pub key: EntryKey,
+    /// The checked certificate chain and its private key.
+    pub bundle: Bundle,
+    /// What the response said beside them.
+    pub facts: ResponseFacts,
+    opened: AtomicBool,
+}
+
+impl Entry {
+    /// A new generation with an id of its own.
+    pub fn new(key: EntryKey, bundle: Bundle, facts: ResponseFacts) -> Self {
+        Entry { id: EntryId::next(), key, bundle, facts, opened: AtomicBool::new(false) }
+    }
+
+    /// Notes that the host has built something of its own from this entry and wants to hear of its end.
+    pub fn mark_opened(&self) {
+        self.opened.store(true, Ordering::Release);
+    }
+
+    /// Whether the host has built something from it.
+    pub fn was_opened(&self) -> bool {
+        self.opened.load(Ordering::Acquire)
+    }
+
+    /// Bytes it occupies in memory, about: its own, the bundle's, and what the stores add.
+    pub fn weight(&self) -> u64 {
+        (size_of::<Self>() + self.key.name.len() + self.bundle.weight() + STORE_OVERHEAD) as u64
+    }
+}
+
+/// Index slots and allocator rounding per entry, measured over a million entries.
+const STORE_OVERHEAD: usize = 128;
+
+/// What a client can do with a certificate, from its ClientHello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAbilities {
+    /// It can use ECDSA certificates.
+    pub ecdsa: bool,
+    /// It can use Ed25519 certificates.
+    pub ed25519: bool,
+}
+
+impl ClientAbilities {
+    /// Whether it can use a certificate with this kind of key.
+    pub fn can_use(self, algorithm: KeyAlgorithm) -> bool {
+        match algorithm {
+            KeyAlgorithm::Rsa { .. } => true,
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => self.ecdsa,
+            KeyAlgorithm::Ed25519 => self.ed25519,
+        }
+    }
+}

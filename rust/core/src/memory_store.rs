@@ -1,0 +1,120 @@
+//! Accepted entries in memory, bounded by bytes. Eviction is quick_cache's S3-FIFO: a scan of names that are
+//! asked for once does not push out names that are asked for again and again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+
+use crate::entry::{Entry, EntryId, EntryKey, EntryKeyRef};
+
+/// Entries by key and by id. Thread-safe; no lock is held longer than a map operation.
+pub struct MemoryStore {
+    by_key: Cache<EntryKey, Arc<Entry>, ByWeight, DefaultHashBuilder, Bookkeeping>,
+    bookkeeping: Bookkeeping,
+}
+
+impl MemoryStore {
+    /// A store for `capacity` bytes of entries.
+    pub fn new(capacity: u64) -> Self {
+        let bookkeeping = Bookkeeping::default();
+        let options = OptionsBuilder::new()
+            .weight_capacity(capacity)
+            .estimated_items_capacity(usize::try_from(capacity / TYPICAL_WEIGHT).unwrap_or(usize::MAX).max(1))
+            .build()
+            .expect("both required options are given");
+        let by_key =
+            Cache::with_options(options, ByWeight, DefaultHashBuilder::default(), bookkeeping.clone());
+        MemoryStore { by_key, bookkeeping }
+    }
+
+    /// The entry kept under a key; counts as a use of it.
+    pub fn entry_for(&self, key: EntryKeyRef<'_>) -> Option<Arc<Entry>> {
+        self.by_key.get(&key)
+    }
+
+    /// The entry with this id, while it is kept.
+    pub fn entry(&self, id: EntryId) -> Option<Arc<Entry>> {
+        self.bookkeeping.by_id.read().get(&id).cloned()
+    }
+
+    /// Keeps an entry in place of an older one; returns what had to go for it.
+    #[must_use]
+    pub fn insert(&self, entry: Arc<Entry>) -> Vec<Arc<Entry>> {
+        self.bookkeeping.by_id.write().insert(entry.id, entry.clone());
+        self.by_key.insert(entry.key.clone(), entry);
+        self.bookkeeping.take_retired()
+    }
+
+    /// Drops what is kept under a key.
+    #[must_use]
+    pub fn remove(&self, key: EntryKeyRef<'_>) -> Vec<Arc<Entry>> {
+        if let Some((_, entry)) = self.by_key.remove(&key) {
+            self.bookkeeping.retire(entry);
+        }
+        self.bookkeeping.take_retired()
+    }
+
+    /// Changes the capacity; returns what had to go.
+    #[must_use]
+    pub fn resize(&self, capacity: u64) -> Vec<Arc<Entry>> {
+        self.by_key.set_capacity(capacity);
+        self.bookkeeping.take_retired()
+    }
+
+    /// How many entries are kept.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Bytes of what is kept, as [`Entry::weight`] counts them.
+    pub fn bytes(&self) -> u64 {
+        self.by_key.weight()
+    }
+}
+
+/// About what an ECDSA leaf with one intermediate weighs; it sizes the eviction policy's own tables.
+const TYPICAL_WEIGHT: u64 = 2048;
+
+#[derive(Clone)]
+struct ByWeight;
+
+impl Weighter<EntryKey, Arc<Entry>> for ByWeight {
+    fn weight(&self, _key: &EntryKey, entry: &Arc<Entry>) -> u64 {
+        entry.weight()
+    }
+}
+
+/// Keeps the index by id in step with evictions, and remembers what left until the caller asks.
+#[derive(Clone, Default)]
+struct Bookkeeping {
+    by_id: Arc<RwLock<HashMap<EntryId, Arc<Entry>>>>,
+    retired: Arc<Mutex<Vec<Arc<Entry>>>>,
+}
+
+impl Bookkeeping {
+    fn retire(&self, entry: Arc<Entry>) {
+        self.by_id.write().remove(&entry.id);
+        self.retired.lock().push(entry);
+    }
+
+    fn take_retired(&self) -> Vec<Arc<Entry>> {
+        std::mem::take(&mut *self.retired.lock())
+    }
+}
+
+impl Lifecycle<EntryKey, Arc<Entry>> for Bookkeeping {
+    type RequestState =
+        <DefaultLifecycle<EntryKey, Arc<Entry>> as Lifecycle<EntryKey, Arc<Entry>>>::RequestState;
+
+    fn on_evict(&self, _state: &mut Self::RequestState, _key: EntryKey, entry: Arc<Entry>) {
+        self.retire(entry);
+    }
+}

@@ -1,0 +1,114 @@
+//! Names the origin has nothing for: a keyed hash and a time, in a small bounded store of their own, so that
+//! a scan of made-up names evicts nothing of value. Kept in memory only.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use crate::clock::Timestamp;
+use crate::entry::EntryKeyRef;
+
+/// When an origin said "no such name", and for how long if it said that too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negative {
+    /// When the answer arrived.
+    pub fetched_at: Timestamp,
+    /// The lifetime the answer gave itself; the `negative_ttl` setting if it gave none.
+    pub lifetime: Option<Duration>,
+}
+
+impl Negative {
+    /// Whether it still holds.
+    pub fn is_fresh(&self, negative_ttl: Duration, now: Timestamp) -> bool {
+        // An answer from the future (a clock that was set back) is not trusted.
+        self.fetched_at <= now && now < self.fetched_at.saturating_add(self.lifetime.unwrap_or(negative_ttl))
+    }
+}
+
+/// Negatives by a 64-bit hash under a random key: nobody outside can make two names collide.
+pub struct NegativeStore {
+    by_hash: Cache<u64, Negative>,
+    hasher: RandomState,
+}
+
+impl NegativeStore {
+    /// A store for `capacity` bytes of negatives.
+    pub fn new(capacity: u64) -> Self {
+        NegativeStore { by_hash: Cache::new(count(capacity) as usize), hasher: RandomState::new() }
+    }
+
+    /// What is known of a name.
+    pub fn negative(&self, key: EntryKeyRef<'_>) -> Option<Negative> {
+        self.by_hash.get(&self.hasher.hash_one(key))
+    }
+
+    /// Remembers that there is nothing for a name.
+    pub fn insert(&self, key: EntryKeyRef<'_>, negative: Negative) {
+        self.by_hash.insert(self.hasher.hash_one(key), negative);
+    }
+
+    /// Forgets a name.
+    pub fn remove(&self, key: EntryKeyRef<'_>) {
+        self.by_hash.remove(&self.hasher.hash_one(key));
+    }
+
+    /// Changes the capacity.
+    pub fn resize(&self, capacity: u64) {
+        self.by_hash.set_capacity(count(capacity));
+    }
+
+    /// How many names are remembered.
+    pub fn len(&self) -> usize {
+        self.by_hash.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.by_hash.is_empty()
+    }
+}
+
+/// Bytes per negative, the store's own tables and its memory of recent evictions included.
+const BYTES_PER_NEGATIVE: u64 = 104;
+
+fn count(capacity: u64) -> u64 {
+    (capacity / BYTES_PER_NEGATIVE).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> EntryKeyRef<'_> {
+        EntryKeyRef { name, ecdsa: true }
+    }
+
+    #[test]
+    fn holds_for_its_own_lifetime_or_the_setting() {
+        let unspecified = Negative { fetched_at: Timestamp(1_000), lifetime: None };
+        let own = Negative { lifetime: Some(Duration::from_secs(9)), ..unspecified };
+        let ttl = Duration::from_secs(2);
+        assert!(unspecified.is_fresh(ttl, Timestamp(2_999)) && !unspecified.is_fresh(ttl, Timestamp(3_000)));
+        assert!(own.is_fresh(ttl, Timestamp(9_999)) && !own.is_fresh(ttl, Timestamp(10_000)));
+        assert!(!unspecified.is_fresh(ttl, Timestamp(999)), "an answer from the future");
+    }
+
+    #[test]
+    fn a_flood_stays_within_its_bytes() {
+        let capacity = 1 << 20;
+        let store = NegativeStore::new(capacity);
+        let negative = Negative { fetched_at: Timestamp(0), lifetime: None };
+        for n in 0..200_000 {
+            store.insert(key(&format!("n{n}.example")), negative);
+        }
+        assert!(store.len() > 5_000);
+        assert!(store.by_hash.memory_used().total() as u64 <= capacity, "{:?}", store.by_hash.memory_used());
+        store.insert(key("a.example"), negative);
+        assert_eq!(store.negative(key("a.example")), Some(negative));
+        assert_eq!(store.negative(EntryKeyRef { ecdsa: false, ..key("a.example") }), None);
+        store.remove(key("a.example"));
+        assert_eq!(store.negative(key("a.example")), None);
+    }
+}

@@ -1,0 +1,275 @@
+//! The operator's backend: one GET per name, over ureq.
+//!
+//! ureq's defaults (no timeouts, redirects followed, proxy variables read, unbounded bodies) are all set
+//! here on purpose, since keys travel on this road.
+
+mod error;
+mod target;
+mod tls;
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use ureq::http::header::{self, HeaderMap, HeaderName};
+use ureq::http::{Response, StatusCode, Uri};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::{Agent, Body};
+use zeroize::Zeroizing;
+
+use self::error::Failure;
+use self::target::Target;
+use crate::clock::Timestamp;
+use crate::entry::ResponseFacts;
+use crate::freshness::ResponseFreshness;
+use crate::server_name::MAX_NAME_LENGTH;
+use crate::settings::LookupSettings;
+
+/// The longest body read. A chain of ten certificates and an RSA-4096 key is under 32 KiB.
+pub const MAX_BODY_LENGTH: u64 = 256 * 1024;
+
+/// The longest status line and header fields read; ureq takes 128 fields at most.
+const MAX_HEADER_LENGTH: usize = 64 * 1024;
+
+/// The longest `ETag` or `Last-Modified` kept.
+const MAX_VALIDATOR_LENGTH: usize = 256;
+
+/// The longest `Retry-After` obeyed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Idle connections kept for reuse, and for how long.
+const MAX_IDLE_CONNECTIONS: usize = 16;
+const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
+
+/// A client for one origin. Thread-safe; its connections are pooled.
+pub struct Origin {
+    agent: Agent,
+    target: Target,
+}
+
+/// What is asked of the origin for one handshake.
+#[derive(Clone, Debug)]
+pub struct OriginRequest {
+    /// The normalised server name.
+    pub server_name: Box<str>,
+    /// The further query parameters as the stock manager sends them, already percent-encoded:
+    /// `cipher_suites=...&local_ip=...&signature_schemes=...`.
+    pub hello_query: Box<str>,
+}
+
+/// An answer that says something about the name.
+pub enum OriginResponse {
+    /// 200: a bundle of PEM blocks, not yet looked at.
+    Found {
+        /// The body; wiped when dropped.
+        pem: Zeroizing<Vec<u8>>,
+        /// What the response said beside it.
+        facts: ResponseFacts,
+    },
+    /// 204: the origin has no certificate for the name.
+    NotFound {
+        /// When it said so and for how long.
+        facts: ResponseFacts,
+    },
+}
+
+/// Why there is no answer. The text names the host and the cause, never credentials, query or body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct OriginError {
+    /// What happened, with the origin's host.
+    pub message: String,
+    /// What `Retry-After` of a 429 or 503 asked for, an hour at most.
+    pub retry_after: Option<Duration>,
+}
+
+impl Origin {
+    /// Makes a client from the settings of a module instance; fails on an unusable URL, header or PEM text.
+    /// Opens no connection.
+    pub fn new(settings: &LookupSettings) -> Result<Self, OriginError> {
+        let target = Target::new(settings)?;
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_response_header_size(MAX_HEADER_LENGTH)
+            .user_agent(concat!("caddy-cached-http/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .max_idle_connections(MAX_IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS)
+            .max_idle_age(MAX_IDLE_AGE)
+            .timeout_global(Some(settings.timeout))
+            .tls_config(tls::configuration(settings)?)
+            .build();
+        // ureq's own chain of connectors without those for proxies: no variable can turn one on.
+        let connector = ().chain(TcpConnector::default()).chain(tls::SharedConnector::default());
+        // With a deadline ureq looks names up on a thread of its own, and leaves it behind if the resolver
+        // hangs. There are as few as there are workers, times the resolver's own patience.
+        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
+        Ok(Origin { agent, target })
+    }
+
+    /// Asks for one name; ends within `time_left`, whatever the origin does. Lifetimes are counted from
+    /// `now`, the time of asking: the answer can't be newer (RFC 9111 4.2.3).
+    pub fn fetch(
+        &self,
+        request: &OriginRequest,
+        time_left: Duration,
+        now: Timestamp,
+    ) -> Result<OriginResponse, OriginError> {
+        let started = std::time::Instant::now();
+        let uri = self.target.uri(request).map_err(|failure| self.error(failure))?;
+        let mut answer = self.call(&uri, time_left, MAX_IDLE_AGE);
+        // The server may close an idle connection just when it is reused, so a request that got no answer
+        // is sent once more, on a new one (RFC 9110 9.2.2).
+        if answer.as_ref().is_err_and(error::is_disconnect) {
+            let time_left = time_left.saturating_sub(started.elapsed());
+            answer = self.call(&uri, time_left, Duration::ZERO);
+        }
+        let response = answer.map_err(|error| self.error(Failure::from_ureq(error, time_left)))?;
+        read(response, now, time_left).map_err(|failure| self.error(failure))
+    }
+
+    /// Cuts requests under way and makes further ones fail at once. One that is still looking up a name or
+    /// connecting ends with its deadline.
+    pub fn shutdown(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    fn call(
+        &self,
+        uri: &Uri,
+        time_left: Duration,
+        max_idle_age: Duration,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request =
+            self.agent.get(uri).config().timeout_global(Some(time_left)).max_idle_age(max_idle_age).build();
+        for (name, value) in self.target.headers() {
+            request = request.header(name, value);
+        }
+        request.call()
+    }
+
+    fn error(&self, failure: Failure) -> OriginError {
+        OriginError {
+            message: format!("origin {}: {}", self.target.host(), failure.text),
+            retry_after: failure.retry_after,
+        }
+    }
+}
+
+/// Neither URL nor header fields: each may hold a secret.
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Origin").field("host", &self.target.host()).finish_non_exhaustive()
+    }
+}
+
+fn read(
+    mut response: Response<Body>,
+    now: Timestamp,
+    time_left: Duration,
+) -> Result<OriginResponse, Failure> {
+    match response.status() {
+        StatusCode::OK => {
+            check_framing(response.headers())?;
+            let pem = read_body(response.body_mut(), time_left)?;
+            Ok(OriginResponse::Found { pem, facts: facts(response.headers(), now) })
+        }
+        StatusCode::NO_CONTENT => Ok(OriginResponse::NotFound { facts: facts(response.headers(), now) }),
+        status => Err(refuse(status, response.headers(), now)),
+    }
+}
+
+fn refuse(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Failure {
+    let answered =
+        format!("answered {} {}", status.as_u16(), status.canonical_reason().unwrap_or("(unknown)"));
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            Failure::new(format!("{answered}; a name without a certificate is 204"))
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Failure { text: answered, retry_after: retry_after(headers, now) }
+        }
+        _ if status.is_redirection() && headers.contains_key(header::LOCATION) => {
+            let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+            let host = location.and_then(|value| Uri::try_from(value).ok()?.host().map(str::to_owned));
+            let to = match host {
+                Some(host) if host.len() <= MAX_NAME_LENGTH => format!(" to {host}"),
+                _ => String::new(),
+            };
+            Failure::new(format!("{answered}{to}; redirects are not followed"))
+        }
+        _ => Failure::new(answered),
+    }
+}
+
+/// What ureq reads generously but no honest server sends.
+fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+        return Err(Failure::new("answered with both Transfer-Encoding and Content-Length"));
+    }
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(coding) if coding != "identity" => {
+            Err(Failure::new("answered with a Content-Encoding, which was not asked for"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body into a buffer that never grows, since a vector that moves leaves copies of a key behind.
+/// Without a length (chunked, or ended by closing the connection) the largest is taken first; a body cut
+/// short by closing is found out later, as a bundle that is not whole.
+fn read_body(body: &mut Body, time_left: Duration) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let too_long = || Failure::new(format!("answered with more than {} KiB", MAX_BODY_LENGTH / 1024));
+    let length = body.content_length();
+    if length.is_some_and(|length| length > MAX_BODY_LENGTH) {
+        return Err(too_long());
+    }
+    // One more than may come, so that what exceeds it is noticed.
+    let capacity = length.unwrap_or(MAX_BODY_LENGTH) as usize + 1;
+    let mut buffer = Zeroizing::new(vec![0; capacity]);
+    let mut filled = 0;
+    let mut reader = body.as_reader();
+    while filled < capacity {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::from_ureq(error.into(), time_left)),
+        }
+    }
+    if filled == capacity {
+        return Err(too_long());
+    }
+    if length.is_some() {
+        buffer.truncate(filled);
+        return Ok(buffer);
+    }
+    Ok(Zeroizing::new(buffer[..filled].to_vec()))
+}
+
+fn facts(headers: &HeaderMap, now: Timestamp) -> ResponseFacts {
+    ResponseFacts {
+        fetched_at: now,
+        freshness: ResponseFreshness::from_headers(headers, now),
+        etag: validator(headers, header::ETAG),
+        last_modified: validator(headers, header::LAST_MODIFIED),
+    }
+}
+
+fn validator(headers: &HeaderMap, name: HeaderName) -> Option<Box<str>> {
+    let value = headers.get(name)?.to_str().ok()?;
+    (value.len() <= MAX_VALIDATOR_LENGTH).then(|| value.into())
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110 10.2.3).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let delay = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        value.parse().map_or(Duration::MAX, Duration::from_secs)
+    } else {
+        Timestamp::from(httpdate::parse_http_date(value).ok()?).saturating_since(now)
+    };
+    Some(delay.min(MAX_RETRY_AFTER))
+}

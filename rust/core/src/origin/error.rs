@@ -1,0 +1,88 @@
+//! What went wrong, in words for an operator: no URL, no header value, no body.
+
+use std::io;
+use std::time::Duration;
+
+use super::OriginError;
+
+/// How much of another library's text is repeated; a server's certificate can name a thousand hosts.
+const MAX_DETAIL_LENGTH: usize = 200;
+
+/// Why a request has no usable answer, without the host.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) text: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Failure { text: text.into(), retry_after: None }
+    }
+
+    pub(super) fn from_ureq(error: ureq::Error, time_left: Duration) -> Self {
+        Failure::new(match error {
+            ureq::Error::Timeout(_) => format!("no answer within {}", rounded(time_left)),
+            ureq::Error::Io(error) => io_text(&error),
+            ureq::Error::HostNotFound => "the host has no address".to_owned(),
+            ureq::Error::Rustls(error) => tls_text(&error),
+            ureq::Error::Tls(text) => format!("TLS: {text}"),
+            ureq::Error::LargeResponseHeader(..) => {
+                format!("answered with a header of more than {} KiB", super::MAX_HEADER_LENGTH / 1024)
+            }
+            ureq::Error::Protocol(error) => format!("answered no valid HTTP ({})", detail(&error)),
+            // Its text may hold the URL.
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => "the request can't be made".to_owned(),
+            error => detail(&error),
+        })
+    }
+}
+
+/// A setting that can't be used; `text` says which and why, without its value.
+pub(super) fn setting(text: impl Into<String>) -> OriginError {
+    OriginError { message: text.into(), retry_after: None }
+}
+
+/// The connection ended before there was an answer.
+pub(super) fn is_disconnect(error: &ureq::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let ureq::Error::Io(error) = error else { return false };
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
+fn io_text(error: &io::Error) -> String {
+    // rustls reports what is wrong with a handshake through the socket's error.
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls_text(error);
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            "connection reset".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof => "connection closed before the whole answer came".to_owned(),
+        io::ErrorKind::NotConnected => "shut down".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "unreachable".to_owned(),
+        _ => detail(error),
+    }
+}
+
+fn tls_text(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(reason) => {
+            format!("TLS: certificate not trusted ({})", detail(reason))
+        }
+        error => format!("TLS: {}", detail(error)),
+    }
+}
+
+/// Foreign text: one line, and short.
+fn detail(text: &dyn std::fmt::Display) -> String {
+    text.to_string().chars().flat_map(char::escape_debug).take(MAX_DETAIL_LENGTH).collect()
+}
+
+/// A duration to read: 10s, 1.25s, 480ms.
+fn rounded(duration: Duration) -> String {
+    let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    format!("{:?}", Duration::from_millis(milliseconds.next_multiple_of(10)))
+}

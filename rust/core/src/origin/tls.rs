@@ -1,0 +1,109 @@
+//! TLS to the origin: rustls over aws-lc-rs, the platform's trust store or the operator's own authorities.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, RustlsConnector, Transport};
+
+use super::OriginError;
+use super::error::setting;
+use crate::settings::LookupSettings;
+
+/// Checks here what ureq would ignore or panic over when it first connects.
+pub(super) fn configuration(settings: &LookupSettings) -> Result<TlsConfig, OriginError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let roots = match &settings.trusted_ca_pem {
+        Some(pem) => trusted_authorities(pem)?,
+        None => RootCerts::PlatformVerifier,
+    };
+    let client = match &settings.client_certificate_pem {
+        Some(pem) => Some(client_certificate(pem, &provider)?),
+        None => None,
+    };
+    Ok(TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(roots)
+        .client_cert(client)
+        .unversioned_rustls_crypto_provider(provider)
+        .build())
+}
+
+fn trusted_authorities(pem: &str) -> Result<RootCerts, OriginError> {
+    let (certificates, _) = parse("trusted_ca", pem)?;
+    if certificates.is_empty() {
+        return Err(setting("trusted_ca: no certificate in it"));
+    }
+    let mut store = RootCertStore::empty();
+    for (index, certificate) in certificates.iter().enumerate() {
+        store
+            .add(CertificateDer::from(certificate.der()))
+            .map_err(|_| setting(format!("trusted_ca: certificate {} can't be used", index + 1)))?;
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+fn client_certificate(pem: &str, provider: &CryptoProvider) -> Result<ClientCert, OriginError> {
+    let (certificates, mut keys) = parse("client_certificate", pem)?;
+    if certificates.is_empty() {
+        return Err(setting("client_certificate: no certificate in it"));
+    }
+    let (Some(key), None) = (keys.pop(), keys.pop()) else {
+        return Err(setting("client_certificate: it must hold exactly one private key, not encrypted"));
+    };
+    let chain = certificates.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
+    let unusable = || setting("client_certificate: its certificate or key can't be used");
+    let der = PrivateKeyDer::try_from(key.der().to_vec()).map_err(|_| unusable())?;
+    CertifiedKey::from_der(chain, der, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => setting("client_certificate: the key is another certificate's"),
+        _ => unusable(),
+    })?;
+    Ok(ClientCert::new_with_certs(&certificates, key))
+}
+
+type Blocks = (Vec<Certificate<'static>>, Vec<PrivateKey<'static>>);
+
+fn parse(option: &str, pem: &str) -> Result<Blocks, OriginError> {
+    let (mut certificates, mut keys) = (Vec::new(), Vec::new());
+    for item in parse_pem(pem.as_bytes()) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(PemItem::PrivateKey(key)) => keys.push(key),
+            Ok(_) => {}
+            Err(_) => return Err(setting(format!("{option}: not PEM text"))),
+        }
+    }
+    Ok((certificates, keys))
+}
+
+/// ureq's TLS connector, told that a request's settings are the agent's: they differ by the deadline only.
+/// Otherwise it would read the trust store anew for each connection and resume no session.
+#[derive(Debug, Default)]
+pub(super) struct SharedConnector(RustlsConnector);
+
+impl<In: Transport> Connector<In> for SharedConnector {
+    type Out = <RustlsConnector as Connector<In>>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let details = ConnectionDetails {
+            uri: details.uri,
+            addrs: details.resolver.empty(), // connected already
+            config: details.config,
+            request_level: false,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: details.current_time.clone(),
+            run_connector: details.run_connector.clone(),
+            register_shutdown: details.register_shutdown.clone(),
+        };
+        self.0.connect(&details, chained)
+    }
+}

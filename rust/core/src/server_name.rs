@@ -1,0 +1,187 @@
+//! Which names are worth a lookup, and how they are spelled.
+//!
+//! The SNI is an attacker's bytes: mixed case, empty labels, 0xFF, IP literals, 400 bytes. A name is
+//! accepted only as a DNS host name of at least two labels; everything made from it later (store keys,
+//! query strings, file names) starts from the spelling made here.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// The longest DNS name in text form (RFC 1035 2.3.4, without the trailing dot).
+pub const MAX_NAME_LENGTH: usize = 253;
+const MAX_LABEL_LENGTH: usize = 63;
+
+/// A normalised host name: lower-case ASCII letters, digits and hyphens (IDNA A-labels for the rest), two
+/// labels or more, at most 253 bytes. Held in place, so that making one for a lookup allocates nothing.
+#[derive(Clone, Copy)]
+pub struct ServerName {
+    bytes: [u8; MAX_NAME_LENGTH],
+    length: u8,
+}
+
+/// Why a name was refused; refusing one costs no backend call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameRefusal {
+    /// The client sent no server name.
+    #[error("the client sent no server name")]
+    Empty,
+    /// Longer than 253 bytes, or a label longer than 63.
+    #[error("the server name is longer than a DNS name can be")]
+    TooLong,
+    /// An empty label: a leading, trailing or doubled dot.
+    #[error("the server name has an empty label")]
+    EmptyLabel,
+    /// Characters that no host name has, or an IDN that does not convert.
+    #[error("the server name has characters that no host name has")]
+    BadCharacter,
+    /// An IP address; SNI does not allow one (RFC 6066 3).
+    #[error("the server name is an IP address")]
+    IpAddress,
+    /// One label only, such as `localhost`.
+    #[error("the server name has a single label")]
+    SingleLabel,
+}
+
+impl ServerName {
+    /// Normalises what a client sent as its server name.
+    pub fn parse(raw: &[u8]) -> Result<Self, NameRefusal> {
+        if raw.is_empty() {
+            return Err(NameRefusal::Empty);
+        }
+        if raw.is_ascii() {
+            return Self::from_ascii(raw);
+        }
+        let text = std::str::from_utf8(raw).map_err(|_| NameRefusal::BadCharacter)?;
+        if text.len() > 4 * MAX_NAME_LENGTH {
+            return Err(NameRefusal::TooLong);
+        }
+        let ascii = idna::domain_to_ascii_strict(text).map_err(|_| NameRefusal::BadCharacter)?;
+        Self::from_ascii(ascii.as_bytes())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        // The constructor lets only ASCII through.
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+
+    fn from_ascii(raw: &[u8]) -> Result<Self, NameRefusal> {
+        if raw.len() > MAX_NAME_LENGTH {
+            return Err(NameRefusal::TooLong);
+        }
+        let mut bytes = [0; MAX_NAME_LENGTH];
+        bytes[..raw.len()].copy_from_slice(raw);
+        bytes[..raw.len()].make_ascii_lowercase();
+        let name = ServerName { bytes, length: raw.len() as u8 };
+        check(name.as_str())?;
+        Ok(name)
+    }
+}
+
+impl fmt::Debug for ServerName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), formatter)
+    }
+}
+
+fn check(name: &str) -> Result<(), NameRefusal> {
+    let mut labels = 0;
+    let mut last = "";
+    for label in name.split('.') {
+        check_label(label)?;
+        labels += 1;
+        last = label;
+    }
+    // A name that ends in a number is an IPv4 address to some resolver (RFC 3696 2, WHATWG URL).
+    let ends_in_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if ends_in_number || name.parse::<IpAddr>().is_ok() {
+        return Err(NameRefusal::IpAddress);
+    }
+    if labels < 2 {
+        return Err(NameRefusal::SingleLabel);
+    }
+    Ok(())
+}
+
+fn check_label(label: &str) -> Result<(), NameRefusal> {
+    if label.is_empty() {
+        return Err(NameRefusal::EmptyLabel);
+    }
+    if label.len() > MAX_LABEL_LENGTH {
+        return Err(NameRefusal::TooLong);
+    }
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !label.bytes().all(allowed) || label.starts_with('-') || label.ends_with('-') {
+        return Err(NameRefusal::BadCharacter);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(raw: &str) -> Result<String, NameRefusal> {
+        ServerName::parse(raw.as_bytes()).map(|name| name.as_str().to_owned())
+    }
+
+    #[test]
+    fn normalises_case_and_idn() {
+        assert_eq!(parse("Shop.EXAMPLE.com").as_deref(), Ok("shop.example.com"));
+        assert_eq!(parse("xn--bcher-kva.example").as_deref(), Ok("xn--bcher-kva.example"));
+        assert_eq!(parse("Bücher.example").as_deref(), Ok("xn--bcher-kva.example"));
+        assert_eq!(parse("a-b.c1.example").as_deref(), Ok("a-b.c1.example"));
+    }
+
+    #[test]
+    fn refuses_what_no_customer_owns() {
+        let long_label = format!("{}.example", "a".repeat(64));
+        let long_name = format!("{}example", "abc.".repeat(64));
+        for (raw, refusal) in [
+            ("", NameRefusal::Empty),
+            ("localhost", NameRefusal::SingleLabel),
+            (".example.com", NameRefusal::EmptyLabel),
+            ("example.com.", NameRefusal::EmptyLabel),
+            ("a..example", NameRefusal::EmptyLabel),
+            ("169.254.169.254", NameRefusal::IpAddress),
+            ("1.2.3.0x7f", NameRefusal::IpAddress),
+            ("::1", NameRefusal::BadCharacter),
+            ("*.example.com", NameRefusal::BadCharacter),
+            ("_dmarc.example.com", NameRefusal::BadCharacter),
+            ("a/../b.example", NameRefusal::BadCharacter),
+            ("a&server_name=b.example", NameRefusal::BadCharacter),
+            ("-a.example", NameRefusal::BadCharacter),
+            ("a\0.example", NameRefusal::BadCharacter),
+            (long_label.as_str(), NameRefusal::TooLong),
+            (long_name.as_str(), NameRefusal::TooLong),
+        ] {
+            assert_eq!(parse(raw), Err(refusal), "{raw:?}");
+        }
+        assert_eq!(ServerName::parse(b"\xff\xff.example").err(), Some(NameRefusal::BadCharacter));
+    }
+
+    #[test]
+    fn full_width_dots_do_not_hide_an_address() {
+        assert_eq!(parse("169。254。169。254"), Err(NameRefusal::IpAddress));
+        assert_eq!(parse("ｅｘａｍｐｌｅ．com").as_deref(), Ok("example.com"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_plain_host_name_or_a_refusal(raw in proptest::collection::vec(any::<u8>(), 0..420)) {
+            if let Ok(name) = ServerName::parse(&raw) {
+                let text = name.as_str();
+                prop_assert!(text.len() <= MAX_NAME_LENGTH);
+                prop_assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.'));
+                prop_assert_eq!(ServerName::parse(text.as_bytes()).map(|n| n.as_str().to_owned()), Ok(text.to_owned()));
+            }
+        }
+
+        #[test]
+        fn host_names_survive_unchanged(name in "([a-z0-9]{1,20}\\.){1,4}[a-z]{2,10}") {
+            prop_assert_eq!(parse(&name), Ok(name.clone()));
+        }
+    }
+}

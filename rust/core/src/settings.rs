@@ -1,0 +1,128 @@
+//! What crosses the boundary as JSON, once per engine and once per module instance. Unknown fields are
+//! refused: a misspelt option must not silently mean its default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// A settings document that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("settings: {0}")]
+pub struct SettingsError(String);
+
+/// What belongs to the store that all module instances of one origin and cache directory share.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSettings {
+    /// The origin without credentials, query and fragment; it marks entries on disk.
+    pub origin: String,
+    /// Where entries are kept over restarts; memory only if absent.
+    #[serde(default)]
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of entries held in memory.
+    pub max_memory: u64,
+    /// Bytes of negative entries held in memory.
+    pub max_negative: u64,
+    /// How many requests to the origin may be under way at once.
+    pub max_concurrent_fetches: u32,
+}
+
+/// What belongs to one module instance and applies when it looks something up.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookupSettings {
+    /// The `http` or `https` URL of the origin, as the operator wrote it; it may hold credentials.
+    pub url: String,
+    /// A lifetime that overrides what responses say, in milliseconds.
+    #[serde(default, rename = "ttl_ms", deserialize_with = "optional_milliseconds")]
+    pub ttl: Option<Duration>,
+    /// The lifetime of a response that says nothing, in milliseconds.
+    #[serde(rename = "default_ttl_ms", deserialize_with = "milliseconds")]
+    pub default_ttl: Duration,
+    /// How long "no such name" is kept unless the response says, in milliseconds.
+    #[serde(rename = "negative_ttl_ms", deserialize_with = "milliseconds")]
+    pub negative_ttl: Duration,
+    /// The deadline of one fetch, its waiting in the queue included, in milliseconds.
+    #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
+    pub timeout: Duration,
+    /// Header fields added to each request, as name and value.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// PEM text of the only authorities trusted for an `https` origin; the platform's store if absent.
+    #[serde(default)]
+    pub trusted_ca_pem: Option<String>,
+    /// PEM text of the certificate chain and key shown to an `https` origin.
+    #[serde(default)]
+    pub client_certificate_pem: Option<String>,
+}
+
+impl EngineSettings {
+    /// Reads a settings document.
+    pub fn from_json(json: &[u8]) -> Result<Self, SettingsError> {
+        from_json(json)
+    }
+}
+
+impl LookupSettings {
+    /// Reads a settings document.
+    pub fn from_json(json: &[u8]) -> Result<Self, SettingsError> {
+        from_json(json)
+    }
+}
+
+/// Neither URL, headers nor PEM text: each may hold a secret.
+impl std::fmt::Debug for LookupSettings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LookupSettings")
+            .field("ttl", &self.ttl)
+            .field("default_ttl", &self.default_ttl)
+            .field("negative_ttl", &self.negative_ttl)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, SettingsError> {
+    serde_json::from_slice(json).map_err(|error| {
+        // serde_json's text may quote a value; its place and kind are enough.
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "a field is unknown, missing or of the wrong type",
+            _ => "not a JSON document",
+        };
+        SettingsError(format!("{what} (column {})", error.column()))
+    })
+}
+
+fn milliseconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+fn optional_milliseconds<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    Option::<u64>::deserialize(deserializer).map(|value| value.map(Duration::from_millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_lookup_settings() {
+        let json = br#"{"url":"http://user:secret@127.0.0.1/","ttl_ms":1500,"default_ttl_ms":3600000,
+            "negative_ttl_ms":60000,"timeout_ms":10000,"headers":[["X-Token","secret"]]}"#;
+        let settings = LookupSettings::from_json(json).unwrap();
+        assert_eq!(settings.ttl, Some(Duration::from_millis(1500)));
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn refuses_unknown_fields_without_quoting_values() {
+        let json = br#"{"origin":"http://a","max_memory":1,"max_negative":1,"max_concurrent_fetches":1,"tll":"secret"}"#;
+        let message = EngineSettings::from_json(json).unwrap_err().to_string();
+        assert!(message.contains("unknown") && !message.contains("secret"), "{message}");
+    }
+}

@@ -1,0 +1,204 @@
+//! A bounded number of threads over a bounded queue. Threads are made when there is work and leave when there
+//! is none; a job that panics takes nothing down.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+/// One piece of work. Dropped unrun if the pool closes first.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// Why a job was not taken; it is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The queue is full.
+    Full,
+    /// The pool is closed, or a first thread can't be made.
+    Closed,
+}
+
+/// The pool. Thread-safe; [`WorkerPool::submit`] never waits.
+pub struct WorkerPool {
+    shared: Arc<Shared>,
+}
+
+impl WorkerPool {
+    /// A pool of at most `max_workers` threads called `name`, with at most `max_queued` jobs waiting.
+    pub fn new(name: &'static str, max_workers: usize, max_queued: usize) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            workers: 0,
+            idle: 0,
+            max_workers: max_workers.max(1),
+            closed: false,
+        };
+        WorkerPool {
+            shared: Arc::new(Shared { name, max_queued, state: Mutex::new(state), work: Condvar::new() }),
+        }
+    }
+
+    /// Queues a job.
+    pub fn submit(&self, job: Job) -> Result<(), NotTaken> {
+        let mut state = self.shared.state.lock();
+        if state.closed {
+            return Err(NotTaken::Closed);
+        }
+        if state.queue.len() >= self.shared.max_queued {
+            return Err(NotTaken::Full);
+        }
+        state.queue.push_back(job);
+        if state.idle >= state.queue.len() {
+            self.shared.work.notify_one();
+        } else if state.workers < state.max_workers {
+            state.workers += 1;
+            if !Shared::spawn(&self.shared) {
+                state.workers -= 1;
+                if state.workers == 0 {
+                    state.queue.pop_back();
+                    return Err(NotTaken::Closed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes how many threads there may be; surplus ones leave when their job is done.
+    pub fn resize(&self, max_workers: usize) {
+        self.shared.state.lock().max_workers = max_workers.max(1);
+        self.shared.work.notify_all();
+    }
+
+    /// Takes no further jobs, drops those that wait, and lets each thread leave when its job is done.
+    pub fn close(&self) {
+        let dropped = {
+            let mut state = self.shared.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.queue)
+        };
+        self.shared.work.notify_all();
+        // Outside the lock: what a job drops may call back into its owner.
+        drop(dropped);
+    }
+}
+
+impl Drop for WorkerPool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// An idle thread leaves after this long, so that a storm's threads don't stay for good.
+const IDLE_TIME: Duration = Duration::from_secs(10);
+/// A TLS handshake and a certificate parse fit several times; the pages are only touched as needed.
+const STACK_SIZE: usize = 1 << 20;
+
+struct Shared {
+    name: &'static str,
+    max_queued: usize,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+struct State {
+    queue: VecDeque<Job>,
+    workers: usize,
+    idle: usize,
+    max_workers: usize,
+    closed: bool,
+}
+
+impl Shared {
+    fn spawn(shared: &Arc<Shared>) -> bool {
+        let worker = Arc::clone(shared);
+        let thread = thread::Builder::new().name(shared.name.into()).stack_size(STACK_SIZE);
+        thread.spawn(move || worker.run()).is_ok()
+    }
+
+    fn run(&self) {
+        while let Some(job) = self.next_job() {
+            // The job's own guards tell whoever waits for it; here only the thread is saved.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        loop {
+            let surplus = state.workers > state.max_workers;
+            if !surplus && let Some(job) = state.queue.pop_front() {
+                return Some(job);
+            }
+            state.idle += 1;
+            let timed_out = surplus || state.closed || self.work.wait_for(&mut state, IDLE_TIME).timed_out();
+            state.idle -= 1;
+            if timed_out && (surplus || state.queue.is_empty()) {
+                state.workers -= 1;
+                return None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn runs_jobs_side_by_side_and_no_more_than_allowed() {
+        let pool = WorkerPool::new("test", 2, 10);
+        let (started, starts) = channel();
+        let (release, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for n in 0..3 {
+            let (started, gate) = (started.clone(), gate.clone());
+            let job = move || {
+                started.send(n).unwrap();
+                let _ = gate.lock().recv();
+            };
+            pool.submit(Box::new(job)).unwrap();
+        }
+        let patience = Duration::from_secs(5);
+        assert_eq!(
+            [starts.recv_timeout(patience), starts.recv_timeout(patience)].iter().flatten().count(),
+            2
+        );
+        assert!(starts.recv_timeout(Duration::from_millis(50)).is_err(), "a third ran beside two");
+        release.send(()).unwrap();
+        assert!(starts.recv_timeout(patience).is_ok());
+        drop(release);
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_once_and_a_closed_pool_drops() {
+        let pool = WorkerPool::new("test", 1, 1);
+        let (release, gate) = channel::<()>();
+        let (started, starts) = channel();
+        let busy = move || {
+            started.send(()).unwrap();
+            let _ = gate.recv();
+        };
+        pool.submit(Box::new(busy)).unwrap();
+        starts.recv().unwrap();
+        let (never_run, dropped) = channel::<()>();
+        pool.submit(Box::new(move || never_run.send(()).unwrap())).unwrap();
+        assert_eq!(pool.submit(Box::new(|| ())), Err(NotTaken::Full));
+        pool.close();
+        assert!(dropped.recv().is_err(), "the waiting job is dropped, not run");
+        assert_eq!(pool.submit(Box::new(|| ())), Err(NotTaken::Closed));
+        drop(release);
+    }
+
+    #[test]
+    fn a_panicking_job_leaves_the_pool_working() {
+        let pool = WorkerPool::new("test", 1, 10);
+        pool.submit(Box::new(|| panic!("planted"))).unwrap();
+        let (done, finished) = channel();
+        pool.submit(Box::new(move || done.send(()).unwrap())).unwrap();
+        assert!(finished.recv_timeout(Duration::from_secs(5)).is_ok());
+    }
+}

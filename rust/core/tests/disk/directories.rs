@@ -1,0 +1,157 @@
+//! Directories: made for nobody else, and refused if somebody else could get in.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use cached_http_core::disk_store::DiskStore;
+use cached_http_core::entry::EntryKey;
+use tempfile::TempDir;
+
+use crate::help::{ORIGIN, entry, entry_file, fresh, is_root, key, message, open, set_mode, skipped};
+use crate::processes::{role, succeeds};
+
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn missing_parents_are_made_for_nobody_else() {
+    let parent = TempDir::new().unwrap();
+    let directory = parent.path().join("lib/caddy/certs");
+    open(&directory).save(&entry(1)).unwrap();
+    assert_modes(&parent.path().join("lib"));
+}
+
+#[test]
+fn modes_are_the_same_at_any_umask() {
+    for umask in ["000", "022", "777"] {
+        let (_parent, directory) = fresh();
+        let script = format!("umask {umask}; exec \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]);
+        succeeds(role(command, "save", &directory).output().unwrap());
+        assert_modes(&directory);
+    }
+}
+
+#[test]
+fn an_unsafe_directory_is_refused_with_what_is_wanted() {
+    let (parent, directory) = fresh();
+    let elsewhere = parent.path().join("elsewhere");
+    drop(open(&elsewhere));
+
+    for mode in [0o755, 0o777, 0o710, 0o701] {
+        for part in ["", "entries", "tmp"] {
+            drop(open(&directory));
+            let part = if part.is_empty() { directory.clone() } else { directory.join(part) };
+            set_mode(&part, mode);
+            let text = message(DiskStore::open(&directory, ORIGIN));
+            let command = format!("chmod 700 {}", part.display());
+            assert!(text.contains(&command) && text.contains(&format!("{mode:04o}")), "{text}");
+            assert_eq!(fs::metadata(&part).unwrap().mode() & 0o777, mode, "repaired by itself");
+            set_mode(&part, 0o700);
+        }
+    }
+
+    let link = parent.path().join("link");
+    symlink(&elsewhere, &link).unwrap();
+    for path in [link.clone(), link.join(""), link.join("."), parent.path().join("dangling")] {
+        symlink("/dangling/directory", parent.path().join("dangling")).ok();
+        let text = message(DiskStore::open(&path, ORIGIN));
+        assert!(text.contains("symbolic link") && text.contains("0700"), "{text}");
+    }
+
+    let file = parent.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(message(DiskStore::open(&file, ORIGIN)).contains("not a directory"));
+    assert!(message(DiskStore::open(&file.join("below"), ORIGIN)).contains("Not a directory"));
+    assert!(message(DiskStore::open(Path::new("certs"), ORIGIN)).contains("absolute"));
+}
+
+#[test]
+fn a_directory_that_becomes_unsafe_is_refused_when_used() {
+    let (parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let shard = entry_file(&directory).parent().unwrap().to_owned();
+    for (unsafe_directory, used_by_load) in
+        [(&directory, true), (&shard, true), (&directory.join("tmp"), false)]
+    {
+        set_mode(unsafe_directory, 0o777);
+        assert!(message(store.save(&entry(2))).contains("chmod 700"));
+        assert_eq!(store.load(&key()).is_err(), used_by_load);
+        assert_eq!(
+            store.remove(&EntryKey { ecdsa: false, ..key() }).is_err(),
+            unsafe_directory == &directory
+        );
+        set_mode(unsafe_directory, 0o700);
+    }
+    let moved = parent.path().join("moved");
+    fs::rename(&shard, &moved).unwrap();
+    symlink(&moved, &shard).unwrap();
+    for text in [message(store.load(&key())), message(store.save(&entry(2))), message(store.remove(&key()))] {
+        assert!(text.contains("symbolic link"), "{text}");
+    }
+    fs::remove_file(&shard).unwrap();
+    fs::rename(&moved, &shard).unwrap();
+    assert_eq!(store.load(&key()).unwrap(), Some(entry(1)), "a refused directory must not cost its entries");
+}
+
+#[test]
+fn another_users_directory_is_refused() {
+    if !is_root() {
+        return skipped("only root can give a directory away");
+    }
+    let (_parent, directory) = fresh();
+    for part in [directory.clone(), directory.join("entries"), directory.join("tmp")] {
+        drop(open(&directory));
+        chown(&part, Some(1), None).unwrap();
+        let text = message(DiskStore::open(&directory, ORIGIN));
+        assert!(text.contains("uid 1,") && text.contains(&format!("chown 0 {}", part.display())), "{text}");
+        chown(&part, Some(0), None).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    let (parent, directory) = fresh();
+    drop(open(&directory));
+    set_mode(parent.path(), 0o711);
+    let part = directory.join("tmp");
+    set_mode(&part, 0o500);
+    if !is_root() {
+        let text = message(DiskStore::open(&directory, ORIGIN));
+        assert!(text.contains("can't write") && text.contains("Permission denied"), "{text}");
+        return;
+    }
+    // Root may write anywhere, so somebody else has to try.
+    for path in [&directory, &directory.join("entries"), &part] {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let as_nobody = || {
+        let mut command = Command::new("setpriv");
+        let id = NOBODY.to_string();
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+        command
+    };
+    let may_run = as_nobody().args(["test", "-x"]).arg(std::env::current_exe().unwrap()).status();
+    if !may_run.is_ok_and(|status| status.success()) {
+        return skipped("setpriv is missing, or another user can't run this binary");
+    }
+    let text = succeeds(role(as_nobody(), "print the refusal", &directory).output().unwrap());
+    assert!(text.contains("can't write") && text.contains("Permission denied"), "{text}");
+    let not_ours = parent.path().join("not-ours");
+    let text = succeeds(role(as_nobody(), "print the refusal", &not_ours).output().unwrap());
+    assert!(text.contains("can't make the directory") && text.contains("Permission denied"), "{text}");
+}
+
+fn assert_modes(path: &Path) {
+    let found = fs::symlink_metadata(path).unwrap();
+    let mode = found.mode() & 0o7777;
+    if found.is_dir() {
+        assert_eq!(mode & !0o2000, 0o700, "{path:?}");
+        fs::read_dir(path).unwrap().for_each(|below| assert_modes(&below.unwrap().path()));
+    } else {
+        assert_eq!(mode, 0o600, "{path:?}");
+    }
+}

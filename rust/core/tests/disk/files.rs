@@ -1,0 +1,141 @@
+//! Files that are not as they were written.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{chown, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use cached_http_core::disk_format::StoredEntry;
+use cached_http_core::disk_store::DiskStore;
+use cached_http_core::entry::EntryKey;
+
+use crate::help::{entry, entry_file, files_below, fresh, is_root, key, message, open, set_mode, skipped};
+
+#[test]
+fn a_damaged_file_is_reported_once_and_removed() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    for damage in [cut as fn(&Path), flip, grow, empty, make_huge] {
+        store.save(&entry(1)).unwrap();
+        damage(&entry_file(&directory));
+        let text = message(store.load(&key()));
+        assert!(text.contains("removed") && !text.contains("BEGIN"), "{text}");
+        assert_eq!(store.load(&key()).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_file_moved_from_another_name_is_refused() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let file = entry_file(&directory);
+    let other = EntryKey { name: "other.example.com".into(), ecdsa: true };
+    store.save(&StoredEntry { key: other, ..entry(2) }).unwrap();
+    let other_file = files_below(&directory).into_iter().find(|path| *path != file).unwrap();
+    fs::rename(other_file, file).unwrap();
+    assert!(message(store.load(&key())).contains("another server name"));
+}
+
+#[test]
+fn a_planted_file_is_never_used_followed_or_waited_for() {
+    let (parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let file = entry_file(&directory);
+    let good = parent.path().join("good.pem");
+    fs::copy(&file, &good).unwrap();
+
+    type Plant<'a> = (&'static str, Box<dyn Fn() + 'a>);
+    let copy_with = |mode| {
+        fs::copy(&good, &file).unwrap();
+        set_mode(&file, mode);
+    };
+    let mut plants: Vec<Plant> = vec![
+        ("not a regular file", Box::new(|| symlink(&good, &file).unwrap())),
+        ("not a regular file", Box::new(|| symlink("/dangling", &file).unwrap())),
+        ("not a regular file", Box::new(|| make_fifo(&file))),
+        ("not a regular file", Box::new(|| drop(UnixListener::bind(&file).unwrap()))),
+        ("hard link", Box::new(|| fs::hard_link(&good, &file).unwrap())),
+        ("wanted mode 0600", Box::new(|| copy_with(0o640))),
+    ];
+    if is_root() {
+        let give_away = || {
+            copy_with(0o600);
+            chown(&file, Some(1), None).unwrap();
+        };
+        plants.push(("another user", Box::new(give_away)));
+    } else {
+        skipped("only root can give a file away");
+    }
+    for (reason, plant) in plants {
+        fs::remove_file(&file).ok();
+        plant();
+        let text = message(in_time(&store, |store| store.load(&key())));
+        assert!(text.contains("removed") && text.contains(reason), "{text}");
+        assert_eq!(store.load(&key()).unwrap(), None);
+        assert!(good.exists(), "followed instead of removed");
+    }
+}
+
+#[test]
+fn a_planted_link_is_replaced_by_a_write_not_followed() {
+    let (parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let file = entry_file(&directory);
+    fs::remove_file(&file).unwrap();
+    let victim = parent.path().join("victim");
+    fs::write(&victim, "untouched").unwrap();
+    symlink(&victim, &file).unwrap();
+    store.save(&entry(2)).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+    assert_eq!(store.load(&key()).unwrap(), Some(entry(2)));
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(path).status().unwrap().success());
+}
+
+fn cut(file: &Path) {
+    let length = fs::metadata(file).unwrap().len();
+    File::options().write(true).open(file).unwrap().set_len(length - 1).unwrap();
+}
+
+fn flip(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+fn grow(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    bytes.push(b'\n');
+    fs::write(file, bytes).unwrap();
+}
+
+fn empty(file: &Path) {
+    File::create(file).unwrap();
+}
+
+fn make_huge(file: &Path) {
+    // Sparse: reading it all would take a terabyte of memory.
+    File::options().write(true).open(file).unwrap().set_len(1 << 40).unwrap();
+}
+
+/// Runs something that must not hang.
+fn in_time<T: Send>(store: &DiskStore, run: impl FnOnce(&DiskStore) -> T + Send) -> T {
+    let (done, result) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || done.send(run(store)));
+        result.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| {
+            // A thread in an endless system call can't be joined.
+            println!("it hangs");
+            std::process::exit(1);
+        })
+    })
+}

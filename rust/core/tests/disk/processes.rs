@@ -1,0 +1,152 @@
+//! Several threads and processes at once, kills, and writes that fail half-way. Roles that need a process of
+//! their own run this binary again (see [`child`]).
+
+use std::fs::{self, File, FileTimes};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use cached_http_core::disk_format::StoredEntry;
+use cached_http_core::disk_store::{DiskStore, TEMPORARY_FILE_LIFETIME};
+
+use crate::help::{ORIGIN, entry, files_below, fresh, key, message, open};
+
+const ROLE: &str = "DISK_TEST_ROLE";
+const DIRECTORY: &str = "DISK_TEST_DIRECTORY";
+
+#[test]
+fn threads_on_one_key_never_see_a_torn_entry() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let store = &store;
+            scope.spawn(move || hammer(store, writer, 1_000));
+        }
+    });
+    assert_eq!(files_below(&directory.join("tmp")), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn processes_on_one_key_never_see_a_torn_entry() {
+    let (_parent, directory) = fresh();
+    let children: Vec<Child> =
+        (0..2).map(|_| spawn(role(Command::new("env"), "hammer", &directory))).collect();
+    for child in children {
+        succeeds(child.wait_with_output().unwrap());
+    }
+    assert_eq!(files_below(&directory.join("tmp")), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_kill_leaves_no_torn_entry_and_the_rest_is_swept() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    for round in 0..20 {
+        store.remove(&key()).unwrap();
+        let mut child = spawn(role(Command::new("env"), "save for ever", &directory));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while store.load(&key()).unwrap().is_none() {
+            assert!(
+                Instant::now() < deadline && child.try_wait().unwrap().is_none(),
+                "the child doesn't write"
+            );
+        }
+        std::thread::sleep(Duration::from_micros(300 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let entry = store.load(&key()).unwrap().expect("an entry was there before the kill");
+        assert_whole(&entry);
+    }
+
+    let abandoned = directory.join("tmp/entry-abcdef.tmp");
+    fs::write(&abandoned, "half a key").unwrap();
+    drop(open(&directory));
+    assert!(abandoned.exists(), "a young file may be a live process's");
+    let not_ours = directory.join("tmp/notes.tmp");
+    fs::write(&not_ours, "").unwrap();
+    for path in files_below(&directory.join("tmp")) {
+        let old = SystemTime::now() - TEMPORARY_FILE_LIFETIME - Duration::from_secs(60);
+        File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_times(FileTimes::new().set_modified(old))
+            .unwrap();
+    }
+    drop(open(&directory));
+    assert_eq!(files_below(&directory.join("tmp")), [not_ours]);
+    assert_whole(&store.load(&key()).unwrap().unwrap());
+}
+
+#[test]
+fn a_write_that_fails_half_way_leaves_what_was_there() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    // A file size limit fails a write in the middle, as a full disk does; one block is 512 or 1024 bytes.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"]);
+    let text = succeeds(role(command, "print the failed save", &directory).output().unwrap());
+    assert!(text.contains("can't write") && text.contains("File too large"), "{text}");
+    assert_eq!(files_below(&directory.join("tmp")), [] as [PathBuf; 0]);
+    assert_eq!(store.load(&key()).unwrap(), Some(entry(1)));
+}
+
+/// The roles of other processes; nothing when run as a test.
+#[test]
+fn child() {
+    let (Ok(role), Some(directory)) = (std::env::var(ROLE), std::env::var_os(DIRECTORY)) else { return };
+    let directory = PathBuf::from(directory);
+    match role.as_str() {
+        "save" => open(&directory).save(&entry(1)).unwrap(),
+        "hammer" => hammer(&open(&directory), std::process::id(), 1_000),
+        "save for ever" => {
+            let store = open(&directory);
+            // Until it is killed, but never for ever.
+            (0..200_000).for_each(|number| store.save(&entry(number)).unwrap());
+        }
+        "print the refusal" => println!("{}", message(DiskStore::open(&directory, ORIGIN))),
+        "print the failed save" => println!("{}", message(open(&directory).save(&entry(2)))),
+        _ => panic!("no role {role}"),
+    }
+}
+
+/// Saves, reads and now and then removes one key; whatever is found was written by somebody in one piece.
+fn hammer(store: &DiskStore, writer: u32, times: u32) {
+    for time in 0..times {
+        store.save(&entry(writer % 1_000 * 10_000 + time)).unwrap();
+        if let Some(found) = store.load(&key()).unwrap() {
+            assert_whole(&found);
+        }
+        if time % 16 == 0 {
+            store.remove(&key()).unwrap();
+        }
+    }
+}
+
+fn assert_whole(found: &StoredEntry) {
+    let number = u32::try_from(found.facts.fetched_at.0).unwrap();
+    assert!(*found == entry(number), "entry {number} is torn");
+}
+
+/// This binary in a role, started through `command`.
+pub(crate) fn role(mut command: Command, role: &str, directory: &Path) -> Command {
+    command
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "processes::child", "--nocapture"])
+        .env(ROLE, role)
+        .env(DIRECTORY, directory);
+    command
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+pub(crate) fn succeeds(output: Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "the role did not run: {text}");
+    text
+}
