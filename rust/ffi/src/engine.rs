@@ -1,0 +1,215 @@
+//! Engines and instances: opened with settings as JSON, closed once.
+
+use cached_http_core::cache::Cache;
+use cached_http_core::clock::Clock;
+use cached_http_core::settings::{EngineSettings, LookupSettings};
+
+use crate::boundary::{collect_panics, guarded};
+use crate::bytes::{Buffer, output, view};
+use crate::handles::{ENGINES, EngineHandle, INSTANCES, InstanceHandle, OpenInstance, open_engine};
+use crate::status::Status;
+
+/// An engine's totals and sizes. `size` is set by the caller to the struct's size as it knows it, so that
+/// fields can be added at the end; fields beyond it are not written.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CountersView {
+    /// Size of the caller's struct in bytes.
+    pub size: usize,
+    /// Entries in memory.
+    pub entries: u64,
+    /// Bytes of entries in memory.
+    pub entry_bytes: u64,
+    /// Negatives in memory.
+    pub negatives: u64,
+    /// Lookups answered with a fresh certificate.
+    pub hits: u64,
+    /// Lookups answered with "no such name".
+    pub negative_hits: u64,
+    /// Lookups that started or joined a fetch.
+    pub misses: u64,
+    /// Lookups refused for their server name.
+    pub refused_names: u64,
+    /// Requests made to the origin.
+    pub fetches: u64,
+    /// Requests that gave no answer.
+    pub fetch_errors: u64,
+    /// 204 answers.
+    pub not_found: u64,
+    /// Bundles refused.
+    pub refused_bundles: u64,
+    /// Misses answered from disk.
+    pub disk_hits: u64,
+    /// Entries written to disk.
+    pub disk_writes: u64,
+    /// Reads and writes that the disk refused, and damaged entries.
+    pub disk_errors: u64,
+    /// Entries that left memory.
+    pub evictions: u64,
+    /// Lookups turned away by a full queue.
+    pub overloaded: u64,
+}
+
+/// Opens an engine: `settings` is JSON with `origin` (URL without credentials and query, marks entries on
+/// disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative` (bytes) and
+/// `max_concurrent_fetches`. On an error `message` (may be NULL) receives the reason, for the caller to free.
+///
+/// # Safety
+/// `settings` points to `settings_length` readable bytes; the outputs are NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_engine_open(
+    settings: *const u8,
+    settings_length: usize,
+    engine: *mut EngineHandle,
+    message: *mut Buffer,
+) -> Status {
+    collect_panics();
+    guarded(|| {
+        // SAFETY: passed on from the caller.
+        let (json, engine) = unsafe { (view(settings, settings_length)?, output(engine)?) };
+        // SAFETY: passed on from the caller.
+        let settings = EngineSettings::from_json(json)
+            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
+        // SAFETY: passed on from the caller.
+        let cache = Cache::open(&settings, Clock::system())
+            .map_err(|error| unsafe { explain(message, Status::DirectoryRefused, &error) })?;
+        *engine = ENGINES.insert(cache);
+        Ok(Status::Ok)
+    })
+}
+
+/// Applies the limits of newer settings (the same JSON) to an open engine; origin and directory stay as they
+/// are.
+///
+/// # Safety
+/// As for `cached_http_engine_open`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_engine_resize(
+    engine: EngineHandle,
+    settings: *const u8,
+    settings_length: usize,
+    message: *mut Buffer,
+) -> Status {
+    guarded(|| {
+        let cache = open_engine(engine)?;
+        // SAFETY: passed on from the caller.
+        let json = unsafe { view(settings, settings_length)? };
+        // SAFETY: passed on from the caller.
+        let settings = EngineSettings::from_json(json)
+            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
+        cache.resize(&settings);
+        Ok(Status::Ok)
+    })
+}
+
+/// Closes an engine and returns at once: fetches are cut, and `cached_http_next_events` goes on until pending
+/// writes are made and then returns `CLOSED`. Keys opened from it go on working. The handle is closed for
+/// every other call.
+#[unsafe(no_mangle)]
+pub extern "C" fn cached_http_engine_close(engine: EngineHandle) -> Status {
+    guarded(|| {
+        open_engine(engine)?.close();
+        Ok(Status::Ok)
+    })
+}
+
+/// Reads an engine's totals. `counters->size` must be set.
+///
+/// # Safety
+/// `counters` is NULL or points to `counters->size` writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_engine_counters(
+    engine: EngineHandle,
+    counters: *mut CountersView,
+) -> Status {
+    guarded(|| {
+        let cache = open_engine(engine)?;
+        if counters.is_null() {
+            return Err(Status::InvalidArgument);
+        }
+        // SAFETY: not NULL, and a struct of the caller's always starts with its size.
+        let size = unsafe { (&raw const (*counters).size).read() };
+        if size < size_of::<usize>() {
+            return Err(Status::InvalidArgument);
+        }
+        let view = counters_view(&cache, size);
+        // SAFETY: `size` bytes are the caller's, and no more than the source has are copied.
+        unsafe {
+            let source = (&raw const view).cast::<u8>();
+            source.copy_to_nonoverlapping(counters.cast::<u8>(), size.min(size_of::<CountersView>()));
+        }
+        Ok(Status::Ok)
+    })
+}
+
+/// Opens an instance over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
+/// `negative_ttl_ms`, `timeout_ms`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
+/// `client_certificate_pem`. They apply to the lookups made through this instance.
+///
+/// # Safety
+/// As for `cached_http_engine_open`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_instance_open(
+    engine: EngineHandle,
+    settings: *const u8,
+    settings_length: usize,
+    instance: *mut InstanceHandle,
+    message: *mut Buffer,
+) -> Status {
+    guarded(|| {
+        let cache = open_engine(engine)?;
+        // SAFETY: passed on from the caller.
+        let (json, handle) = unsafe { (view(settings, settings_length)?, output(instance)?) };
+        // SAFETY: passed on from the caller.
+        let settings = LookupSettings::from_json(json)
+            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
+        // SAFETY: passed on from the caller.
+        let instance = cache
+            .instance(&settings)
+            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
+        *handle = INSTANCES.insert(OpenInstance { cache: Cache::clone(&cache), instance });
+        Ok(Status::Ok)
+    })
+}
+
+/// Closes an instance. Fetches that its lookups started go on.
+#[unsafe(no_mangle)]
+pub extern "C" fn cached_http_instance_close(instance: InstanceHandle) -> Status {
+    guarded(|| INSTANCES.remove(instance).map(|_| Status::Ok))
+}
+
+/// Hands the reason out, if the caller wants it.
+///
+/// # Safety
+/// `message` is NULL or writable.
+pub(crate) unsafe fn explain(message: *mut Buffer, status: Status, reason: &dyn std::fmt::Display) -> Status {
+    // SAFETY: the caller vouches for it.
+    if let Ok(message) = unsafe { output(message) } {
+        *message = Buffer::from(reason.to_string().into_bytes());
+    }
+    status
+}
+
+fn counters_view(cache: &Cache, size: usize) -> CountersView {
+    let totals = cache.counters();
+    let (entries, entry_bytes, negatives) = cache.sizes();
+    CountersView {
+        size,
+        entries,
+        entry_bytes,
+        negatives,
+        hits: totals.hits,
+        negative_hits: totals.negative_hits,
+        misses: totals.misses,
+        refused_names: totals.refused_names,
+        fetches: totals.fetches,
+        fetch_errors: totals.fetch_errors,
+        not_found: totals.not_found,
+        refused_bundles: totals.refused_bundles,
+        disk_hits: totals.disk_hits,
+        disk_writes: totals.disk_writes,
+        disk_errors: totals.disk_errors,
+        evictions: totals.evictions,
+        overloaded: totals.overloaded,
+    }
+}

@@ -1,0 +1,86 @@
+//! What the host builds its certificates from: the chain, copied out, and a key to sign with, which stays here.
+
+use cached_http_core::entry::{Entry, EntryId};
+use cached_http_core::keys::{SignatureScheme, SigningInput};
+
+use crate::boundary::guarded;
+use crate::bytes::{Buffer, output, view};
+use crate::handles::{EngineHandle, EntryNumber, KEYS, KeyHandle, open_engine};
+use crate::status::Status;
+
+/// Opens an entry that is a candidate or in memory; `GONE` otherwise. `key` receives a handle to sign with, to
+/// be closed with `cached_http_key_close`; it works whatever becomes of entry and engine. `chain` receives the
+/// certificates, leaf first, each as its length in 4 little-endian bytes and its DER, for the caller to free.
+///
+/// # Safety
+/// The outputs are NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_entry_open(
+    engine: EngineHandle,
+    entry: EntryNumber,
+    key: *mut KeyHandle,
+    chain: *mut Buffer,
+) -> Status {
+    guarded(|| {
+        let cache = open_engine(engine)?;
+        // SAFETY: passed on from the caller.
+        let (key, chain) = unsafe { (output(key)?, output(chain)?) };
+        let entry = cache.entry(EntryId(entry)).ok_or(Status::Gone)?;
+        let signing_key = entry.bundle.private_key().signing_key().map_err(|_| Status::SigningRefused)?;
+        entry.mark_opened();
+        // An entry that left memory before it was marked gets no RETIRED event; so it must not be handed out.
+        cache.entry(entry.id).ok_or(Status::Gone)?;
+        *chain = Buffer::from(framed_chain(&entry));
+        *key = KEYS.insert(signing_key);
+        Ok(Status::Ok)
+    })
+}
+
+/// Signs. `scheme` is a TLS SignatureScheme code point (RFC 8446 4.2.3); `input` is the message, or its digest
+/// under the scheme's hash if `is_digest` is not 0. Writes the signature to `signature`, which has room for
+/// `signature_capacity` bytes (512 are enough for every key), and its length to `signature_length`.
+///
+/// # Safety
+/// `input` and `signature` point to as many bytes as their lengths say; `signature_length` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_key_sign(
+    key: KeyHandle,
+    scheme: u16,
+    is_digest: u32,
+    input: *const u8,
+    input_length: usize,
+    signature: *mut u8,
+    signature_capacity: usize,
+    signature_length: *mut usize,
+) -> Status {
+    guarded(|| {
+        let signing_key = KEYS.find(key)?;
+        // SAFETY: passed on from the caller.
+        let (input, length) = unsafe { (view(input, input_length)?, output(signature_length)?) };
+        if signature.is_null() || signature_capacity > isize::MAX as usize {
+            return Err(Status::InvalidArgument);
+        }
+        // SAFETY: not NULL, and the caller lends `signature_capacity` writable bytes for the call.
+        let signature = unsafe { std::slice::from_raw_parts_mut(signature, signature_capacity) };
+        let scheme = SignatureScheme::from_code_point(scheme).ok_or(Status::SigningRefused)?;
+        let input = if is_digest == 0 { SigningInput::Message(input) } else { SigningInput::Digest(input) };
+        *length = signing_key.sign_into(scheme, input, signature).map_err(|_| Status::SigningRefused)?;
+        Ok(Status::Ok)
+    })
+}
+
+/// Closes a key. A signature under way is finished.
+#[unsafe(no_mangle)]
+pub extern "C" fn cached_http_key_close(key: KeyHandle) -> Status {
+    guarded(|| KEYS.remove(key).map(|_| Status::Ok))
+}
+
+fn framed_chain(entry: &Entry) -> Vec<u8> {
+    let chain = entry.bundle.chain();
+    let mut framed = Vec::with_capacity(chain.iter().map(|der| der.len() + 4).sum());
+    for der in chain {
+        framed.extend_from_slice(&u32::try_from(der.len()).unwrap_or(u32::MAX).to_le_bytes());
+        framed.extend_from_slice(der);
+    }
+    framed
+}

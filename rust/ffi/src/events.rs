@@ -1,0 +1,144 @@
+//! Events up: the host's one pump takes them.
+
+use cached_http_core::entry::EntryId;
+use cached_http_core::events::{Event, LogLevel, LogRecord, Outcome};
+
+use crate::boundary::{guarded, take_panics};
+use crate::bytes::{Buffer, Tokens, output, view};
+use crate::handles::{ENGINES, EngineHandle, EntryNumber, open_engine};
+use crate::status::Status;
+
+/// A bundle passed the checks: confirm or refuse `entry`, once.
+pub const CACHED_HTTP_EVENT_CANDIDATE: u32 = 1;
+/// The fetch that `tokens` waited for ended with `status`: `HIT` (`entry`), `NEGATIVE`, `FAILED` (`text` says
+/// why) or `OVERLOADED`.
+pub const CACHED_HTTP_EVENT_FINISHED: u32 = 2;
+/// `entry` left memory: drop what you built from it.
+pub const CACHED_HTTP_EVENT_RETIRED: u32 = 3;
+/// `text` is a JSON object with `message` and perhaps `server_name`; `level` is 1 debug, 2 info, 3 warn, 4 error.
+pub const CACHED_HTTP_EVENT_LOG: u32 = 4;
+
+/// One event. The taker frees `text` and `tokens`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct EventView {
+    /// One of the `CACHED_HTTP_EVENT` numbers.
+    pub kind: u32,
+    /// For `FINISHED`.
+    pub status: Status,
+    /// For `LOG`.
+    pub level: u32,
+    /// For `CANDIDATE`, `RETIRED`, and `FINISHED` with `HIT`.
+    pub entry: EntryNumber,
+    /// For `LOG`, and `FINISHED` with `FAILED`.
+    pub text: Buffer,
+    /// For `FINISHED`.
+    pub tokens: Tokens,
+}
+
+/// Waits until there are events, writes up to `capacity` of them to `events` and their number to `count`.
+/// `CLOSED` once the engine is closed and drained. The only call that blocks; one caller per engine, who makes
+/// its first call before the engine is closed.
+///
+/// # Safety
+/// `events` points to `capacity` writable structs, `count` to a writable number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_next_events(
+    engine: EngineHandle,
+    events: *mut EventView,
+    capacity: usize,
+    count: *mut usize,
+) -> Status {
+    guarded(|| {
+        let cache = ENGINES.find(engine)?;
+        if events.is_null() || capacity == 0 {
+            return Err(Status::InvalidArgument);
+        }
+        // SAFETY: passed on from the caller.
+        let count = unsafe { output(count)? };
+        let Some(mut taken) = cache.next_events(capacity) else {
+            ENGINES.remove(engine)?;
+            return Err(Status::Closed);
+        };
+        taken.extend(take_panics().into_iter().take(capacity - taken.len()).map(panic_record));
+        *count = taken.len();
+        for (index, event) in taken.into_iter().enumerate() {
+            // SAFETY: `taken` holds at most `capacity` events, and as many structs are the caller's.
+            unsafe { events.add(index).write(EventView::from(event)) };
+        }
+        Ok(Status::Ok)
+    })
+}
+
+/// Accepts a candidate: it is kept, and a `FINISHED` event follows. `GONE` if there is no such candidate.
+#[unsafe(no_mangle)]
+pub extern "C" fn cached_http_candidate_confirm(engine: EngineHandle, entry: EntryNumber) -> Status {
+    guarded(|| found(open_engine(engine)?.confirm(EntryId(entry))))
+}
+
+/// Refuses a candidate; `reason` (UTF-8, without secrets) goes into the error of whoever waits. `GONE` if
+/// there is no such candidate.
+///
+/// # Safety
+/// `reason` points to `reason_length` readable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_candidate_refuse(
+    engine: EngineHandle,
+    entry: EntryNumber,
+    reason: *const u8,
+    reason_length: usize,
+) -> Status {
+    guarded(|| {
+        // SAFETY: passed on from the caller.
+        let reason = unsafe { view(reason, reason_length)? };
+        found(open_engine(engine)?.refuse(EntryId(entry), &String::from_utf8_lossy(reason)))
+    })
+}
+
+fn panic_record(place: String) -> Event {
+    let message = format!("a bug in the certificate cache, please report it: panic at {place}");
+    Event::Log(LogRecord { level: LogLevel::Error, message, server_name: None })
+}
+
+fn found(found: bool) -> Result<Status, Status> {
+    if found { Ok(Status::Ok) } else { Err(Status::Gone) }
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        let empty = EventView {
+            kind: 0,
+            status: Status::Ok,
+            level: 0,
+            entry: 0,
+            text: Buffer::EMPTY,
+            tokens: Tokens::from(Vec::new()),
+        };
+        match event {
+            Event::Candidate(id) => EventView { kind: CACHED_HTTP_EVENT_CANDIDATE, entry: id.0, ..empty },
+            Event::Retired(id) => EventView { kind: CACHED_HTTP_EVENT_RETIRED, entry: id.0, ..empty },
+            Event::Log(record) => {
+                let level = match record.level {
+                    LogLevel::Debug => 1,
+                    LogLevel::Info => 2,
+                    LogLevel::Warn => 3,
+                    LogLevel::Error => 4,
+                };
+                let text = serde_json::to_vec(&record).unwrap_or_default().into();
+                EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }
+            }
+            Event::Finished { tokens, outcome } => {
+                let tokens = tokens.into_iter().map(|token| token.0).collect::<Vec<_>>().into();
+                let finished = EventView { kind: CACHED_HTTP_EVENT_FINISHED, tokens, ..empty };
+                match outcome {
+                    Outcome::Found(id) => EventView { status: Status::Hit, entry: id.0, ..finished },
+                    Outcome::NotFound => EventView { status: Status::Negative, ..finished },
+                    Outcome::Overloaded => EventView { status: Status::Overloaded, ..finished },
+                    Outcome::Failed(reason) => {
+                        EventView { status: Status::Failed, text: reason.into_bytes().into(), ..finished }
+                    }
+                }
+            }
+        }
+    }
+}

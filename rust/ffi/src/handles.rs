@@ -1,0 +1,81 @@
+//! Handles are numbers looked up in tables: a call after close finds nothing, and is an error rather than a
+//! crash. Whoever found an object holds a count of it for the length of the call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cached_http_core::cache::{Cache, Instance};
+use cached_http_core::keys::SigningKey;
+use parking_lot::RwLock;
+
+use crate::status::Status;
+
+/// Names an open engine. Never 0, never reused, nor are the other handles.
+pub type EngineHandle = u64;
+/// Names an open instance: one module instance's settings over an engine.
+pub type InstanceHandle = u64;
+/// Names a key to sign with, held until it is closed.
+pub type KeyHandle = u64;
+/// Names one immutable generation of an entry. Not a handle: there is nothing to close.
+pub type EntryNumber = u64;
+
+/// One kind of handle.
+pub(crate) struct Handles<T> {
+    open: RwLock<Option<HashMap<u64, Arc<T>>>>,
+}
+
+/// A module instance together with the cache it looks into.
+pub(crate) struct OpenInstance {
+    pub(crate) cache: Cache,
+    pub(crate) instance: Arc<Instance>,
+}
+
+pub(crate) static ENGINES: Handles<Cache> = Handles::new();
+pub(crate) static INSTANCES: Handles<OpenInstance> = Handles::new();
+pub(crate) static KEYS: Handles<SigningKey> = Handles::new();
+
+/// The engine behind a handle that was not closed. A closed one stays in the table until it is drained.
+pub(crate) fn open_engine(handle: u64) -> Result<Arc<Cache>, Status> {
+    let cache = ENGINES.find(handle)?;
+    if cache.is_closed() { Err(Status::Closed) } else { Ok(cache) }
+}
+
+impl<T> Handles<T> {
+    const fn new() -> Self {
+        Handles { open: RwLock::new(None) }
+    }
+
+    pub(crate) fn insert(&self, object: T) -> u64 {
+        // One sequence for all kinds: a handle passed as the wrong kind is not found.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let handle = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.open.write().get_or_insert_default().insert(handle, Arc::new(object));
+        handle
+    }
+
+    pub(crate) fn find(&self, handle: u64) -> Result<Arc<T>, Status> {
+        let open = self.open.read();
+        open.as_ref().and_then(|open| open.get(&handle)).cloned().ok_or(Status::Closed)
+    }
+
+    pub(crate) fn remove(&self, handle: u64) -> Result<Arc<T>, Status> {
+        self.open.write().as_mut().and_then(|open| open.remove(&handle)).ok_or(Status::Closed)
+    }
+
+    fn count(&self) -> u64 {
+        self.open.read().as_ref().map_or(0, |open| open.len() as u64)
+    }
+}
+
+/// How many engines, instances and keys are open in this process: 0 where nothing leaks. Any thread; never
+/// blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn cached_http_live_handles() -> u64 {
+    ENGINES.count() + INSTANCES.count() + KEYS.count()
+}
+
+/// Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
+/// not link. The number grows with each change that breaks callers.
+#[unsafe(no_mangle)]
+pub extern "C" fn cached_http_abi_1() {}
