@@ -1,0 +1,144 @@
+package cachedhttp
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+)
+
+// enginePool holds the engines of this process, so that a reload of the configuration finds the certificates
+// of the one before.
+var enginePool = caddy.NewUsagePool()
+
+// engineKey tells which module instances share an engine: those with one origin and one cache directory. The
+// origin is free of credentials.
+type engineKey struct {
+	origin   string
+	cacheDir string
+}
+
+// sharedEngine is an engine and what this side keeps with it. Safe for concurrent use.
+type sharedEngine struct {
+	engine  engine
+	entries *entries
+	waiters *waiters
+
+	closing chan struct{} // closed when the engine is about to be
+	drained chan struct{} // closed when its last event is handled
+
+	mutex   sync.Mutex
+	loggers []*zap.Logger // of the module instances that use it, the newest last
+}
+
+func newSharedEngine(engine engine) *sharedEngine {
+	shared := &sharedEngine{
+		engine:  engine,
+		entries: newEntries(maxHotEntries),
+		waiters: newWaiters(),
+		closing: make(chan struct{}),
+		drained: make(chan struct{}),
+	}
+	pump := &pump{
+		engine:     engine,
+		entries:    shared.entries,
+		waiters:    shared.waiters,
+		logger:     shared.logger,
+		candidates: make(map[native.EntryID]*tls.Certificate),
+	}
+	go func() {
+		defer close(shared.drained)
+		pump.run()
+	}()
+	return shared
+}
+
+// certificate returns the entry's certificate, built if it is not hot. native.ErrGone if the entry has left
+// the engine's memory.
+func (shared *sharedEngine) certificate(entry native.EntryID) (*tls.Certificate, error) {
+	if certificate := shared.entries.certificate(entry); certificate != nil {
+		return certificate, nil
+	}
+	certificate, err := buildCertificate(shared.engine, entry)
+	if err != nil {
+		return nil, err
+	}
+	return shared.entries.put(entry, certificate), nil
+}
+
+// drainTimeout is a little more than the engine takes for its pending writes.
+const drainTimeout = 3 * time.Second
+
+// Destruct ends the engine. The pool calls it when the last module instance has let go.
+func (shared *sharedEngine) Destruct() error {
+	close(shared.closing)
+	err := shared.engine.Close()
+	timeout := time.NewTimer(drainTimeout)
+	defer timeout.Stop()
+	select {
+	case <-shared.drained:
+		return err
+	case <-timeout.C:
+		return errors.Join(err, fmt.Errorf("the certificate cache has not finished its writes after %v", drainTimeout))
+	}
+}
+
+// logger is that of the newest module instance: an older one writes to where an older configuration said.
+func (shared *sharedEngine) logger() *zap.Logger {
+	shared.mutex.Lock()
+	defer shared.mutex.Unlock()
+	if len(shared.loggers) == 0 {
+		return caddy.Log().Named(moduleID)
+	}
+	return shared.loggers[len(shared.loggers)-1]
+}
+
+// engineLease is one module instance's share of an engine.
+type engineLease struct {
+	*sharedEngine
+	key      engineKey
+	instance *zap.Logger
+}
+
+// leaseEngine finds the engine for a key or opens it, and applies the settings to it either way.
+func leaseEngine(key engineKey, settings []byte, logger *zap.Logger) (*engineLease, error) {
+	pooled, loaded, err := enginePool.LoadOrNew(key, func() (caddy.Destructor, error) {
+		opened, err := openEngine(settings)
+		if err != nil {
+			return nil, err
+		}
+		return newSharedEngine(opened), nil
+	})
+	if err != nil {
+		// The pool has forgotten the key by itself: a Delete would take the next one's.
+		return nil, err
+	}
+	lease := &engineLease{sharedEngine: pooled.(*sharedEngine), key: key, instance: logger}
+	lease.mutex.Lock()
+	lease.loggers = append(lease.loggers, logger)
+	lease.mutex.Unlock()
+	if loaded {
+		if err := lease.engine.Resize(settings); err != nil {
+			return nil, errors.Join(err, lease.release())
+		}
+	}
+	return lease, nil
+}
+
+// release gives the share back, and ends the engine if it was the last. Once only.
+func (lease *engineLease) release() error {
+	lease.mutex.Lock()
+	if index := slices.Index(lease.loggers, lease.instance); index >= 0 {
+		lease.loggers = slices.Delete(lease.loggers, index, index+1)
+	}
+	lease.mutex.Unlock()
+	_, err := enginePool.Delete(lease.key)
+	return err
+}

@@ -1,0 +1,317 @@
+package cachedhttp
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/testorigin"
+)
+
+// These tests take the whole path but Caddy's own: an HTTP backend, the native engine, and TLS over loopback.
+
+// server answers TLS handshakes with what a getter says.
+type server struct {
+	address string
+	getter  *CertGetter
+	roots   *x509.CertPool
+}
+
+func newServer(t testing.TB, getter *CertGetter, roots *x509.CertPool) *server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &server{address: listener.Addr().String(), getter: getter, roots: roots}
+	config := &tls.Config{
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			certificate, err := server.getter.GetCertificate(hello.Context(), hello)
+			if certificate == nil && err == nil {
+				err = errors.New("passed on")
+			}
+			return certificate, err
+		},
+	}
+	var connections sync.WaitGroup
+	connections.Go(func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections.Go(func() {
+				defer connection.Close()
+				_ = tls.Server(connection, config).Handshake()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		connections.Wait()
+	})
+	return server
+}
+
+// handshake makes one, as a client that checks the chain and the name.
+func (server *server) handshake(name string, change ...func(*tls.Config)) error {
+	config := &tls.Config{ServerName: name, RootCAs: server.roots}
+	for _, change := range change {
+		change(config)
+	}
+	dialer := &net.Dialer{Timeout: 20 * time.Second}
+	connection, err := tls.DialWithDialer(dialer, "tcp", server.address, config)
+	if err != nil {
+		return err
+	}
+	return connection.Close()
+}
+
+// stack is a backend, a getter made from JSON with the backend's URL in place of URL, and a server over it.
+func stack(t testing.TB, options string) (*testorigin.Origin, *server) {
+	t.Helper()
+	origin := testorigin.New(t)
+	getter := openGetter(t, origin, options)
+	return origin, newServer(t, getter, origin.Roots())
+}
+
+func openGetter(t testing.TB, origin *testorigin.Origin, options string) *CertGetter {
+	t.Helper()
+	getter := provisioned(t, fmt.Sprintf(`{"url": %q %s}`, origin.URL+"/certificates", options))
+	t.Cleanup(func() {
+		if err := getter.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	})
+	return getter
+}
+
+func expectRequests(t testing.TB, origin *testorigin.Origin, name string, number int) {
+	t.Helper()
+	if requests := len(origin.Requests(name)); requests != number {
+		t.Errorf("%d requests for %s, not %d", requests, name, number)
+	}
+}
+
+func TestTwoHandshakesCostOneRequest(t *testing.T) {
+	origin, server := stack(t, "")
+	for index, kind := range testorigin.Kinds {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			name := fmt.Sprintf("name%d-%x.example", index, version)
+			origin.Keep(name, origin.Bundle(kind, name), "s-maxage=60")
+			for range 2 {
+				if err := server.handshake(name, func(config *tls.Config) { config.MaxVersion = version }); err != nil {
+					t.Errorf("%s, %x: %v", kind, version, err)
+				}
+			}
+			expectRequests(t, origin, name, 1)
+		}
+	}
+}
+
+func TestARealHitTakesNoMemory(t *testing.T) {
+	origin, server := stack(t, "")
+	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+	hello := helloFor("a.example")
+	for range 2 {
+		if _, err := server.getter.GetCertificate(context.Background(), hello); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allocations := testing.AllocsPerRun(1000, func() {
+		if certificate, err := server.getter.GetCertificate(context.Background(), hello); certificate == nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations", allocations)
+	}
+}
+
+func TestTwoHundredClientsAtOnce(t *testing.T) {
+	const clients = 200
+	origin, server := stack(t, "")
+	bundle := origin.Bundle("P-256", "slow.example")
+	origin.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request) {
+		time.Sleep(500 * time.Millisecond)
+		_, _ = response.Write(bundle)
+	})
+	results := make(chan error, clients)
+	for range clients {
+		go func() { results <- server.handshake("slow.example") }()
+	}
+	for range clients {
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectRequests(t, origin, "slow.example", 1)
+}
+
+func TestAClientThatLeavesDoesNotStopTheFetch(t *testing.T) {
+	origin, server := stack(t, "")
+	bundle := origin.Bundle("P-256", "slow.example")
+	origin.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request) {
+		time.Sleep(400 * time.Millisecond)
+		_, _ = response.Write(bundle)
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	dialer := &tls.Dialer{Config: &tls.Config{ServerName: "slow.example"}}
+	if _, err := dialer.DialContext(ctx, "tcp", server.address); err == nil {
+		t.Fatal("it did not leave")
+	}
+	if err := server.handshake("slow.example"); err != nil {
+		t.Fatal(err)
+	}
+	expectRequests(t, origin, "slow.example", 1)
+}
+
+func TestAnUnknownNameCostsOneRequest(t *testing.T) {
+	origin, server := stack(t, "")
+	for range 3 {
+		if _, err := server.getter.GetCertificate(context.Background(), helloFor("no.example")); err == nil ||
+			!strings.Contains(err.Error(), "has no certificate for this name") {
+			t.Fatal(err)
+		}
+	}
+	expectRequests(t, origin, "no.example", 1)
+}
+
+func TestAnAnswerThatMustNotBeKeptIsServedEachTime(t *testing.T) {
+	origin, server := stack(t, "")
+	origin.Keep("once.example", origin.Bundle("P-256", "once.example"), "no-store")
+	for range 3 {
+		if err := server.handshake("once.example"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectRequests(t, origin, "once.example", 3)
+}
+
+func TestAClientWithoutECDSAGetsAnotherCertificate(t *testing.T) {
+	origin, server := stack(t, "")
+	modern, legacy := origin.Bundle("P-256", "a.example"), origin.Bundle("RSA-2048", "a.example")
+	origin.Answer("a.example", func(response http.ResponseWriter, request *http.Request) {
+		if strings.Contains(request.URL.Query().Get("cipher_suites"), "c02b") {
+			_, _ = response.Write(modern)
+		} else {
+			_, _ = response.Write(legacy)
+		}
+	})
+	for range 2 {
+		for _, suite := range []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256} {
+			err := server.handshake("a.example", func(config *tls.Config) {
+				config.MaxVersion = tls.VersionTLS12
+				config.CipherSuites = []uint16{suite}
+			})
+			if err != nil {
+				t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
+			}
+		}
+	}
+	expectRequests(t, origin, "a.example", 2)
+}
+
+func TestABundleThatDoesNotHoldTogether(t *testing.T) {
+	origin, server := stack(t, "")
+	bundle := origin.Bundle("P-256", "a.example")
+	other := origin.Bundle("P-256", "a.example")
+	cut := bytes.Index(bundle, []byte("-----BEGIN PRIVATE KEY"))
+	otherCut := bytes.Index(other, []byte("-----BEGIN PRIVATE KEY"))
+	origin.Keep("a.example", append(bundle[:cut:cut], other[otherCut:]...), "")
+	origin.Keep("b.example", other, "")
+	for name, reason := range map[string]string{"a.example": "key", "b.example": "name"} {
+		_, err := server.getter.GetCertificate(context.Background(), helloFor(name))
+		if err == nil || !strings.Contains(err.Error(), reason) || strings.Contains(err.Error(), "BEGIN") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestABackendThatIsNotThere(t *testing.T) {
+	getter := provisioned(t, `{"url": "http://user:s3cret@127.0.0.1:1/?token=s3cret", "timeout": "2s"}`)
+	defer getter.Cleanup()
+	start := time.Now()
+	_, err := getter.GetCertificate(context.Background(), helloFor("a.example"))
+	if err == nil || !strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "s3cret") {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Error(took)
+	}
+}
+
+func TestARestartRefetchesNothing(t *testing.T) {
+	origin := testorigin.New(t)
+	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+	folder := filepath.Join(t.TempDir(), "cache")
+	options := fmt.Sprintf(`, "cache_dir": %q`, folder)
+	for range 3 {
+		getter := provisioned(t, fmt.Sprintf(`{"url": %q %s}`, origin.URL, options))
+		certificate, err := getter.GetCertificate(context.Background(), helloFor("a.example"))
+		if err != nil || certificate.Leaf.DNSNames[0] != "a.example" {
+			t.Fatal(err)
+		}
+		if err := getter.Cleanup(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectRequests(t, origin, "a.example", 1)
+	if about, err := os.Stat(folder); err != nil || about.Mode().Perm() != 0o700 {
+		t.Error(about, err)
+	}
+}
+
+func TestReloadsRefetchNothing(t *testing.T) {
+	origin, server := stack(t, "")
+	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+	for _, options := range []string{`, "ttl": "2h"`, `, "max_memory": "8MiB"`, `, "timeout": "3s"`} {
+		if err := server.handshake("a.example"); err != nil {
+			t.Fatal(err)
+		}
+		server.getter = openGetter(t, origin, options)
+	}
+	if err := server.handshake("a.example"); err != nil {
+		t.Fatal(err)
+	}
+	expectRequests(t, origin, "a.example", 1)
+}
+
+func TestADirectoryOpenToOthersIsRefused(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "open")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	getter := &CertGetter{URL: "http://backend.example", CacheDir: folder}
+	if err := provision(t, getter); err == nil || !strings.Contains(err.Error(), folder) || !strings.Contains(err.Error(), "0700") {
+		t.Error(err)
+	}
+	if err := getter.Cleanup(); err != nil {
+		t.Error(err)
+	}
+}
+
+// expectNoHandles waits for the garbage collector to give the last keys back.
+func expectNoHandles() error {
+	for deadline := time.Now().Add(10 * time.Second); native.LiveHandles() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d native handles are still open", native.LiveHandles())
+		}
+		runtime.GC()
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package native
+
+// #include "cached_http.h"
+import "C"
+
+// EventKind says which fields of an [Event] matter.
+type EventKind uint32
+
+// The numbers are the header's own.
+const (
+	// EventCandidate: a bundle passed the engine's checks. Entry is to be confirmed or refused, once.
+	EventCandidate EventKind = C.CACHED_HTTP_EVENT_CANDIDATE
+	// EventFinished: the fetch that Tokens waited for ended with Status: StatusHit with Entry, StatusNegative,
+	// StatusOverloaded, or StatusFailed with the reason in Text.
+	EventFinished EventKind = C.CACHED_HTTP_EVENT_FINISHED
+	// EventRetired: Entry left the engine's memory. Drop what was built from it.
+	EventRetired EventKind = C.CACHED_HTTP_EVENT_RETIRED
+	// EventLog: Text is a JSON object with a "message", Level says how urgent it is.
+	EventLog EventKind = C.CACHED_HTTP_EVENT_LOG
+)
+
+// LogLevel is how urgent an EventLog is.
+type LogLevel uint32
+
+// Any other level is to be taken for an error.
+const (
+	LevelDebug LogLevel = 1
+	LevelInfo  LogLevel = 2
+	LevelWarn  LogLevel = 3
+	LevelError LogLevel = 4
+)
+
+// Event is something the engine tells its host. It holds no memory of the engine's.
+type Event struct {
+	Kind   EventKind
+	Status Status
+	Level  LogLevel
+	Entry  EntryID
+	Text   string
+	Tokens []uint64
+}
+
+// eventBatch is how many events one call takes.
+const eventBatch = 64
+
+// NextEvents waits until there are events and returns them, oldest first; ErrClosed once the engine is closed
+// and its pending writes are made. It has one caller, who calls until ErrClosed. The slice is valid until the
+// next call.
+func (engine *Engine) NextEvents() ([]Event, error) {
+	var count C.size_t
+	taken := &engine.taken
+	status := C.cached_http_next_events(engine.handle, &taken[0], eventBatch, &count)
+	if Status(status) != StatusOK {
+		return nil, &Error{Status: Status(status)}
+	}
+	engine.events = engine.events[:0]
+	for index := range taken[:min(int(count), eventBatch)] {
+		engine.events = append(engine.events, takeEvent(taken[index]))
+		taken[index] = C.cached_http_event{}
+	}
+	return engine.events, nil
+}
+
+func takeEvent(event C.cached_http_event) Event {
+	return Event{
+		Kind:   EventKind(event.kind),
+		Status: Status(event.status),
+		Level:  LogLevel(event.level),
+		Entry:  EntryID(event.entry),
+		Text:   takeText(event.text),
+		Tokens: takeTokens(event.tokens),
+	}
+}

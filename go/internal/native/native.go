@@ -1,0 +1,213 @@
+package native
+
+// #cgo noescape fetch_cached_cert
+// #cgo nocallback fetch_cached_cert
+// #cgo noescape cached_http_key_sign
+// #cgo nocallback cached_http_key_sign
+// #include "cached_http.h"
+import "C"
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// abiVersion refers to a symbol with the ABI's version in its name, so that an archive of another version does
+// not link.
+var abiVersion = unsafe.Pointer(C.cached_http_abi_1) //nolint:unused // its initialisation is the use
+
+// archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice a changed
+// archive, but it does notice a changed Go file.
+var archiveDigest string
+
+// ArchiveDigest is the SHA-256 of the archive this binary was linked with, in hexadecimal; for the log.
+func ArchiveDigest() string { return archiveDigest }
+
+// EntryID names one immutable generation of an entry. It is not a handle: there is nothing to close.
+type EntryID uint64
+
+// HelloFlags is what a client can do, as far as it decides which certificate it gets.
+type HelloFlags uint32
+
+// The numbers are the header's own.
+const (
+	HelloECDSA   HelloFlags = C.CACHED_HTTP_HELLO_ECDSA
+	HelloEd25519 HelloFlags = C.CACHED_HTTP_HELLO_ED25519
+)
+
+// Engine is a store of certificates and keys with its workers.
+type Engine struct {
+	handle C.cached_http_engine
+	closed atomic.Bool
+
+	// Both belong to the one caller of NextEvents, and are here so that a batch allocates no space for events.
+	taken  [eventBatch]C.cached_http_event
+	events []Event
+}
+
+// OpenEngine opens an engine by its settings, a JSON document that cached_http.h describes. The error's text
+// is for the operator: a directory that can't be used, for one.
+func OpenEngine(settings []byte) (*Engine, error) {
+	engine := new(Engine)
+	var message C.cached_http_buffer
+	data, length := bytesView(settings)
+	status := C.cached_http_engine_open(data, length, &engine.handle, &message)
+	if err := outcome(status, message); err != nil {
+		return nil, err
+	}
+	return engine, nil
+}
+
+// Resize applies the limits of newer settings; origin and directory stay as they are.
+func (engine *Engine) Resize(settings []byte) error {
+	var message C.cached_http_buffer
+	data, length := bytesView(settings)
+	return outcome(C.cached_http_engine_resize(engine.handle, data, length, &message), message)
+}
+
+// Close ends the engine and returns at once; fetches under way are cut. NextEvents goes on until pending
+// writes are made. Closing again does nothing.
+func (engine *Engine) Close() error {
+	if engine.closed.Swap(true) {
+		return nil
+	}
+	return asError(C.cached_http_engine_close(engine.handle))
+}
+
+// ConfirmCandidate accepts a candidate: it is kept, and an EventFinished follows.
+func (engine *Engine) ConfirmCandidate(entry EntryID) error {
+	return asError(C.cached_http_candidate_confirm(engine.handle, C.cached_http_entry(entry)))
+}
+
+// RefuseCandidate refuses a candidate; reason goes into the error of whoever waits for it.
+func (engine *Engine) RefuseCandidate(entry EntryID, reason string) error {
+	data, length := textView(reason)
+	return asError(C.cached_http_candidate_refuse(engine.handle, C.cached_http_entry(entry), data, length))
+}
+
+// OpenEntry opens an entry that is a candidate or in memory: a key, to be closed, and the chain as DER, leaf
+// first. ErrGone if it has left memory.
+func (engine *Engine) OpenEntry(entry EntryID) (*Key, [][]byte, error) {
+	key := new(Key)
+	var framed C.cached_http_buffer
+	status := C.cached_http_entry_open(engine.handle, C.cached_http_entry(entry), &key.handle, &framed)
+	if err := asError(status); err != nil {
+		return nil, nil, err
+	}
+	chain, err := splitChain(takeBytes(framed))
+	if err != nil {
+		_ = key.Close()
+		return nil, nil, err
+	}
+	return key, chain, nil
+}
+
+// OpenInstance makes an instance, whose settings (a JSON document that cached_http.h describes) apply to the
+// lookups made through it.
+func (engine *Engine) OpenInstance(settings []byte) (*Instance, error) {
+	instance := new(Instance)
+	var message C.cached_http_buffer
+	data, length := bytesView(settings)
+	status := C.cached_http_instance_open(engine.handle, data, length, &instance.handle, &message)
+	if err := outcome(status, message); err != nil {
+		return nil, err
+	}
+	return instance, nil
+}
+
+// Instance is one set of settings over an engine.
+type Instance struct {
+	handle C.cached_http_instance
+	closed atomic.Bool
+}
+
+// Answer is what a lookup found. Entry is set for StatusHit and StatusStale, Reason for StatusRefused and
+// StatusFailed.
+type Answer struct {
+	Status Status
+	Entry  EntryID
+	Reason string
+}
+
+// Lookup looks up the certificate for a server name as the client sent it. It never waits and does no I/O.
+// With token 0 it only looks; another token joins, on a miss, the name's fetch, for which query holds further
+// query parameters, and is told by one EventFinished.
+func (instance *Instance) Lookup(serverName string, flags HelloFlags, query string, token uint64) Answer {
+	var entry C.cached_http_entry
+	var message C.cached_http_buffer
+	name, nameLength := textView(serverName)
+	parameters, parametersLength := textView(query)
+	status := Status(C.fetch_cached_cert(instance.handle, name, nameLength, C.uint32_t(flags),
+		parameters, parametersLength, C.uint64_t(token), &entry, &message))
+	answer := Answer{Status: status, Entry: EntryID(entry)}
+	if message.data != nil {
+		answer.Reason = takeText(message)
+	}
+	return answer
+}
+
+// Close ends the instance; fetches that its lookups started go on. Closing again does nothing.
+func (instance *Instance) Close() error {
+	if instance.closed.Swap(true) {
+		return nil
+	}
+	return asError(C.cached_http_instance_close(instance.handle))
+}
+
+// Key signs with a private key that stays on the other side. It works until it is closed, whatever becomes of
+// its entry and engine.
+type Key struct {
+	handle C.cached_http_key
+	closed atomic.Bool
+}
+
+// maxSignatureLength is the length of an RSA-4096 signature, the longest there is.
+const maxSignatureLength = 512
+
+// Sign signs input, a message or its digest, by a TLS SignatureScheme code point (RFC 8446 4.2.3).
+func (key *Key) Sign(scheme uint16, isDigest bool, input []byte) ([]byte, error) {
+	var signature [maxSignatureLength]byte
+	var length C.size_t
+	var digest C.uint32_t
+	if isDigest {
+		digest = 1
+	}
+	data, dataLength := bytesView(input)
+	status := C.cached_http_key_sign(key.handle, C.uint16_t(scheme), digest, data, dataLength,
+		(*C.uint8_t)(unsafe.Pointer(&signature[0])), maxSignatureLength, &length)
+	if err := asError(status); err != nil {
+		return nil, err
+	}
+	if length > maxSignatureLength {
+		return nil, &Error{Status: StatusPanic}
+	}
+	return append([]byte(nil), signature[:length]...), nil
+}
+
+// Close gives the key back; a signature under way is finished. Closing again does nothing.
+func (key *Key) Close() error {
+	if key.closed.Swap(true) {
+		return nil
+	}
+	return asError(C.cached_http_key_close(key.handle))
+}
+
+// LiveHandles is how many engines, instances and keys are open in this process: 0 where nothing leaks.
+func LiveHandles() uint64 {
+	return uint64(C.cached_http_live_handles())
+}
+
+func asError(status C.cached_http_status) error {
+	if Status(status) == StatusOK {
+		return nil
+	}
+	return &Error{Status: Status(status)}
+}
+
+func outcome(status C.cached_http_status, message C.cached_http_buffer) error {
+	reason := takeText(message)
+	if Status(status) == StatusOK {
+		return nil
+	}
+	return &Error{Status: Status(status), Message: reason}
+}

@@ -1,0 +1,88 @@
+package native
+
+// #include "cached_http.h"
+import "C"
+
+import "fmt"
+
+// Status is the result of a call: success, an answer of a lookup, or an error.
+type Status uint32
+
+// The numbers are the header's own.
+const (
+	StatusOK Status = C.CACHED_HTTP_STATUS_OK
+
+	// Answers of a lookup.
+
+	StatusHit        Status = C.CACHED_HTTP_STATUS_HIT
+	StatusStale      Status = C.CACHED_HTTP_STATUS_STALE
+	StatusNegative   Status = C.CACHED_HTTP_STATUS_NEGATIVE
+	StatusPending    Status = C.CACHED_HTTP_STATUS_PENDING
+	StatusMiss       Status = C.CACHED_HTTP_STATUS_MISS
+	StatusRefused    Status = C.CACHED_HTTP_STATUS_REFUSED
+	StatusBackedOff  Status = C.CACHED_HTTP_STATUS_BACKED_OFF
+	StatusOverloaded Status = C.CACHED_HTTP_STATUS_OVERLOADED
+	StatusFailed     Status = C.CACHED_HTTP_STATUS_FAILED
+
+	// Errors.
+
+	StatusClosed           Status = C.CACHED_HTTP_STATUS_CLOSED
+	StatusInvalidArgument  Status = C.CACHED_HTTP_STATUS_INVALID_ARGUMENT
+	StatusPanic            Status = C.CACHED_HTTP_STATUS_PANIC
+	StatusGone             Status = C.CACHED_HTTP_STATUS_GONE
+	StatusSigningRefused   Status = C.CACHED_HTTP_STATUS_SIGNING_REFUSED
+	StatusSettingsRefused  Status = C.CACHED_HTTP_STATUS_SETTINGS_REFUSED
+	StatusDirectoryRefused Status = C.CACHED_HTTP_STATUS_DIRECTORY_REFUSED
+)
+
+var statusTexts = map[Status]string{
+	StatusOK:               "done",
+	StatusHit:              "a certificate is known",
+	StatusStale:            "a certificate is known and being refreshed",
+	StatusNegative:         "the origin has no certificate for this name",
+	StatusPending:          "a fetch is under way",
+	StatusMiss:             "nothing is known about this name",
+	StatusRefused:          "not a server name that anybody can own",
+	StatusBackedOff:        "the origin failed lately and is not asked again yet",
+	StatusOverloaded:       "too many names wait for the origin",
+	StatusFailed:           "the certificate could not be fetched",
+	StatusClosed:           "the certificate cache is closed",
+	StatusInvalidArgument:  "the certificate cache was called with an invalid argument (a bug, please report it)",
+	StatusPanic:            "the certificate cache has panicked (a bug, please report it)",
+	StatusGone:             "the certificate has left the cache",
+	StatusSigningRefused:   "the key can't make this signature",
+	StatusSettingsRefused:  "the settings can't be used",
+	StatusDirectoryRefused: "the cache directory can't be used",
+}
+
+func (status Status) String() string {
+	if text, known := statusTexts[status]; known {
+		return text
+	}
+	return fmt.Sprintf("unknown status %d of the certificate cache", uint32(status))
+}
+
+// Error is a call that failed. Compare its Status; Message is the reason where there is one.
+type Error struct {
+	Status  Status
+	Message string
+}
+
+func (err *Error) Error() string {
+	if err.Message == "" {
+		return err.Status.String()
+	}
+	return err.Message
+}
+
+// Is makes errors.Is compare by status: errors.Is(err, native.ErrGone).
+func (err *Error) Is(target error) bool {
+	other, ok := target.(*Error)
+	return ok && other.Status == err.Status
+}
+
+// The errors that callers tell from others.
+var (
+	ErrClosed = &Error{Status: StatusClosed}
+	ErrGone   = &Error{Status: StatusGone}
+)

@@ -1,0 +1,96 @@
+package cachedhttp
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"go.uber.org/zap"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+)
+
+// Provision checks the options and gets a share of the engine, which starts with the first one. Caddy calls
+// Cleanup after a Provision that failed, too.
+func (getter *CertGetter) Provision(ctx caddy.Context) error {
+	getter.logger = ctx.Logger()
+	if err := getter.findTLSApp(ctx); err != nil {
+		return err
+	}
+	if err := getter.replacePlaceholders(); err != nil {
+		return err
+	}
+	if err := getter.check(); err != nil {
+		return err
+	}
+	getter.applyDefaults()
+	return getter.openInstance()
+}
+
+// findTLSApp keeps the app that this module is part of: what is asked of it is not known before it runs. A
+// lookup in a running configuration would not be safe.
+func (getter *CertGetter) findTLSApp(ctx caddy.Context) error {
+	app, err := ctx.AppIfConfigured("tls")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	getter.tlsApp, _ = app.(*caddytls.TLS)
+	return nil
+}
+
+func (getter *CertGetter) openInstance() error {
+	key, err := getter.engineKey()
+	if err != nil {
+		return err
+	}
+	engineSettings, err := getter.engineSettings(key)
+	if err != nil {
+		return err
+	}
+	instanceSettings, err := getter.instanceSettings()
+	if err != nil {
+		return err
+	}
+	if getter.lease, err = leaseEngine(key, engineSettings, getter.logger); err != nil {
+		return fmt.Errorf("opening the certificate cache: %w", err)
+	}
+	if getter.instance, err = getter.lease.engine.OpenInstance(instanceSettings); err != nil {
+		return fmt.Errorf("opening the certificate cache: %w", err)
+	}
+	getter.logger.Debug("certificate cache ready",
+		zap.String("origin", key.origin), zap.String("archive_sha256", native.ArchiveDigest()))
+	return nil
+}
+
+func (getter *CertGetter) engineKey() (engineKey, error) {
+	origin, err := originName(getter.URL)
+	if err != nil {
+		return engineKey{}, err
+	}
+	key := engineKey{origin: origin}
+	if getter.CacheDir != "" {
+		if key.cacheDir, err = filepath.Abs(getter.CacheDir); err != nil {
+			return engineKey{}, fmt.Errorf("cache_dir: %w", err)
+		}
+	}
+	return key, nil
+}
+
+// Cleanup gives back what Provision got. The engine goes on if another module instance has a share of it, the
+// next configuration's for one.
+func (getter *CertGetter) Cleanup() error {
+	var err error
+	if getter.instance != nil {
+		err = getter.instance.Close()
+	}
+	if getter.lease != nil {
+		err = errors.Join(err, getter.lease.release())
+		getter.lease = nil
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package cachedhttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+)
+
+// useFakeEngines makes Provision open fake engines, which it returns in the order of opening.
+func useFakeEngines(t *testing.T) *[]*fakeEngine {
+	t.Helper()
+	var opened []*fakeEngine
+	before := openEngine
+	openEngine = func(settings []byte) (engine, error) {
+		fake := newFakeEngine()
+		fake.settings = []string{string(settings)}
+		opened = append(opened, fake)
+		return fake, nil
+	}
+	t.Cleanup(func() { openEngine = before })
+	return &opened
+}
+
+func provision(t testing.TB, getter *CertGetter) error {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	return getter.Provision(ctx)
+}
+
+// provisioned is a module instance as Caddy makes it, cleaned up with the test.
+func provisioned(t testing.TB, text string) *CertGetter {
+	t.Helper()
+	getter := new(CertGetter)
+	if err := caddy.StrictUnmarshalJSON([]byte(text), getter); err != nil {
+		t.Fatal(err)
+	}
+	if err := provision(t, getter); err != nil {
+		t.Fatal(err)
+	}
+	return getter
+}
+
+func TestProvisionPassesTheSettingsOn(t *testing.T) {
+	opened := useFakeEngines(t)
+	folder := t.TempDir()
+	authority, certificate, private := filepath.Join(folder, "ca"), filepath.Join(folder, "cert"), filepath.Join(folder, "key")
+	for path, text := range map[string]string{authority: "AUTHORITY", certificate: "CERTIFICATE", private: "KEY"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("TOKEN", "s3cret")
+	t.Setenv("FOLDER", folder)
+	getter := provisioned(t, `{
+		"url": "https://user:{env.TOKEN}@Backend.example:8443/certs?tenant={env.TOKEN}",
+		"ttl": "1d", "negative_ttl": 1500000000, "timeout": "3s", "cache_dir": "{env.FOLDER}/cache/",
+		"max_memory": "1GiB", "max_negative": 1048576, "max_concurrent_fetches": 8,
+		"header": {"X-Token": ["{env.TOKEN}", "two"], "Accept": ["text/plain"]},
+		"trusted_ca": ["{env.FOLDER}/ca"],
+		"client_certificate": {"certificate": "{env.FOLDER}/cert", "key": "{env.FOLDER}/key"}
+	}`)
+	defer getter.Cleanup()
+	fake := (*opened)[0]
+	wantEngine := `{"origin":"https://backend.example:8443/certs?sha256=HEX","cache_dir":"` + folder + `/cache",` +
+		`"max_memory":1073741824,"max_negative":1048576,"max_concurrent_fetches":8}`
+	digest := fake.settings[0][strings.Index(fake.settings[0], "sha256=")+7:][:16]
+	if strings.Replace(fake.settings[0], digest, "HEX", 1) != wantEngine {
+		t.Errorf("engine: %s", fake.settings[0])
+	}
+	if strings.Contains(fake.settings[0], "s3cret") {
+		t.Error("the engine's name has a secret")
+	}
+	wantInstance := `{"url":"https://user:s3cret@Backend.example:8443/certs?tenant=s3cret","ttl_ms":86400000,` +
+		`"default_ttl_ms":3600000,"negative_ttl_ms":1500,"timeout_ms":3000,` +
+		`"headers":[["Accept","text/plain"],["X-Token","s3cret"],["X-Token","two"]],` +
+		`"trusted_ca_pem":"AUTHORITY\n","client_certificate_pem":"CERTIFICATE\nKEY\n"}`
+	if fake.settings[1] != wantInstance {
+		t.Errorf("instance: %s", fake.settings[1])
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	opened := useFakeEngines(t)
+	getter := provisioned(t, `{"url": "http://backend.example"}`)
+	defer getter.Cleanup()
+	settings := (*opened)[0].settings
+	if settings[0] != `{"origin":"http://backend.example/","max_memory":268435456,"max_negative":16777216,"max_concurrent_fetches":64}` {
+		t.Error(settings[0])
+	}
+	if settings[1] != `{"url":"http://backend.example","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":10000}` {
+		t.Error(settings[1])
+	}
+}
+
+func TestAReloadKeepsTheEngine(t *testing.T) {
+	opened := useFakeEngines(t)
+	old := provisioned(t, `{"url": "http://user:one@backend.example/x", "max_memory": 1000}`)
+	renewed := provisioned(t, `{"url": "http://user:two@BACKEND.example/x", "max_memory": 2000, "ttl": "1h"}`)
+	other := provisioned(t, `{"url": "http://backend.example/y"}`)
+	if len(*opened) != 2 || old.lease.sharedEngine != renewed.lease.sharedEngine || other.lease.sharedEngine == old.lease.sharedEngine {
+		t.Fatalf("%d engines", len(*opened))
+	}
+	first := (*opened)[0]
+	if len(first.resized) != 1 || !strings.Contains(first.resized[0], `"max_memory":2000`) {
+		t.Errorf("resized: %v", first.resized)
+	}
+	if old.lease.logger() != renewed.logger {
+		t.Error("the engine does not log where the newest configuration says")
+	}
+	for range 2 { // a second one changes nothing
+		if err := old.Cleanup(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if isClosed(first) {
+		t.Fatal("the engine was closed under the newer configuration")
+	}
+	if err := errors.Join(renewed.Cleanup(), other.Cleanup()); err != nil {
+		t.Fatal(err)
+	}
+	if !isClosed(first) || !isClosed((*opened)[1]) {
+		t.Error("an engine is still open")
+	}
+}
+
+func TestAFailedProvisionLeavesNothingBehind(t *testing.T) {
+	before := openEngine
+	defer func() { openEngine = before }()
+	openEngine = func([]byte) (engine, error) {
+		return nil, &native.Error{Status: native.StatusDirectoryRefused, Message: "/x is open to others; it needs mode 0700"}
+	}
+	getter := &CertGetter{URL: "http://backend.example", CacheDir: "/x"}
+	err := provision(t, getter)
+	if err == nil || !strings.Contains(err.Error(), "it needs mode 0700") {
+		t.Fatal(err)
+	}
+	if err := getter.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	opened := useFakeEngines(t)
+	again := provisioned(t, `{"url": "http://backend.example", "cache_dir": "/x"}`)
+	if len(*opened) != 1 {
+		t.Fatal("not opened again")
+	}
+	if err := again.Cleanup(); err != nil || !isClosed((*opened)[0]) {
+		t.Fatal("still open", err)
+	}
+}
+
+func TestProvisionRefuses(t *testing.T) {
+	opened := useFakeEngines(t)
+	t.Setenv("EMPTY", "")
+	t.Setenv("SECRET", "s3cret")
+	t.Setenv("BAD", "s3cret\n")
+	for text, want := range map[string]string{
+		`{}`:                                 "the URL of the backend is missing",
+		`{"url": "ftp://s3cret.example"}`:    "must start with http:// or https://",
+		`{"url": "http://"}`:                 "name a host",
+		`{"url": "http://u:s3cret@a:port/"}`: "can't be parsed",
+		`{"url": "{env.SECRET}"}`:            "must start with http:// or https://",
+		`{"url": "http://{env.EMPTY}/"}`:     "url: evaluated placeholder",
+		`{"url": "http://a/", "ttl": "1h", "default_ttl": "1h"}`:          "contradict each other",
+		`{"url": "http://a/", "timeout": -1}`:                             "timeout: -1ns is too short",
+		`{"url": "http://a/", "on_negative": "drop"}`:                     `"drop" is unknown; pass and deny are allowed`,
+		`{"url": "http://a/", "max_concurrent_fetches": -2}`:              "1 to 1024 are allowed",
+		`{"url": "http://a/", "header": {"X Y": ["s3cret"]}}`:             `"X Y" is not the name of a header field`,
+		`{"url": "http://a/", "header": {"X": ["{env.BAD}"]}}`:            "the value of X has characters",
+		`{"url": "http://a/", "header": {"te": ["s3cret"]}}`:              "te can't be set",
+		`{"url": "http://a/", "trusted_ca": ["/nowhere/ca"]}`:             "trusted_ca: stat /nowhere/ca",
+		`{"url": "http://a/", "trusted_ca": ["/dev/zero"]}`:               "is not a file",
+		`{"url": "http://a/", "client_certificate": {"key": "/nowhere"}}`: "needs two paths",
+	} {
+		getter := new(CertGetter)
+		if err := json.Unmarshal([]byte(text), getter); err != nil {
+			t.Fatal(text, err)
+		}
+		err := provision(t, getter)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", text, err)
+		}
+		if err := getter.Cleanup(); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(*opened) != 0 {
+		t.Errorf("%d engines opened", len(*opened))
+	}
+	for _, text := range []string{`{"url":"http://a/","tll":1}`, `{"max_memory":"lots"}`, `{"max_memory":-1}`, `{"max_memory":true}`} {
+		if err := caddy.StrictUnmarshalJSON([]byte(text), new(CertGetter)); err == nil {
+			t.Errorf("%s was read", text)
+		}
+	}
+}
+
+func TestDestructGivesUpOnAnEngineThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFakeEngine()
+		shared := newSharedEngine(hangingEngine{fake})
+		start := time.Now()
+		if err := shared.Destruct(); err == nil || time.Since(start) != drainTimeout {
+			t.Error(err, time.Since(start))
+		}
+		close(fake.done)
+		<-shared.drained
+	})
+}
+
+type hangingEngine struct{ *fakeEngine }
+
+func (hangingEngine) Close() error { return nil }
+
+func isClosed(fake *fakeEngine) bool {
+	select {
+	case <-fake.done:
+		return true
+	default:
+		return false
+	}
+}

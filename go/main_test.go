@@ -1,0 +1,22 @@
+package cachedhttp
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain ends with a look at what is left: neither native handles nor goroutines.
+func TestMain(m *testing.M) {
+	// certmagic's, of a Caddy that was stopped: it ends by itself after 5 s.
+	lockfile := goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh")
+	goleak.VerifyTestMain(m, lockfile, goleak.Cleanup(func(code int) {
+		if err := expectNoHandles(); code == 0 && err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}

@@ -1,0 +1,55 @@
+package cachedhttp
+
+import (
+	"reflect"
+
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+)
+
+// Values of on_negative.
+const (
+	onNegativePass = "pass"
+	onNegativeDeny = "deny"
+)
+
+// passesNegatives tells whether a name without a certificate is handed on to Caddy. By default it is if the
+// operator has configured a permission for on-demand issuance, and denied otherwise: with a manager and
+// without a permission, Caddy would order a certificate for any name that a scanner makes up.
+//
+// The default is decided at the first negative answer: while this module is provisioned, the tls app is too,
+// and has no permission yet. After that, nothing changes it.
+func (getter *CertGetter) passesNegatives() bool {
+	getter.decideOnNegatives.Do(func() {
+		switch getter.OnNegative {
+		case onNegativePass:
+			getter.passNegatives = true
+		case onNegativeDeny:
+			getter.passNegatives = false
+		default:
+			getter.passNegatives = hasIssuancePermission(getter.tlsApp)
+			if !getter.passNegatives {
+				getter.logger.Info("names for which the backend has no certificate are denied, " +
+					"since no permission for on-demand issuance is found in the configuration; " +
+					"to change it, configure on_demand_tls with ask or permission, " +
+					"or write on_negative deny or on_negative pass to choose yourself")
+			}
+		}
+	})
+	return getter.passNegatives
+}
+
+// hasIssuancePermission tells whether the tls app asks somebody before it orders a certificate on demand.
+//
+// The configuration of the permission is emptied when its module is loaded, and the module is in a field that
+// is not exported; so it is looked at by reflection. If a later Caddy has no such field, the answer is no.
+func hasIssuancePermission(app *caddytls.TLS) bool {
+	if app == nil || app.Automation == nil || app.Automation.OnDemand == nil {
+		return false
+	}
+	onDemand := app.Automation.OnDemand
+	if onDemand.Ask != "" || len(onDemand.PermissionRaw) > 0 {
+		return true
+	}
+	permission := reflect.ValueOf(onDemand).Elem().FieldByName("permission")
+	return permission.IsValid() && permission.Kind() == reflect.Interface && !permission.IsNil()
+}

@@ -1,0 +1,300 @@
+package cachedhttp
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// Defaults of the options that have one.
+const (
+	defaultDefaultTTL           = time.Hour
+	defaultNegativeTTL          = time.Minute
+	defaultTimeout              = 10 * time.Second
+	defaultMaxMemory            = 256 << 20
+	defaultMaxNegative          = 16 << 20
+	defaultMaxConcurrentFetches = 64
+)
+
+// largestMaxConcurrentFetches bounds the threads that wait for the backend.
+const largestMaxConcurrentFetches = 1024
+
+func (getter *CertGetter) applyDefaults() {
+	applyDefault(&getter.DefaultTTL, caddy.Duration(defaultDefaultTTL))
+	applyDefault(&getter.NegativeTTL, caddy.Duration(defaultNegativeTTL))
+	applyDefault(&getter.Timeout, caddy.Duration(defaultTimeout))
+	applyDefault(&getter.MaxMemory, defaultMaxMemory)
+	applyDefault(&getter.MaxNegative, defaultMaxNegative)
+	applyDefault(&getter.MaxConcurrentFetches, defaultMaxConcurrentFetches)
+}
+
+func applyDefault[T comparable](option *T, value T) {
+	var absent T
+	if *option == absent {
+		*option = value
+	}
+}
+
+// check finds what is wrong with the options, however they were written. Options that hold placeholders are
+// checked when those are replaced. No text names a value that may be secret.
+func (getter *CertGetter) check() error {
+	if err := checkURL(getter.URL); err != nil {
+		return err
+	}
+	for name, duration := range map[string]caddy.Duration{
+		"ttl":          getter.TTL,
+		"default_ttl":  getter.DefaultTTL,
+		"negative_ttl": getter.NegativeTTL,
+		"timeout":      getter.Timeout,
+	} {
+		if duration == 0 {
+			continue // absent
+		}
+		if err := checkDuration(time.Duration(duration)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if getter.TTL != 0 && getter.DefaultTTL != 0 {
+		return errContradictoryTTL
+	}
+	if getter.OnNegative != "" {
+		if err := checkOnNegative(getter.OnNegative); err != nil {
+			return err
+		}
+	}
+	if getter.MaxConcurrentFetches != 0 {
+		if err := checkMaxConcurrentFetches(getter.MaxConcurrentFetches); err != nil {
+			return err
+		}
+	}
+	for name, values := range getter.Header {
+		for _, value := range values {
+			if err := checkHeader(name, value); err != nil {
+				return err
+			}
+		}
+	}
+	if slices.Contains(getter.TrustedCA, "") {
+		return errors.New("trusted_ca: a path is empty")
+	}
+	if pair := getter.ClientCertificate; pair != nil && (pair.Certificate == "" || pair.Key == "") {
+		return errors.New("client_certificate needs two paths: that of the certificate and that of its key")
+	}
+	return nil
+}
+
+var errContradictoryTTL = errors.New("ttl and default_ttl contradict each other: " +
+	"ttl overrides every response, so that default_ttl has no effect; use one of them")
+
+func checkURL(text string) error {
+	if text == "" {
+		return errors.New("the URL of the backend is missing")
+	}
+	if hasPlaceholder(text) {
+		return nil
+	}
+	parsed, err := url.Parse(text)
+	if err != nil {
+		// The parser's own text quotes the URL, which may hold a password.
+		return errors.New("the URL of the backend can't be parsed; write it as in https://host:port/path")
+	}
+	if (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Hostname() == "" {
+		return errors.New("the URL of the backend must start with http:// or https:// and name a host")
+	}
+	if parsed.Fragment != "" {
+		return errors.New("the URL of the backend must not have a fragment (#...), which is never sent")
+	}
+	return nil
+}
+
+func checkDuration(duration time.Duration) error {
+	if duration < time.Millisecond {
+		return fmt.Errorf("%v is too short; 1ms or more is allowed, such as 90s, 1h30m and 7d", duration)
+	}
+	return nil
+}
+
+func checkOnNegative(value string) error {
+	if value != onNegativePass && value != onNegativeDeny {
+		return fmt.Errorf("on_negative: %q is unknown; %s and %s are allowed", value, onNegativePass, onNegativeDeny)
+	}
+	return nil
+}
+
+func checkMaxConcurrentFetches(number int) error {
+	if number < 1 || number > largestMaxConcurrentFetches {
+		return fmt.Errorf("max_concurrent_fetches: %d is out of range; 1 to %d are allowed", number, largestMaxConcurrentFetches)
+	}
+	return nil
+}
+
+// Fields that say how a message is framed or coded, which is the client's own affair.
+var ownHeaders = []string{
+	"Accept-Encoding", "Connection", "Content-Length", "Expect", "Te", "Transfer-Encoding", "Upgrade",
+}
+
+func checkHeader(name, value string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("header: %q is not the name of a header field", name)
+	}
+	if slices.Contains(ownHeaders, http.CanonicalHeaderKey(name)) {
+		return fmt.Errorf("header: %s can't be set; the module sets it where it is needed", name)
+	}
+	if !hasPlaceholder(value) && !httpguts.ValidHeaderFieldValue(value) {
+		return fmt.Errorf("header: the value of %s has characters that no header field may have", name)
+	}
+	return nil
+}
+
+func hasPlaceholder(text string) bool {
+	_, rest, opened := strings.Cut(text, "{")
+	return opened && strings.Contains(rest, "}")
+}
+
+// replacePlaceholders replaces them where the documentation says so. One that is unknown or empty is an error.
+func (getter *CertGetter) replacePlaceholders() error {
+	replacer := caddy.NewReplacer()
+	replace := func(option, text string) (string, error) {
+		replaced, err := replacer.ReplaceOrErr(text, true, true)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", option, err)
+		}
+		return replaced, nil
+	}
+	var err error
+	if getter.URL, err = replace("url", getter.URL); err != nil {
+		return err
+	}
+	if getter.CacheDir, err = replace("cache_dir", getter.CacheDir); err != nil {
+		return err
+	}
+	for name, values := range getter.Header {
+		for index := range values {
+			if values[index], err = replace("header "+name, values[index]); err != nil {
+				return err
+			}
+			if !httpguts.ValidHeaderFieldValue(values[index]) {
+				return fmt.Errorf("header: the value of %s has characters that no header field may have", name)
+			}
+		}
+	}
+	for index := range getter.TrustedCA {
+		if getter.TrustedCA[index], err = replace("trusted_ca", getter.TrustedCA[index]); err != nil {
+			return err
+		}
+	}
+	if pair := getter.ClientCertificate; pair != nil {
+		if pair.Certificate, err = replace("client_certificate", pair.Certificate); err != nil {
+			return err
+		}
+		if pair.Key, err = replace("client_certificate", pair.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// originName is the backend's URL as a name for its store: without credentials, and without the query, which
+// may hold a secret too but tells backends apart, so that a digest stands for it.
+func originName(backend string) (string, error) {
+	parsed, err := url.Parse(backend)
+	if err != nil {
+		return "", errors.New("the URL of the backend can't be parsed")
+	}
+	name := url.URL{Scheme: parsed.Scheme, Host: strings.ToLower(parsed.Host), Path: parsed.Path, RawPath: parsed.RawPath}
+	if name.Path == "" {
+		name.Path = "/"
+	}
+	if parsed.RawQuery != "" {
+		digest := sha256.Sum256([]byte(parsed.RawQuery))
+		name.RawQuery = "sha256=" + hex.EncodeToString(digest[:8])
+	}
+	return name.String(), nil
+}
+
+// engineSettings is the document that the native engine is opened with.
+func (getter *CertGetter) engineSettings(key engineKey) ([]byte, error) {
+	return json.Marshal(struct {
+		Origin               string `json:"origin"`
+		CacheDir             string `json:"cache_dir,omitempty"`
+		MaxMemory            uint64 `json:"max_memory"`
+		MaxNegative          uint64 `json:"max_negative"`
+		MaxConcurrentFetches int    `json:"max_concurrent_fetches"`
+	}{
+		key.origin, key.cacheDir,
+		uint64(getter.MaxMemory), uint64(getter.MaxNegative), getter.MaxConcurrentFetches,
+	})
+}
+
+// instanceSettings is the document that a native instance is opened with. It holds secrets.
+func (getter *CertGetter) instanceSettings() ([]byte, error) {
+	settings := struct {
+		URL                  string      `json:"url"`
+		TTL                  int64       `json:"ttl_ms,omitempty"`
+		DefaultTTL           int64       `json:"default_ttl_ms"`
+		NegativeTTL          int64       `json:"negative_ttl_ms"`
+		Timeout              int64       `json:"timeout_ms"`
+		Headers              [][2]string `json:"headers,omitempty"`
+		TrustedCAPEM         string      `json:"trusted_ca_pem,omitempty"`
+		ClientCertificatePEM string      `json:"client_certificate_pem,omitempty"`
+	}{
+		URL:         getter.URL,
+		TTL:         time.Duration(getter.TTL).Milliseconds(),
+		DefaultTTL:  time.Duration(getter.DefaultTTL).Milliseconds(),
+		NegativeTTL: time.Duration(getter.NegativeTTL).Milliseconds(),
+		Timeout:     time.Duration(getter.Timeout).Milliseconds(),
+	}
+	for _, name := range slices.Sorted(maps.Keys(getter.Header)) {
+		for _, value := range getter.Header[name] {
+			settings.Headers = append(settings.Headers, [2]string{name, value})
+		}
+	}
+	var err error
+	if settings.TrustedCAPEM, err = readPEM("trusted_ca", getter.TrustedCA...); err != nil {
+		return nil, err
+	}
+	if pair := getter.ClientCertificate; pair != nil {
+		settings.ClientCertificatePEM, err = readPEM("client_certificate", pair.Certificate, pair.Key)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(settings)
+}
+
+// maxPEMFile is more than a file with every public authority has.
+const maxPEMFile = 4 << 20
+
+// readPEM joins files. What is in them is checked on the other side; here only that it can be passed on.
+func readPEM(option string, paths ...string) (string, error) {
+	var joined strings.Builder
+	for _, path := range paths {
+		about, err := os.Stat(path)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", option, err)
+		}
+		if !about.Mode().IsRegular() || about.Size() > maxPEMFile {
+			return "", fmt.Errorf("%s: %s is not a file of at most %d bytes", option, path, maxPEMFile)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", option, err)
+		}
+		joined.Write(text)
+		joined.WriteByte('\n')
+	}
+	return joined.String(), nil
+}
