@@ -1,0 +1,30 @@
+# Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
+.DEFAULT_GOAL := help
+.PHONY: help lib header test check demo asan clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@echo
+	@echo '  ./xcaddy.sh --help   builds a Caddy with the module, and takes it back'
+
+lib: ## the Rust library, put where the Go package links it
+	@tests/scripts/lib.sh
+
+header: ## the C header, after a change of rust/ffi; commit both copies
+	@tests/check/header.sh write
+
+test: ## all tests, from a fresh clone; what CI runs
+	@tests/scripts/run.sh test
+
+check: ## the lints alone
+	@tests/scripts/run.sh check
+
+demo: ## the main job, shown on two real Caddys; KEEP=1 leaves them up
+	@tests/demo/run.sh
+
+asan: lib ## the C client of the ABI under the address sanitizer
+	@tests/abi/run.sh asan
+
+clean: ## removes what was built, but for binaries that ./xcaddy.sh made
+	cargo clean
+	rm -rf build go/internal/native/lib go/internal/native/archive_digest.go

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Imports point one way, unsafe code stays in rust/ffi and cgo in go/internal/native.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+status=0
+# refuse REASON PLACES: there should be no places.
+refuse() {
+	[ -z "$2" ] && return
+	printf '%s:\n%s\n' "$1" "$2" >&2
+	status=1
+}
+
+# search PATTERN FOLDER...: file:line:text, comments left out; finding nothing is no failure.
+search() {
+	local pattern=$1
+	shift
+	grep -rnE --include='*.rs' --include='*.go' "$pattern" "$@" | grep -vE '^[^:]+:[0-9]+:[[:space:]]*//' || true
+}
+
+# --- Rust: what only rust/ffi may write.
+refuse 'unsafe code, raw pointers and extern "C" belong in rust/ffi' \
+	"$(search '\bunsafe\b|extern "C"|\*(const|mut) [A-Za-z_]' rust/core | grep -vF '#![forbid(unsafe_code)]' || true)"
+grep -q '^#!\[forbid(unsafe_code)\]' rust/core/src/lib.rs ||
+	refuse 'unsafe code is no longer forbidden in' rust/core/src/lib.rs
+
+# --- Rust: ffi -> core; in core: cache -> parts -> leaves. A part imports leaves only, but for these.
+leaves=' clock counters entry error freshness server_name settings '
+exceptions=' bundle>keys bundle>pem disk_format>bundle disk_format>keys disk_store>bundle disk_store>disk_format'
+exceptions+=' disk_store>keys entry>bundle entry>keys events>single_flight '
+
+refuse 'import one module a line (use crate::module::Name), so that this check can read it' \
+	"$(search 'crate::\{' rust/core/src)"
+
+# One "importer imported file:line" for each crate::module in code; tests, at the end of a file, may use any part.
+core_imports() {
+	find rust/core/src -name '*.rs' -not -name lib.rs -not -name tests.rs | sort | while read -r file; do
+		awk -v file="$file" '
+			/^#\[cfg\(test\)\]/ { exit }
+			/^[[:space:]]*\/\// { next }
+			{
+				importer = file
+				sub(/^rust\/core\/src\//, "", importer)
+				sub(/(\.rs|\/.*)$/, "", importer)
+				while (match($0, /crate::[a-z_]+/)) {
+					print importer, substr($0, RSTART + 7, RLENGTH - 7), file ":" FNR
+					$0 = substr($0, RSTART + RLENGTH)
+				}
+			}' "$file"
+	done
+}
+against_the_arrows() {
+	core_imports | while read -r importer imported place; do
+		[ "$importer" = cache ] || [ "$importer" = "$imported" ] && continue
+		[[ $leaves == *" $imported "* || $exceptions == *" $importer>$imported "* ]] && continue
+		echo "$place: $importer imports $imported"
+	done
+}
+refuse 'imports in rust/core point from cache to the parts and from the parts to the leaves' "$(against_the_arrows)"
+refuse 'rust/core knows nothing of rust/ffi' "$(search 'cached_http_ffi|cached_http::' rust/core/src)"
+
+# --- Go: cachedhttp -> native, and only native knows C.
+refuse 'import "C" belongs in go/internal/native' \
+	"$(search '^(import )?[[:space:]]*"C"$' go tests | grep -v '^go/internal/native/' || true)"
+refuse 'go/internal/native knows neither Caddy nor the package above it' \
+	"$(search '"github.com/(caddyserver|cached-http)/' go/internal/native)"
+
+exit $status
