@@ -1,0 +1,58 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+)
+
+// site is the Caddyfile of a test, but for what only the process knows: ports and folders.
+type site struct {
+	getter  string   // the word after get_certificate, cached_http unless set
+	url     string   // of the backend
+	options []string // lines of the getter's block; no block if there are none
+	global  []string // further global options
+}
+
+// On-demand certificates for any name, high ports, a folder of its own; an ACME order would go to an address where
+// nobody answers.
+const caddyfileText = `{
+	debug
+	admin unix/%[1]s/admin.sock
+	persist_config off
+	storage file_system %[1]s/storage
+	acme_ca https://127.0.0.1:1/directory
+	skip_install_trust
+	auto_https disable_redirects
+	grace_period 1s
+%[2]s}
+
+https://:%[3]d {
+	bind 127.0.0.1
+	tls {
+		get_certificate %[4]s
+	}
+	respond "hello {host}"
+}
+`
+
+func (s site) caddyfile(folder string, port int) string {
+	getter := s.getter
+	if getter == "" {
+		getter = "cached_http"
+	}
+	line := strings.TrimSpace(getter + " " + s.url)
+	if len(s.options) > 0 {
+		line += " {\n\t\t\t" + strings.Join(s.options, "\n\t\t\t") + "\n\t\t}"
+	}
+	global := ""
+	for _, option := range s.global {
+		global += "\t" + option + "\n"
+	}
+	return fmt.Sprintf(caddyfileText, folder, global, port, line)
+}
+
+// lineOf is the number of the first line that holds the text, from 1 on.
+func lineOf(caddyfile, text string) int {
+	before, _, _ := strings.Cut(caddyfile, text)
+	return 1 + strings.Count(before, "\n")
+}

@@ -1,0 +1,149 @@
+// Package e2e shows the module at work: each test starts a real Caddy, a backend that counts, and real clients.
+package e2e
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cached-http/caddy-cached-http/tests/origin"
+)
+
+const moduleID = "tls.get_certificate.cached_http"
+
+var (
+	// caddyBinary is the Caddy under test: CACHED_HTTP_CADDY, or one built for this run.
+	caddyBinary string
+	// suiteFolder holds one folder per test; it is kept when something failed.
+	suiteFolder string
+	// authority has signed every certificate of the run.
+	authority = origin.NewAuthority()
+	// planted are secrets other than keys: a token, a password.
+	planted = struct {
+		sync.Mutex
+		texts []string
+	}{}
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !isSet("parallel") {
+		_ = flag.Set("test.parallel", "6") // most of a test is waiting
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if suiteFolder, err = os.MkdirTemp("", "cached-http-e2e-"); err != nil {
+		return fail(err)
+	}
+	if caddyBinary, err = findCaddy(); err != nil {
+		return fail(err)
+	}
+	code := m.Run()
+	if err := noSecretInLogs(); err != nil {
+		code = fail(err)
+	}
+	if code == 0 {
+		_ = os.RemoveAll(suiteFolder)
+	} else {
+		fmt.Println("logs and Caddyfiles are in", suiteFolder)
+	}
+	return code
+}
+
+func findCaddy() (string, error) {
+	path := os.Getenv("CACHED_HTTP_CADDY")
+	if path == "" {
+		path = filepath.Join(suiteFolder, "caddy")
+		build := exec.Command("../../xcaddy.sh", "--output", path)
+		if output, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("xcaddy.sh: %w\n%s", err, output)
+		}
+	}
+	modules, err := exec.Command(path, "list-modules").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s list-modules: %w", path, err)
+	}
+	if !slices.Contains(strings.Fields(string(modules)), moduleID) {
+		return "", fmt.Errorf("%s lacks %s", path, moduleID)
+	}
+	return path, nil
+}
+
+// plant makes a secret that no log may hold.
+func plant(text string) string {
+	planted.Lock()
+	defer planted.Unlock()
+	planted.texts = append(planted.texts, text)
+	return text
+}
+
+// noSecretInLogs looks through what every Caddy of the run has printed, debug lines included.
+func noSecretInLogs() error {
+	logs, err := filepath.Glob(filepath.Join(suiteFolder, "*", "*.log"))
+	if err != nil || len(logs) == 0 {
+		return err
+	}
+	needles := append(authority.Secrets(), planted.texts...)
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if place := secretIn(text, needles); place != "" {
+			return fmt.Errorf("FAIL: %s: %s", path, place)
+		}
+	}
+	fmt.Printf("no PEM text and none of %d pieces of secrets in %d logs\n", len(needles), len(logs))
+	return nil
+}
+
+// secretIn says where a secret stands, without repeating it; "" if nowhere.
+func secretIn(text []byte, needles []string) string {
+	for number, line := range bytes.Split(text, []byte("\n")) {
+		if bytes.Contains(line, []byte("-----BEGIN ")) {
+			return fmt.Sprintf("PEM text in line %d", number+1)
+		}
+	}
+	for _, needle := range needles {
+		if at := bytes.Index(text, []byte(needle)); at >= 0 {
+			return fmt.Sprintf("a secret in line %d", 1+bytes.Count(text[:at], []byte("\n")))
+		}
+	}
+	return ""
+}
+
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test."+name })
+	return set
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// The scan over all logs is worth something only if it finds what it looks for.
+func TestSecretScanFindsSecrets(t *testing.T) {
+	t.Parallel()
+	bundle := authority.Issue(origin.Leaf{Names: []string{"scan.example"}})
+	key := string(origin.PKCS8(bundle.Key))
+	withoutBoundary := strings.Join(strings.Split(key, "\n")[1:2], "")
+	for _, text := range []string{"msg\n" + key, `{"error":"at ` + withoutBoundary + `"}`} {
+		if secretIn([]byte(text), authority.Secrets()) == "" {
+			t.Error("a key went unnoticed")
+		}
+	}
+	if place := secretIn([]byte("nothing to hide"), authority.Secrets()); place != "" {
+		t.Error(place)
+	}
+}

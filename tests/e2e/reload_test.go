@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/tests/origin"
+)
+
+// Three reloads with changed settings while clients come: 0 refetches, 0 failed handshakes.
+func TestReloadKeepsTheCache(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	c := startCaddy(t, site{url: backend.URL()})
+	names := make([]string, 10)
+	for i := range names {
+		names[i] = fmt.Sprintf("shop-%d.example.com", i)
+	}
+	c.handshakes(names...)
+
+	stop := make(chan struct{})
+	var handshakes, failures atomic.Int64
+	var clients sync.WaitGroup
+	for first := range 4 {
+		clients.Go(func() {
+			for i := first; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				handshakes.Add(1)
+				if _, err := c.handshake(names[i%len(names)]); err != nil && failures.Add(1) == 1 {
+					t.Errorf("the first failure: %v", err)
+				}
+			}
+		})
+	}
+	for _, options := range [][]string{
+		{"ttl 2h", "negative_ttl 5s", "max_memory 64MiB"},
+		{"default_ttl 5m", "header X-Token other", "timeout 3s"},
+		{"max_concurrent_fetches 8", "on_negative deny"},
+	} {
+		before := handshakes.Load()
+		c.reload(site{url: backend.URL(), options: options})
+		eventually(t, 10*time.Second, "handshakes after the reload", func() bool { return handshakes.Load() > before+20 })
+	}
+	close(stop)
+	clients.Wait()
+	t.Logf("%d handshakes over 3 reloads, %d failed, %d backend requests for %d names",
+		handshakes.Load(), failures.Load(), len(backend.Requests()), len(names))
+	if failures.Load() > 0 || len(backend.Requests()) != len(names) {
+		t.Errorf("%d failed, %d backend requests", failures.Load(), len(backend.Requests()))
+	}
+}
+
+// A reload that is refused leaves the running one as it was.
+func TestRefusedReloadChangesNothing(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	s := site{url: backend.URL()}
+	c := startCaddy(t, s)
+	c.handshakes("a.example.com")
+	c.write(site{url: backend.URL(), options: []string{"cache_dir " + c.file("no-folder", nil)}})
+	if _, err := c.run("reload", "--config", c.caddyfilePath(), "--address", "unix/"+c.folder+"/admin.sock"); err == nil {
+		t.Error("the reload succeeded")
+	}
+	c.handshakes("a.example.com", "b.example.com")
+	if count := backend.Count("a.example.com"); count != 1 {
+		t.Errorf("%d requests", count)
+	}
+}
+
+// The stock getter works in the same binary, and swapping the word there and back is the whole change.
+func TestSwapTheWord(t *testing.T) {
+	t.Parallel()
+	const name = "a.example.com"
+	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	stock, cached := site{getter: "http", url: backend.URL()}, site{url: backend.URL()}
+
+	c := startCaddy(t, stock)
+	asked := func(want int) {
+		t.Helper()
+		before := backend.Count(name)
+		c.handshakes(name, name)
+		if count := backend.Count(name) - before; count != want {
+			t.Errorf("two handshakes made %d requests, want %d", count, want)
+		}
+	}
+	asked(2)
+	c.reload(cached)
+	asked(1)
+	c.reload(stock)
+	asked(2)
+
+	// The same adapted configuration, but for the word.
+	adapted := func(s site) string {
+		c.write(s)
+		output, err := c.run("adapt", "--config", c.caddyfilePath())
+		if err != nil {
+			t.Fatalf("adapt: %v\n%s", err, output)
+		}
+		// caddy prints log lines before the document
+		document := output[strings.LastIndex("\n"+output, "\n{\"admin\""):]
+		if !json.Valid([]byte(document)) {
+			t.Fatalf("no JSON document in %s", output)
+		}
+		return document
+	}
+	if got := strings.ReplaceAll(adapted(cached), `"via":"cached_http"`, `"via":"http"`); got != adapted(stock) {
+		t.Errorf("the configuration differs in more than the word:\n%s\n%s", got, adapted(stock))
+	}
+}
+
+// The backend is asked the same question by both getters.
+func TestBackendSeesTheSameQuery(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "no-store"))
+	withQuery := backend.URL() + "?tenant=a%26b&tenant=c"
+	c := startCaddy(t, site{getter: "http", url: withQuery})
+	c.handshakes("a.example.com")
+	c.reload(site{url: withQuery})
+	c.handshakes("a.example.com")
+	requests := backend.Requests()
+	if len(requests) != 2 {
+		t.Fatalf("%d requests", len(requests))
+	}
+	if !reflect.DeepEqual(requests[0].Query, requests[1].Query) || requests[0].Path != requests[1].Path {
+		t.Errorf("stock:\n%s\ncached_http:\n%s", show(requests[0].Query), show(requests[1].Query))
+	}
+	for _, parameter := range []string{"server_name", "signature_schemes", "cipher_suites", "local_ip"} {
+		if requests[1].Query.Get(parameter) == "" {
+			t.Errorf("no %s", parameter)
+		}
+	}
+}
+
+func show(query url.Values) string { return strings.ReplaceAll(query.Encode(), "&", "\n  ") }

@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/tests/origin"
+)
+
+const unknownName = "unknown.example.com"
+
+// A 204 name three times: 1 request, and no ACME order ever.
+func TestUnknownNameAskedOnce(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	c := startCaddy(t, site{url: backend.URL()})
+	begin := time.Now()
+	for range 3 {
+		c.refused(unknownName)
+	}
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("three refusals took %s", took)
+	}
+	c.refused("other.example.com")
+	if count := backend.Count(unknownName); count != 1 {
+		t.Errorf("%d requests", count)
+	}
+	c.expectNoACME()
+	// That names are denied because no permission is configured is worth saying, once.
+	said := 0
+	for _, r := range c.notable("on_negative") {
+		if r.Logger != "tls.handshake" {
+			said++
+		}
+	}
+	if said != 1 {
+		t.Errorf("said %d times which default of on_negative applies", said)
+	}
+}
+
+// "No" is kept for negative_ttl and then asked again; a new customer is served from then on.
+func TestUnknownNameBecomesKnown(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	c := startCaddy(t, site{url: backend.URL(), options: []string{"negative_ttl 1s"}})
+	c.refused(unknownName)
+	backend.Answer(unknownName, origin.Certificate(authority, origin.P256, "s-maxage=600"))
+	eventually(t, 5*time.Second, "the new certificate is served", func() bool {
+		_, err := c.handshake(unknownName)
+		return err == nil
+	})
+	if count := backend.Count(unknownName); count != 2 {
+		t.Errorf("%d requests", count)
+	}
+}
+
+// on_negative: who is asked after the backend has said no.
+func TestOnNegative(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		options    []string
+		permission bool
+		asked      bool // the permission endpoint
+		order      bool // an ACME order is tried
+	}{
+		"default without permission": {nil, false, false, false},
+		"default with permission":    {nil, true, true, false},
+		"deny with permission":       {[]string{"on_negative deny"}, true, false, false},
+		"pass with permission":       {[]string{"on_negative pass"}, true, true, false},
+		// What the operator asks for; it also shows that expectNoACME would notice.
+		"pass without permission": {[]string{"on_negative pass"}, false, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			permission := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				response.WriteHeader(http.StatusForbidden)
+			}))
+			t.Cleanup(permission.Close)
+			s := site{options: test.options}
+			if test.permission {
+				s.global = []string{"on_demand_tls {", "\task " + permission.URL, "}"}
+			}
+			backend := startOrigin(t, origin.Status(http.StatusNoContent))
+			s.url = backend.URL()
+			c := startCaddy(t, s)
+
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			if _, err := c.handshakeWithin(ctx, unknownName); err == nil {
+				t.Error("the handshake succeeded")
+			}
+			if (asked.Load() > 0) != test.asked {
+				t.Errorf("the permission was asked %d times", asked.Load())
+			}
+			if test.order {
+				eventually(t, 5*time.Second, "an ACME order is tried", func() bool { return len(c.acmeOrders()) > 0 })
+			} else {
+				c.expectNoACME()
+			}
+			if count := backend.Count(unknownName); count != 1 {
+				t.Errorf("%d requests", count)
+			}
+		})
+	}
+}

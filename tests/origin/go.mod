@@ -1,0 +1,3 @@
+module github.com/cached-http/caddy-cached-http/tests/origin
+
+go 1.26.0
