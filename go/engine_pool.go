@@ -105,6 +105,7 @@ type engineLease struct {
 	*sharedEngine
 	key      engineKey
 	instance *zap.Logger
+	released sync.Once
 }
 
 // leaseEngine finds the engine for a key or opens it, and applies the settings to it either way.
@@ -132,13 +133,15 @@ func leaseEngine(key engineKey, settings []byte, logger *zap.Logger) (*engineLea
 	return lease, nil
 }
 
-// release gives the share back, and ends the engine if it was the last. Once only.
-func (lease *engineLease) release() error {
-	lease.mutex.Lock()
-	if index := slices.Index(lease.loggers, lease.instance); index >= 0 {
-		lease.loggers = slices.Delete(lease.loggers, index, index+1)
-	}
-	lease.mutex.Unlock()
-	_, err := enginePool.Delete(lease.key)
+// release gives the share back, and ends the engine if it was the last. A second call does nothing.
+func (lease *engineLease) release() (err error) {
+	lease.released.Do(func() {
+		lease.mutex.Lock()
+		if index := slices.Index(lease.loggers, lease.instance); index >= 0 {
+			lease.loggers = slices.Delete(lease.loggers, index, index+1)
+		}
+		lease.mutex.Unlock()
+		_, err = enginePool.Delete(lease.key)
+	})
 	return err
 }

@@ -209,6 +209,25 @@ func TestAnEntryThatHasGoneIsLookedUpOnceMore(t *testing.T) {
 	}
 }
 
+func TestThePumpKeepsNoCandidateLongerThanItsFetch(t *testing.T) {
+	getter, fake, _ := newGetter(t)
+	fake.keep(t, 3, "a.example")
+	pump := &pump{
+		engine:     fake,
+		entries:    getter.lease.entries,
+		waiters:    getter.lease.waiters,
+		candidates: make(map[native.EntryID]*tls.Certificate),
+	}
+	pump.handle(native.Event{Kind: native.EventCandidate, Entry: 3})
+	if len(pump.candidates) != 1 {
+		t.Fatal("not kept at all")
+	}
+	pump.handle(native.Event{Kind: native.EventFinished, Status: native.StatusHit, Entry: 3})
+	if len(pump.candidates) != 0 {
+		t.Error("it is kept for good")
+	}
+}
+
 func TestACandidateThatGoRejectsIsRefused(t *testing.T) {
 	getter, fake, _ := newGetter(t)
 	fake.keep(t, 3, "a.example")

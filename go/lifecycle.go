@@ -82,15 +82,11 @@ func (getter *CertGetter) engineKey() (engineKey, error) {
 }
 
 // Cleanup gives back what Provision got. The engine goes on if another module instance has a share of it, the
-// next configuration's for one.
+// next configuration's for one. The instance is not closed here: a reload comes while handshakes that began under
+// this configuration still ask it; it closes when nothing refers to it any more.
 func (getter *CertGetter) Cleanup() error {
-	var err error
-	if getter.instance != nil {
-		err = getter.instance.Close()
+	if getter.lease == nil {
+		return nil
 	}
-	if getter.lease != nil {
-		err = errors.Join(err, getter.lease.release())
-		getter.lease = nil
-	}
-	return err
+	return getter.lease.release()
 }

@@ -135,8 +135,8 @@ func TestAReloadKeepsTheEngine(t *testing.T) {
 }
 
 func TestAFailedProvisionLeavesNothingBehind(t *testing.T) {
-	before := openEngine
-	defer func() { openEngine = before }()
+	opened := useFakeEngines(t)
+	fakes := openEngine
 	openEngine = func([]byte) (engine, error) {
 		return nil, &native.Error{Status: native.StatusDirectoryRefused, Message: "/x is open to others; it needs mode 0700"}
 	}
@@ -148,7 +148,7 @@ func TestAFailedProvisionLeavesNothingBehind(t *testing.T) {
 	if err := getter.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	opened := useFakeEngines(t)
+	openEngine = fakes
 	again := provisioned(t, `{"url": "http://backend.example", "cache_dir": "/x"}`)
 	if len(*opened) != 1 {
 		t.Fatal("not opened again")

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ func TestReloadKeepsTheCache(t *testing.T) {
 	c.handshakes(names...)
 
 	stop := make(chan struct{})
-	var handshakes, failures atomic.Int64
+	var handshakes, resets, failures atomic.Int64
 	var clients sync.WaitGroup
 	for first := range 4 {
 		clients.Go(func() {
@@ -37,7 +39,14 @@ func TestReloadKeepsTheCache(t *testing.T) {
 				default:
 				}
 				handshakes.Add(1)
-				if _, err := c.handshake(names[i%len(names)]); err != nil && failures.Add(1) == 1 {
+				_, err := c.handshake(names[i%len(names)])
+				switch {
+				case err == nil:
+				case errors.Is(err, syscall.ECONNRESET):
+					// Caddy opens a socket of its own for each configuration; the kernel resets what waits in the
+					// old one's queue when it closes. No Caddy has seen such a connection, whatever its manager.
+					resets.Add(1)
+				case failures.Add(1) == 1:
 					t.Errorf("the first failure: %v", err)
 				}
 			}
@@ -54,10 +63,13 @@ func TestReloadKeepsTheCache(t *testing.T) {
 	}
 	close(stop)
 	clients.Wait()
-	t.Logf("%d handshakes over 3 reloads, %d failed, %d backend requests for %d names",
-		handshakes.Load(), failures.Load(), len(backend.Requests()), len(names))
+	t.Logf("%d handshakes over 3 reloads, %d failed, %d reset before Caddy saw them, %d backend requests for %d names",
+		handshakes.Load(), failures.Load(), resets.Load(), len(backend.Requests()), len(names))
 	if failures.Load() > 0 || len(backend.Requests()) != len(names) {
 		t.Errorf("%d failed, %d backend requests", failures.Load(), len(backend.Requests()))
+	}
+	if refusals := c.countInLog("external certificate manager"); refusals > 0 {
+		t.Errorf("the manager refused %d handshakes", refusals)
 	}
 }
 

@@ -8,6 +8,7 @@ package native
 import "C"
 
 import (
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 )
@@ -112,10 +113,16 @@ func (engine *Engine) OpenInstance(settings []byte) (*Instance, error) {
 	if err := outcome(status, message); err != nil {
 		return nil, err
 	}
+	runtime.AddCleanup(instance, closeInstance, instance.handle)
 	return instance, nil
 }
 
-// Instance is one set of settings over an engine.
+func closeInstance(handle C.cached_http_instance) {
+	// Closed already, perhaps: a handle is never reused, so that is harmless.
+	_ = C.cached_http_instance_close(handle)
+}
+
+// Instance is one set of settings over an engine. It closes itself once nothing refers to it.
 type Instance struct {
 	handle C.cached_http_instance
 	closed atomic.Bool
@@ -139,6 +146,7 @@ func (instance *Instance) Lookup(serverName string, flags HelloFlags, query stri
 	parameters, parametersLength := textView(query)
 	status := Status(C.fetch_cached_cert(instance.handle, name, nameLength, C.uint32_t(flags),
 		parameters, parametersLength, C.uint64_t(token), &entry, &message))
+	runtime.KeepAlive(instance)
 	answer := Answer{Status: status, Entry: EntryID(entry)}
 	if message.data != nil {
 		answer.Reason = takeText(message)

@@ -220,6 +220,8 @@ impl Cache {
         shared.disk_readers.close();
         shared.fetchers.close();
         shared.candidates.lock().clear();
+        // An instance that a late handshake still holds would keep all of it, keys included.
+        shared.memory.clear();
         let last = Arc::clone(shared);
         let drained = move || {
             last.events.close();

@@ -64,6 +64,12 @@ impl MemoryStore {
         self.bookkeeping.take_retired()
     }
 
+    /// Drops everything.
+    pub fn clear(&self) {
+        self.by_key.clear();
+        self.bookkeeping.by_id.write().clear();
+    }
+
     /// How many entries are kept.
     pub fn len(&self) -> usize {
         self.by_key.len()
