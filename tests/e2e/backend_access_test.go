@@ -45,11 +45,10 @@ func TestBackendDown(t *testing.T) {
 	for title, test := range map[string]struct {
 		address string
 		causes  []string
-		limit   time.Duration
 	}{
-		"refused":      {closed.Address(), []string{"refused"}, time.Second},
-		"hanging":      {hanging.Address(), []string{"within", "timed out", "timeout"}, 3500 * time.Millisecond},
-		"no such host": {"backend.invalid", []string{"resolve", "lookup", "host", "name"}, 3500 * time.Millisecond},
+		"refused":      {closed.Address(), []string{"refused"}},
+		"hanging":      {hanging.Address(), []string{"within", "timed out", "timeout"}},
+		"no such host": {"backend.invalid", []string{"resolve", "lookup", "host", "name"}},
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +57,7 @@ func TestBackendDown(t *testing.T) {
 			c := startCaddy(t, site{url: url, options: []string{"timeout 2s"}})
 			begin := time.Now()
 			c.refused("a.example.com")
-			if took := time.Since(begin); took > test.limit {
+			if took := time.Since(begin); took > 4*time.Second {
 				t.Errorf("the handshake took %s to fail", took)
 			}
 			lines := c.notable("a.example.com")

@@ -23,8 +23,10 @@ type caddy struct {
 	folder  string
 	port    int
 	environ []string // beside HOME and PATH
-	command *exec.Cmd
-	exited  chan struct{}
+
+	command  *exec.Cmd
+	exited   chan struct{}
+	commands int // that were run beside it
 }
 
 // startCaddy starts a Caddy that ends with the test.
@@ -137,7 +139,8 @@ func (c *caddy) reload(s site) {
 	}
 }
 
-// run runs another command of the same Caddy: adapt, validate, reload. Both its streams are returned.
+// run runs another command of the same Caddy: adapt, validate, reload. Both its streams are returned, and kept where
+// the scan for secrets finds them.
 func (c *caddy) run(arguments ...string) (string, error) {
 	command := c.exec(caddyBinary, arguments...)
 	output, err := command.CombinedOutput()
@@ -145,6 +148,8 @@ func (c *caddy) run(arguments ...string) (string, error) {
 	if err != nil && !errors.As(err, &failed) {
 		c.t.Fatal(err)
 	}
+	c.commands++
+	c.file(fmt.Sprintf("%s-%d.log", arguments[0], c.commands), output)
 	return string(output), err
 }
 

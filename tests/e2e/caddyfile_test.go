@@ -51,8 +51,9 @@ func (s site) caddyfile(folder string, port int) string {
 	return fmt.Sprintf(caddyfileText, folder, global, port, line)
 }
 
-// lineOf is the number of the first line that holds the text, from 1 on.
+// lineOf is the number of the first line from get_certificate on that holds the text.
 func lineOf(caddyfile, text string) int {
-	before, _, _ := strings.Cut(caddyfile, text)
-	return 1 + strings.Count(before, "\n")
+	options := strings.Index(caddyfile, "get_certificate")
+	at := options + strings.Index(caddyfile[options:], text)
+	return 1 + strings.Count(caddyfile[:at], "\n")
 }

@@ -44,57 +44,39 @@ func TestHerdOnColdName(t *testing.T) {
 // A client that leaves after 200 ms stops neither the fetch nor the clients that wait with it.
 func TestFetchOutlivesItsClient(t *testing.T) {
 	t.Parallel()
-	for name, leave := range map[string]func(*caddy, context.Context) error{
-		"TCP":  func(c *caddy, ctx context.Context) error { _, err := c.handshakeWithin(ctx, slowName); return err },
-		"QUIC": func(c *caddy, ctx context.Context) error { _, err := c.handshakeQUIC(ctx, slowName); return err },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, backend := startSlow(t)
-			first := make(chan error, 1)
-			go func() {
-				ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-				defer cancel()
-				first <- leave(c, ctx)
-			}()
-			eventually(t, 5*time.Second, "the backend is asked", func() bool { return backend.Count(slowName) == 1 })
+	for transport, open := range transports {
+		for company, others := range map[string]int{"alone": 0, "with others": 5} {
+			t.Run(transport+" "+company, func(t *testing.T) {
+				t.Parallel()
+				c, backend := startSlow(t)
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				first := make(chan error, 1)
+				go func() { first <- open(c, ctx) }()
+				eventually(t, 10*time.Second, "the backend is asked", func() bool { return backend.Count(slowName) == 1 })
+				answered := time.Now().Add(1200 * time.Millisecond)
 
-			var others sync.WaitGroup
-			for range 5 {
-				others.Go(func() { c.handshakes(slowName) })
-			}
-			if err := <-first; err == nil {
-				t.Error("the first client did not leave")
-			}
-			others.Wait()
-			begin := time.Now()
-			c.handshakes(slowName)
-			if waited := time.Since(begin); waited > 500*time.Millisecond {
-				t.Errorf("the next client waited %s", waited)
-			}
-			if count := backend.Count(slowName); count != 1 {
-				t.Errorf("%d requests", count)
-			}
-		})
+				var clients sync.WaitGroup
+				for range others {
+					clients.Go(func() { c.handshakes(slowName) })
+				}
+				time.Sleep(200 * time.Millisecond)
+				leave()
+				if err := <-first; err == nil {
+					t.Error("the first client did not leave")
+				}
+				clients.Wait()
+				time.Sleep(time.Until(answered))
+				c.handshakes(slowName)
+				if count := backend.Count(slowName); count != 1 {
+					t.Errorf("%d requests", count)
+				}
+			})
+		}
 	}
 }
 
-// The same with nobody else waiting: the answer is there for the next client.
-func TestFetchOutlivesItsOnlyClient(t *testing.T) {
-	t.Parallel()
-	c, backend := startSlow(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if _, err := c.handshakeWithin(ctx, slowName); err == nil {
-		t.Error("the first client did not leave")
-	}
-	time.Sleep(1300 * time.Millisecond) // until the backend has answered
-	begin := time.Now()
-	c.handshakes(slowName)
-	if waited := time.Since(begin); waited > 500*time.Millisecond {
-		t.Errorf("the next client waited %s", waited)
-	}
-	if count := backend.Count(slowName); count != 1 {
-		t.Errorf("%d requests", count)
-	}
+var transports = map[string]func(*caddy, context.Context) error{
+	"TCP":  func(c *caddy, ctx context.Context) error { _, err := c.handshakeWithin(ctx, slowName); return err },
+	"QUIC": func(c *caddy, ctx context.Context) error { _, err := c.handshakeQUIC(ctx, slowName); return err },
 }

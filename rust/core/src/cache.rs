@@ -17,6 +17,7 @@ use crate::disk_store::{DiskError, DiskStore};
 use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
 use crate::freshness::{self, Freshness, FreshnessSettings};
+use crate::interner::Interner;
 use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
 use crate::origin::{Origin, OriginError};
@@ -70,6 +71,7 @@ struct Shared {
     memory: MemoryStore,
     negatives: NegativeStore,
     disk: Option<DiskStore>,
+    issuers: Interner,
     flights: SingleFlight,
     candidates: Mutex<HashMap<EntryId, Candidate>>,
     fetchers: WorkerPool,
@@ -94,6 +96,7 @@ impl Cache {
             memory: MemoryStore::new(settings.max_memory),
             negatives: NegativeStore::new(settings.max_negative),
             disk,
+            issuers: Interner::default(),
             flights: SingleFlight::default(),
             candidates: Mutex::default(),
             fetchers: WorkerPool::new(

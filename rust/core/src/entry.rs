@@ -82,13 +82,22 @@ pub struct Entry {
     pub bundle: Bundle,
     /// What the response said beside them.
     pub facts: ResponseFacts,
+    weight: u64,
     opened: AtomicBool,
 }
 
 impl Entry {
     /// A new generation with an id of its own.
     pub fn new(key: EntryKey, bundle: Bundle, facts: ResponseFacts) -> Self {
-        Entry { id: EntryId::next(), key, bundle, facts, opened: AtomicBool::new(false) }
+        let weight = size_of::<Self>() + 2 * key.name.len() + bundle.weight() + STORE_OVERHEAD;
+        Entry {
+            id: EntryId::next(),
+            key,
+            bundle,
+            facts,
+            weight: weight as u64,
+            opened: AtomicBool::new(false),
+        }
     }
 
     /// Notes that the host has built something of its own from this entry and wants to hear of its end.
@@ -101,13 +110,14 @@ impl Entry {
         self.opened.load(Ordering::Acquire)
     }
 
-    /// Bytes it occupies in memory, about: its own, the bundle's, and what the stores add.
+    /// Bytes it occupied in memory when it was made, about: its own, the bundle's, and what the stores add. It
+    /// stays the same, so that a store's sums do.
     pub fn weight(&self) -> u64 {
-        (size_of::<Self>() + self.key.name.len() + self.bundle.weight() + STORE_OVERHEAD) as u64
+        self.weight
     }
 }
 
-/// Index slots and allocator rounding per entry, measured over a million entries.
+/// Index slots and allocator rounding per entry.
 const STORE_OVERHEAD: usize = 128;
 
 /// What a client can do with a certificate, from its ClientHello.

@@ -24,6 +24,7 @@ pub mod disk_store;
 pub mod entry;
 pub mod events;
 pub mod freshness;
+pub mod interner;
 pub mod keys;
 pub mod memory_store;
 pub mod negative_store;

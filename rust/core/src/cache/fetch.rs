@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, BundleError};
 use crate::cache::acceptance::{Candidate, Source};
 use crate::cache::{Instance, Shared, usable_keys};
+use crate::clock::Timestamp;
 use crate::disk_store::DiskStore;
 use crate::entry::{ClientAbilities, Entry, EntryKey, ResponseFacts};
 use crate::events::{Event, LogLevel, Outcome};
@@ -134,12 +135,7 @@ impl Fetch {
     }
 
     fn found(self, pem: &[u8], facts: ResponseFacts) {
-        let name = &self.key.name;
-        let checked = Bundle::parse(pem).and_then(|bundle| {
-            bundle.check(name, self.shared.clock.now())?;
-            Ok(bundle)
-        });
-        let bundle = match checked {
+        let bundle = match self.shared.checked_bundle(pem, &self.key, self.shared.clock.now()) {
             Ok(bundle) => bundle,
             Err(error) => {
                 self.shared.counters.refused_bundles.increment();
@@ -151,7 +147,7 @@ impl Fetch {
         // What only an ECDSA client can use is kept for such clients, whoever asked.
         let rsa = ClientAbilities { ecdsa: false, ed25519: false };
         let ecdsa = self.key.ecdsa || !rsa.can_use(bundle.private_key().algorithm());
-        let key = EntryKey { name: name.clone(), ecdsa };
+        let key = EntryKey { name: self.key.name.clone(), ecdsa };
         Candidate::offer(self, Entry::new(key, bundle, facts), Source::Origin);
     }
 
@@ -199,6 +195,16 @@ impl Fetch {
         self.finished = true;
         let tokens = self.shared.flights.finish(&self.key);
         self.shared.events.push(Event::Finished { tokens, outcome });
+    }
+}
+
+impl Shared {
+    /// The one road from PEM text to a bundle that may be served, from the origin as from disk.
+    fn checked_bundle(&self, pem: &[u8], key: &EntryKey, now: Timestamp) -> Result<Bundle, BundleError> {
+        let mut bundle = Bundle::parse(pem)?;
+        bundle.check(&key.name, now)?;
+        bundle.share_issuers(|issuer| self.issuers.intern(issuer));
+        Ok(bundle)
     }
 }
 
