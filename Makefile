@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check demo asan clean
+.PHONY: help lib header test check demo bench asan clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -21,6 +21,9 @@ check: ## the lints alone
 
 demo: ## the main job, shown on two real Caddys; KEEP=1 leaves them up
 	@tests/demo/run.sh
+
+bench: lib ## what a handshake costs beside a static file, the stock getter and a pure-Go cache; QUICK=1 for less
+	@tests/bench/run.sh
 
 asan: lib ## the C client of the ABI under the address sanitizer
 	@tests/abi/run.sh asan

@@ -222,7 +222,8 @@ impl Cache {
         }
         shared.disk_readers.close();
         shared.fetchers.close();
-        shared.candidates.lock().clear();
+        let undecided = std::mem::take(&mut *shared.candidates.lock());
+        drop(undecided);
         // An instance that a late handshake still holds would keep all of it, keys included.
         shared.memory.clear();
         let last = Arc::clone(shared);

@@ -48,7 +48,7 @@ counters! {
     disk_writes,
     /// Reads and writes that the disk refused, and entries that were damaged.
     disk_errors,
-    /// Entries that left memory for want of room.
+    /// Entries that left memory: for want of room, for a newer one, or because the origin no longer has the name.
     evictions,
     /// Lookups turned away by a full queue.
     overloaded,

@@ -400,6 +400,32 @@ fn closing_ends_a_hung_fetch_and_tells_who_waits() {
     host.logs.clear();
 }
 
+#[test]
+fn entries_of_one_issuer_share_it() {
+    let issuer_key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "issuer");
+    let issuer_pem = params.clone().self_signed(&issuer_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(params, issuer_key);
+    let origin = TestOrigin::start(move |request| {
+        let name = request.parameter("server_name").unwrap_or_default();
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        vec![Step::respond("200 OK", "", leaf.pem() + &issuer_pem + &key.serialize_pem())]
+    });
+    let mut host = Host::new(&origin, None, "");
+    let chains: Vec<_> = ["a.example", "b.example", "c.example"]
+        .map(|name| match host.ask(name) {
+            Outcome::Found(id) => host.cache.entry(id).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .into();
+    assert!(Arc::ptr_eq(&chains[0].bundle.chain()[1], &chains[1].bundle.chain()[1]));
+    let own = chains[2].bundle.chain()[1].len() as u64;
+    assert!(chains[2].weight() + own / 2 < chains[0].weight(), "a shared issuer is not counted again");
+}
+
 fn walk(directory: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
     entries.map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()

@@ -2,6 +2,7 @@
 //! candidate changes nothing that was kept before.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::cache::Shared;
 use crate::cache::fetch::Fetch;
@@ -34,6 +35,11 @@ impl Candidate {
         let candidate = Candidate { fetch, entry: Arc::new(entry), source };
         shared.candidates.lock().insert(id, candidate);
         shared.events.push(Event::Candidate(id));
+        if shared.closed.load(Ordering::Acquire) {
+            // Nobody will decide on it, and it would hold the cache that holds it.
+            let late = shared.candidates.lock().remove(&id);
+            drop(late);
+        }
     }
 
     pub(super) fn entry(&self) -> Arc<Entry> {

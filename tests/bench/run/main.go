@@ -1,0 +1,142 @@
+// Command run measures cached_http side by side with what Caddy can do without it, and prints a table. It starts
+// and stops all other parts: origins, Caddys and clients, each a process of its own, all on the loopback address.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// bench is one run: what it works with, and what it has found so far.
+type bench struct {
+	root, binaries, output string
+	folder                 string // temporary, removed at the end
+	plan                   plan
+	contestants            []string
+	x25519                 bool
+
+	machine, how string
+	printed      io.Writer
+	rows         []row
+	points       []point
+	chart        []bar
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	bench := &bench{plan: full(), how: "make bench", printed: os.Stderr}
+	root := flag.String("root", ".", "the repository")
+	chart := flag.String("chart", "", "where the chart goes; default: beside the results")
+	isQuick := flag.Bool("quick", false, "less of everything: under three minutes")
+	strict := flag.Bool("strict", false, "a missed target is a failure")
+	sections := flag.String("only", "handshakes,memory,cold,starts,commands", "what to measure")
+	contestants := flag.String("contestants", strings.Join([]string{static, stock, pureGo, cachedHTTP}, ","), "who takes part")
+	flag.BoolVar(&bench.x25519, "x25519", false, "key exchange without ML-KEM")
+	flag.Parse()
+	if *isQuick {
+		bench.plan, bench.how = quick(), "make bench QUICK=1"
+	}
+	bench.contestants = strings.Split(*contestants, ",")
+	if err := bench.prepare(*root); err != nil {
+		return err
+	}
+	defer os.RemoveAll(bench.folder)
+	if *chart == "" {
+		*chart = filepath.Join(bench.output, "handshakes.svg")
+	}
+	failure := bench.measure(ctx, strings.Split(*sections, ","))
+	if err := bench.write(*chart); err != nil {
+		return errors.Join(failure, err)
+	}
+	fmt.Print("\n" + bench.markdown())
+	if missed := bench.missed(); missed > 0 && *strict {
+		failure = errors.Join(failure, fmt.Errorf("%d targets were missed", missed))
+	}
+	return failure
+}
+
+// prepare finds the parts and makes folders; a Caddy without a contestant is found out here.
+func (bench *bench) prepare(root string) (err error) {
+	if bench.root, err = filepath.Abs(root); err != nil {
+		return err
+	}
+	bench.output = filepath.Join(bench.root, "build", "bench")
+	bench.binaries = filepath.Join(bench.output, "bin")
+	if bench.machine, err = machine(bench.binaries); err != nil {
+		return err
+	}
+	modules, err := exec.Command(filepath.Join(bench.binaries, "caddy"), "list-modules").Output()
+	if err != nil {
+		return err
+	}
+	if slices.Contains(bench.contestants, cachedHTTP) && !strings.Contains(string(modules), "tls.get_certificate.cached_http") {
+		return errors.New("the benchmark's Caddy was built without cached_http")
+	}
+	bench.folder, err = os.MkdirTemp("", "cached-http-bench-")
+	return err
+}
+
+// measure runs the sections. One that fails doesn't keep the others from running.
+func (bench *bench) measure(ctx context.Context, sections []string) error {
+	list := filepath.Join(bench.root, "tests", "bench", "commands.json")
+	all := []struct {
+		name string
+		run  func() error
+	}{
+		{"handshakes", func() error {
+			return errors.Join(bench.handshakes(ctx, handshakeRows[0]), bench.handshakes(ctx, handshakeRows[1]))
+		}},
+		{"memory", func() error { return bench.memory(ctx) }},
+		{"cold", func() error { return errors.Join(bench.cold(ctx, false), bench.cold(ctx, true)) }},
+		{"starts", func() error { return bench.starts(ctx) }},
+		{"commands", func() error { return bench.commands(ctx, list) }},
+	}
+	var failures []error
+	for _, section := range all {
+		if !slices.Contains(sections, section.name) || ctx.Err() != nil {
+			continue
+		}
+		if section.name == "starts" && !slices.Contains(bench.contestants, cachedHTTP) {
+			continue
+		}
+		begin := time.Now()
+		if err := section.run(); err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", section.name, err))
+		}
+		fmt.Fprintf(bench.printed, "%s took %.0f s\n", section.name, time.Since(begin).Seconds())
+	}
+	return errors.Join(append(failures, ctx.Err())...)
+}
+
+// caches are the contestants that keep what the backend answers.
+func (bench *bench) caches() []string {
+	return slices.DeleteFunc(slices.Clone(bench.contestants), func(name string) bool {
+		return name != pureGo && name != cachedHTTP
+	})
+}
+
+// add keeps a row and shows it at once: a full run takes a while.
+func (bench *bench) add(row row) {
+	bench.rows = append(bench.rows, row)
+	fmt.Fprintf(bench.printed, "%s: %s %s\n", row.Row, row.measured(), row.verdict())
+}
