@@ -80,6 +80,8 @@ const drainTimeout = 3 * time.Second
 func (shared *sharedEngine) Destruct() error {
 	close(shared.closing)
 	err := shared.engine.Close()
+	// Whatever still refers to this must not keep keys alive.
+	shared.entries.clear()
 	timeout := time.NewTimer(drainTimeout)
 	defer timeout.Stop()
 	select {

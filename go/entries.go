@@ -66,3 +66,10 @@ func (entries *entries) drop(entry native.EntryID) {
 	delete(entries.young, entry)
 	delete(entries.old, entry)
 }
+
+// clear forgets all of them.
+func (entries *entries) clear() {
+	entries.mutex.Lock()
+	defer entries.mutex.Unlock()
+	entries.young, entries.old = make(map[native.EntryID]*tls.Certificate), nil
+}

@@ -8,6 +8,7 @@ use crate::boundary::{collect_panics, guarded};
 use crate::bytes::{Buffer, output, view};
 use crate::handles::{ENGINES, EngineHandle, INSTANCES, InstanceHandle, OpenInstance, open_engine};
 use crate::status::Status;
+use crate::wiping_allocator::limit_arenas;
 
 /// An engine's totals and sizes. `size` is set by the caller to the struct's size as it knows it, so that
 /// fields can be added at the end; fields beyond it are not written.
@@ -64,6 +65,7 @@ pub unsafe extern "C" fn cached_http_engine_open(
     message: *mut Buffer,
 ) -> Status {
     collect_panics();
+    limit_arenas();
     guarded(|| {
         // SAFETY: passed on from the caller.
         let (json, engine) = unsafe { (view(settings, settings_length)?, output(engine)?) };

@@ -31,6 +31,19 @@ unsafe impl GlobalAlloc for WipingAllocator {
     }
 }
 
+/// Keeps the C library from making an arena of its own for every thread that fetches: each keeps what it once
+/// held, so that a storm's memory would never be given back. Go does not allocate there.
+pub(crate) fn limit_arenas() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes two numbers and may be called at any time.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, MAX_ARENAS);
+    }
+}
+
+#[cfg(target_env = "gnu")]
+const MAX_ARENAS: libc::c_int = 2;
+
 /// Writes zeros with a call that the compiler may not drop, unlike a write to memory that is about to be freed.
 ///
 /// # Safety

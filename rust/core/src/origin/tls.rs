@@ -7,7 +7,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, RustlsConnector, Transport};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
+};
 
 use super::OriginError;
 use super::error::setting;
@@ -85,7 +87,7 @@ fn parse(option: &str, pem: &str) -> Result<Blocks, OriginError> {
 pub(super) struct SharedConnector(RustlsConnector);
 
 impl<In: Transport> Connector<In> for SharedConnector {
-    type Out = <RustlsConnector as Connector<In>>::Out;
+    type Out = Wiped<<RustlsConnector as Connector<In>>::Out>;
 
     fn connect(
         &self,
@@ -104,6 +106,35 @@ impl<In: Transport> Connector<In> for SharedConnector {
             run_connector: details.run_connector.clone(),
             register_shutdown: details.register_shutdown.clone(),
         };
-        self.0.connect(&details, chained)
+        Ok(self.0.connect(&details, chained)?.map(Wiped))
+    }
+}
+
+/// A connection whose input buffer is wiped before it waits in the pool: the last answer, key and all, would
+/// stay there.
+#[derive(Debug)]
+pub(super) struct Wiped<T>(T);
+
+impl<T: Transport> Transport for Wiped<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.0.await_input(timeout)
+    }
+
+    // The pool asks when a connection comes back to it, with all input consumed.
+    fn is_open(&mut self) -> bool {
+        self.0.buffers().input_append_buf().fill(0);
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
     }
 }
