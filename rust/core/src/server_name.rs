@@ -5,7 +5,6 @@
 //! query strings, file names) starts from the spelling made here.
 
 use std::fmt;
-use std::net::IpAddr;
 
 /// The longest DNS name in text form (RFC 1035 2.3.4, without the trailing dot).
 pub const MAX_NAME_LENGTH: usize = 253;
@@ -65,15 +64,32 @@ impl ServerName {
         std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
     }
 
+    /// One pass: this is part of every handshake.
     fn from_ascii(raw: &[u8]) -> Result<Self, NameRefusal> {
         if raw.len() > MAX_NAME_LENGTH {
             return Err(NameRefusal::TooLong);
         }
-        let mut bytes = [0; MAX_NAME_LENGTH];
-        bytes[..raw.len()].copy_from_slice(raw);
-        bytes[..raw.len()].make_ascii_lowercase();
-        let name = ServerName { bytes, length: raw.len() as u8 };
-        check(name.as_str())?;
+        let mut name = ServerName { bytes: [0; MAX_NAME_LENGTH], length: raw.len() as u8 };
+        let mut label_start = 0;
+        for (index, byte) in raw.iter().map(u8::to_ascii_lowercase).enumerate() {
+            name.bytes[index] = byte;
+            match byte {
+                b'.' => {
+                    check_label(&name.bytes[label_start..index])?;
+                    label_start = index + 1;
+                }
+                b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
+                _ => return Err(NameRefusal::BadCharacter),
+            }
+        }
+        let last = &name.bytes[label_start..raw.len()];
+        check_label(last)?;
+        if ends_an_address(last) {
+            return Err(NameRefusal::IpAddress);
+        }
+        if label_start == 0 {
+            return Err(NameRefusal::SingleLabel);
+        }
         Ok(name)
     }
 }
@@ -84,38 +100,21 @@ impl fmt::Debug for ServerName {
     }
 }
 
-fn check(name: &str) -> Result<(), NameRefusal> {
-    let mut labels = 0;
-    let mut last = "";
-    for label in name.split('.') {
-        check_label(label)?;
-        labels += 1;
-        last = label;
+fn check_label(label: &[u8]) -> Result<(), NameRefusal> {
+    match label {
+        [] => Err(NameRefusal::EmptyLabel),
+        _ if label.len() > MAX_LABEL_LENGTH => Err(NameRefusal::TooLong),
+        [b'-', ..] | [.., b'-'] => Err(NameRefusal::BadCharacter),
+        _ => Ok(()),
     }
-    // A name that ends in a number is an IPv4 address to some resolver (RFC 3696 2, WHATWG URL).
-    let ends_in_number = last.bytes().all(|byte| byte.is_ascii_digit())
-        || last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    if ends_in_number || name.parse::<IpAddr>().is_ok() {
-        return Err(NameRefusal::IpAddress);
-    }
-    if labels < 2 {
-        return Err(NameRefusal::SingleLabel);
-    }
-    Ok(())
 }
 
-fn check_label(label: &str) -> Result<(), NameRefusal> {
-    if label.is_empty() {
-        return Err(NameRefusal::EmptyLabel);
-    }
-    if label.len() > MAX_LABEL_LENGTH {
-        return Err(NameRefusal::TooLong);
-    }
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !label.bytes().all(allowed) || label.starts_with('-') || label.ends_with('-') {
-        return Err(NameRefusal::BadCharacter);
-    }
-    Ok(())
+/// A name that ends in a number is an IPv4 address to some resolver (RFC 3696 2, WHATWG URL). One of IPv6 has
+/// colons, which no label has.
+fn ends_an_address(last_label: &[u8]) -> bool {
+    let hexadecimal = last_label.strip_prefix(b"0x");
+    last_label.iter().all(u8::is_ascii_digit)
+        || hexadecimal.is_some_and(|rest| rest.iter().all(u8::is_ascii_hexdigit))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Handles are numbers looked up in tables: a call after close finds nothing, and is an error rather than a
 //! crash. Whoever found an object holds a count of it for the length of the call.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cached_http_core::cache::{Cache, Instance};
 use cached_http_core::keys::SigningKey;
 use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
 
 use crate::status::Status;
 
@@ -22,7 +22,7 @@ pub type EntryNumber = u64;
 
 /// One kind of handle.
 pub(crate) struct Handles<T> {
-    open: RwLock<Option<HashMap<u64, Arc<T>>>>,
+    open: RwLock<Option<FxHashMap<u64, Arc<T>>>>,
 }
 
 /// A module instance together with the cache it looks into.
