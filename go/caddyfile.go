@@ -17,6 +17,8 @@ import (
 //	    negative_ttl           <duration>
 //	    cache_dir              <path>
 //	    timeout                <duration>
+//	    stale_if_error         <duration>|off
+//	    refresh_ahead          on|off
 //	    on_negative            pass|deny
 //	    max_memory             <size>
 //	    max_negative           <size>
@@ -59,8 +61,8 @@ func (getter *CertGetter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-const optionNames = "ttl, default_ttl, negative_ttl, cache_dir, timeout, on_negative, max_memory, max_negative, " +
-	"max_concurrent_fetches, header, trusted_ca and client_certificate"
+const optionNames = "ttl, default_ttl, negative_ttl, cache_dir, timeout, stale_if_error, refresh_ahead, on_negative, " +
+	"max_memory, max_negative, max_concurrent_fetches, header, trusted_ca and client_certificate"
 
 // options has the function that reads the arguments of each option.
 var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
@@ -75,6 +77,25 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 	},
 	"timeout": func(getter *CertGetter, d *caddyfile.Dispenser) error {
 		return parseDuration(d, &getter.Timeout)
+	},
+	"stale_if_error": func(getter *CertGetter, d *caddyfile.Dispenser) error {
+		if d.CountRemainingArgs() == 1 && d.NextArg() {
+			if d.Val() == off {
+				getter.StaleIfError = -1
+				return nil
+			}
+			d.Prev()
+		}
+		return parseDuration(d, &getter.StaleIfError)
+	},
+	"refresh_ahead": func(getter *CertGetter, d *caddyfile.Dispenser) error {
+		if !d.AllArgs(&getter.RefreshAhead) {
+			return d.Err("refresh_ahead takes one argument: on or off")
+		}
+		if err := checkRefreshAhead(getter.RefreshAhead); err != nil {
+			return d.WrapErr(err)
+		}
+		return nil
 	},
 	"max_memory": func(getter *CertGetter, d *caddyfile.Dispenser) error {
 		return parseSize(d, &getter.MaxMemory)

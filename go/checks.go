@@ -31,6 +31,7 @@ func (getter *CertGetter) check() error {
 		{"default_ttl", getter.DefaultTTL},
 		{"negative_ttl", getter.NegativeTTL},
 		{"timeout", getter.Timeout},
+		{"stale_if_error", max(0, getter.StaleIfError)}, // negative is off
 	} {
 		if option.duration == 0 {
 			continue // absent
@@ -44,6 +45,11 @@ func (getter *CertGetter) check() error {
 	}
 	if getter.OnNegative != "" {
 		if err := checkOnNegative(getter.OnNegative); err != nil {
+			return err
+		}
+	}
+	if getter.RefreshAhead != "" {
+		if err := checkRefreshAhead(getter.RefreshAhead); err != nil {
 			return err
 		}
 	}
@@ -102,6 +108,19 @@ func checkDuration(duration time.Duration) error {
 func checkOnNegative(value string) error {
 	if value != onNegativePass && value != onNegativeDeny {
 		return fmt.Errorf("on_negative: %q is unknown; %s and %s are allowed", value, onNegativePass, onNegativeDeny)
+	}
+	return nil
+}
+
+// Values of refresh_ahead.
+const (
+	on  = "on"
+	off = "off"
+)
+
+func checkRefreshAhead(value string) error {
+	if value != on && value != off {
+		return fmt.Errorf("refresh_ahead: %q is unknown; %s and %s are allowed", value, on, off)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ type engine interface {
 	NextEvents() ([]native.Event, error)
 	ConfirmCandidate(entry native.EntryID) error
 	RefuseCandidate(entry native.EntryID, reason string) error
+	Counters() (native.Counters, error)
 	Close() error
 }
 

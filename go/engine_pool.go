@@ -34,11 +34,11 @@ type sharedEngine struct {
 	closing chan struct{} // closed when the engine is about to be
 	drained chan struct{} // closed when its last event is handled
 
-	mutex   sync.Mutex
-	loggers []*zap.Logger // of the module instances that use it, the newest last
+	mutex sync.Mutex
+	hosts []*host // of the module instances that use it, the newest last
 }
 
-func newSharedEngine(engine engine) *sharedEngine {
+func newSharedEngine(engine engine, origin string) *sharedEngine {
 	shared := &sharedEngine{
 		engine:  engine,
 		entries: newEntries(maxHotEntries),
@@ -50,12 +50,20 @@ func newSharedEngine(engine engine) *sharedEngine {
 		engine:     engine,
 		entries:    shared.entries,
 		waiters:    shared.waiters,
-		logger:     shared.logger,
+		origin:     origin,
+		logger:     func() *zap.Logger { return shared.newestHost().logger },
+		notices:    make(chan notice, maxNotices),
 		candidates: make(map[native.EntryID]*tls.Certificate),
 	}
 	go func() {
 		defer close(shared.drained)
+		defer close(pump.notices)
 		pump.run()
+	}()
+	go func() {
+		for notice := range pump.notices {
+			shared.newestHost().emit(notice)
+		}
 	}()
 	return shared
 }
@@ -92,40 +100,40 @@ func (shared *sharedEngine) Destruct() error {
 	}
 }
 
-// logger is that of the newest module instance: an older one writes to where an older configuration said.
-func (shared *sharedEngine) logger() *zap.Logger {
+// newestHost is that of the newest module instance: an older one logs to where an older configuration said.
+func (shared *sharedEngine) newestHost() *host {
 	shared.mutex.Lock()
 	defer shared.mutex.Unlock()
-	if len(shared.loggers) == 0 {
-		return caddy.Log().Named(moduleID)
+	if len(shared.hosts) == 0 {
+		return &host{logger: caddy.Log().Named(moduleID)}
 	}
-	return shared.loggers[len(shared.loggers)-1]
+	return shared.hosts[len(shared.hosts)-1]
 }
 
 // engineLease is one module instance's share of an engine.
 type engineLease struct {
 	*sharedEngine
 	key      engineKey
-	instance *zap.Logger
+	host     *host
 	released sync.Once
 }
 
 // leaseEngine finds the engine for a key or opens it, and applies the settings to it either way.
-func leaseEngine(key engineKey, settings []byte, logger *zap.Logger) (*engineLease, error) {
+func leaseEngine(key engineKey, settings []byte, host *host) (*engineLease, error) {
 	pooled, loaded, err := enginePool.LoadOrNew(key, func() (caddy.Destructor, error) {
 		opened, err := openEngine(settings)
 		if err != nil {
 			return nil, err
 		}
-		return newSharedEngine(opened), nil
+		return newSharedEngine(opened, key.origin), nil
 	})
 	if err != nil {
 		// The pool has forgotten the key by itself: a Delete would take the next one's.
 		return nil, err
 	}
-	lease := &engineLease{sharedEngine: pooled.(*sharedEngine), key: key, instance: logger}
+	lease := &engineLease{sharedEngine: pooled.(*sharedEngine), key: key, host: host}
 	lease.mutex.Lock()
-	lease.loggers = append(lease.loggers, logger)
+	lease.hosts = append(lease.hosts, host)
 	lease.mutex.Unlock()
 	if loaded {
 		if err := lease.engine.Resize(settings); err != nil {
@@ -139,8 +147,8 @@ func leaseEngine(key engineKey, settings []byte, logger *zap.Logger) (*engineLea
 func (lease *engineLease) release() (err error) {
 	lease.released.Do(func() {
 		lease.mutex.Lock()
-		if index := slices.Index(lease.loggers, lease.instance); index >= 0 {
-			lease.loggers = slices.Delete(lease.loggers, index, index+1)
+		if index := slices.Index(lease.hosts, lease.host); index >= 0 {
+			lease.hosts = slices.Delete(lease.hosts, index, index+1)
 		}
 		lease.mutex.Unlock()
 		_, err = enginePool.Delete(lease.key)

@@ -109,6 +109,10 @@ func (fake *fakeEngine) NextEvents() ([]native.Event, error) {
 	}
 }
 
+func (fake *fakeEngine) Counters() (native.Counters, error) {
+	return native.Counters{Hits: 7}, nil
+}
+
 func (fake *fakeEngine) ConfirmCandidate(entry native.EntryID) error {
 	fake.mutex.Lock()
 	defer fake.mutex.Unlock()
@@ -185,8 +189,8 @@ func newGetter(t testing.TB) (*CertGetter, *fakeEngine, *observer.ObservedLogs) 
 	fake := newFakeEngine()
 	core, logs := observer.New(zap.DebugLevel)
 	logger := zap.New(core)
-	shared := newSharedEngine(fake)
-	shared.loggers = []*zap.Logger{logger}
+	shared := newSharedEngine(fake, "http://backend.example/")
+	shared.hosts = []*host{{logger: logger}}
 	getter := &CertGetter{
 		logger:   logger,
 		lease:    &engineLease{sharedEngine: shared},

@@ -50,7 +50,7 @@ func (getter *CertGetter) lookUp(hello *tls.ClientHelloInfo) (*tls.Certificate, 
 }
 
 // waitGrace is how much longer than the backend's deadline a handshake waits to be told of it.
-const waitGrace = 2 * time.Second
+const waitGrace = 400 * time.Millisecond
 
 // fetch joins the fetch of the name, or starts it, and waits for its end. The fetch goes on if this handshake
 // gives up.

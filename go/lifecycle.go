@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"go.uber.org/zap"
 
@@ -16,8 +17,11 @@ import (
 // Cleanup after a Provision that failed, too.
 func (getter *CertGetter) Provision(ctx caddy.Context) error {
 	getter.logger = ctx.Logger()
-	if err := getter.findTLSApp(ctx); err != nil {
+	if err := getter.findApps(ctx); err != nil {
 		return err
+	}
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
 	}
 	if err := getter.replacePlaceholders(); err != nil {
 		return err
@@ -29,17 +33,25 @@ func (getter *CertGetter) Provision(ctx caddy.Context) error {
 	return getter.openInstance()
 }
 
-// findTLSApp keeps the app that this module is part of: what is asked of it is not known before it runs. A
-// lookup in a running configuration would not be safe.
-func (getter *CertGetter) findTLSApp(ctx caddy.Context) error {
-	app, err := ctx.AppIfConfigured("tls")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil
+// findApps keeps the app that this module is part of, since what is asked of it is not known before it runs, and
+// the one that takes events. A lookup in a running configuration would not be safe.
+func (getter *CertGetter) findApps(ctx caddy.Context) error {
+	getter.host = &host{context: ctx, logger: getter.logger}
+	for _, name := range []string{"tls", "events"} {
+		app, err := ctx.AppIfConfigured(name)
+		if errors.Is(err, caddy.ErrNotConfigured) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		switch app := app.(type) {
+		case *caddytls.TLS:
+			getter.tlsApp = app
+		case *caddyevents.App:
+			getter.host.events = app
+		}
 	}
-	if err != nil {
-		return err
-	}
-	getter.tlsApp, _ = app.(*caddytls.TLS)
 	return nil
 }
 
@@ -56,7 +68,7 @@ func (getter *CertGetter) openInstance() error {
 	if err != nil {
 		return err
 	}
-	if getter.lease, err = leaseEngine(key, engineSettings, getter.logger); err != nil {
+	if getter.lease, err = leaseEngine(key, engineSettings, getter.host); err != nil {
 		return fmt.Errorf("opening the certificate cache: %w", err)
 	}
 	if getter.instance, err = getter.lease.engine.OpenInstance(instanceSettings); err != nil {

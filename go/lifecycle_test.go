@@ -64,7 +64,8 @@ func TestProvisionPassesTheSettingsOn(t *testing.T) {
 	t.Setenv("FOLDER", folder)
 	getter := provisioned(t, `{
 		"url": "https://user:{env.TOKEN}@Backend.example:8443/certs?tenant={env.TOKEN}",
-		"ttl": "1d", "negative_ttl": 1500000000, "timeout": "3s", "cache_dir": "{env.FOLDER}/cache/",
+		"ttl": "1d", "negative_ttl": 1500000000, "timeout": "3s",
+		"stale_if_error": -1, "refresh_ahead": "off", "cache_dir": "{env.FOLDER}/cache/",
 		"max_memory": "1GiB", "max_negative": 1048576, "max_concurrent_fetches": 8,
 		"header": {"X-Token": ["{env.TOKEN}", "two"], "Accept": ["text/plain"]},
 		"trusted_ca": ["{env.FOLDER}/ca"],
@@ -82,7 +83,7 @@ func TestProvisionPassesTheSettingsOn(t *testing.T) {
 		t.Error("the engine's name has a secret")
 	}
 	wantInstance := `{"url":"https://user:s3cret@Backend.example:8443/certs?tenant=s3cret","ttl_ms":86400000,` +
-		`"default_ttl_ms":3600000,"negative_ttl_ms":1500,"timeout_ms":3000,` +
+		`"default_ttl_ms":3600000,"negative_ttl_ms":1500,"timeout_ms":3000,"stale_if_error_ms":0,"refresh_ahead":false,` +
 		`"headers":[["Accept","text/plain"],["X-Token","s3cret"],["X-Token","two"]],` +
 		`"trusted_ca_pem":"AUTHORITY\n","client_certificate_pem":"CERTIFICATE\nKEY\n"}`
 	if fake.settings[1] != wantInstance {
@@ -98,7 +99,7 @@ func TestDefaults(t *testing.T) {
 	if settings[0] != `{"origin":"http://backend.example/","max_memory":268435456,"max_negative":16777216,"max_concurrent_fetches":64}` {
 		t.Error(settings[0])
 	}
-	if settings[1] != `{"url":"http://backend.example","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":10000}` {
+	if settings[1] != `{"url":"http://backend.example","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":10000,"stale_if_error_ms":86400000,"refresh_ahead":true}` {
 		t.Error(settings[1])
 	}
 }
@@ -115,7 +116,7 @@ func TestAReloadKeepsTheEngine(t *testing.T) {
 	if len(first.resized) != 1 || !strings.Contains(first.resized[0], `"max_memory":2000`) {
 		t.Errorf("resized: %v", first.resized)
 	}
-	if old.lease.logger() != renewed.logger {
+	if old.lease.newestHost().logger != renewed.logger {
 		t.Error("the engine does not log where the newest configuration says")
 	}
 	for range 2 { // a second one changes nothing
@@ -206,7 +207,7 @@ func TestProvisionRefuses(t *testing.T) {
 func TestDestructGivesUpOnAnEngineThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := newFakeEngine()
-		shared := newSharedEngine(hangingEngine{fake})
+		shared := newSharedEngine(hangingEngine{fake}, "http://backend.example/")
 		start := time.Now()
 		if err := shared.Destruct(); err == nil || time.Since(start) != drainTimeout {
 			t.Error(err, time.Since(start))

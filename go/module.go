@@ -61,6 +61,16 @@ type CertGetter struct {
 	// Default: `60s`.
 	NegativeTTL caddy.Duration `json:"negative_ttl,omitempty"`
 
+	// How long past its lifetime a certificate may be served while the backend fails: at once, while it is asked
+	// for a newer one in the background. Never past the certificate's expiry date, and not if the response
+	// said `must-revalidate` (unless `ttl` overrides it). A negative value, in a Caddyfile `off`, is never.
+	// Default: `24h`.
+	StaleIfError caddy.Duration `json:"stale_if_error,omitempty"`
+
+	// Whether a certificate that is asked for is fetched anew in the last tenth of its lifetime, and daily once
+	// it expires within three days: `on` or `off`. Default: `on`.
+	RefreshAhead string `json:"refresh_ahead,omitempty"`
+
 	// A folder in which certificates **and their private keys, as plain text,** are kept over restarts. It is
 	// made with mode 0700 if it does not exist; one that belongs to another user, is open to others or is a
 	// symbolic link is refused. A relative path starts at the working directory. Default: none, memory only.
@@ -100,6 +110,7 @@ type CertGetter struct {
 
 	logger   *zap.Logger
 	tlsApp   *caddytls.TLS // nil outside of a Caddy configuration
+	host     *host
 	lease    *engineLease
 	instance instance
 

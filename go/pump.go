@@ -20,7 +20,9 @@ type pump struct {
 	engine  engine
 	entries *entries
 	waiters *waiters
+	origin  string
 	logger  func() *zap.Logger
+	notices chan notice // for Caddy's own handlers; the pump does not wait for them
 
 	// candidates are those confirmed whose fetch has not been reported as finished. An answer that must not be
 	// kept is nowhere else.
@@ -59,6 +61,12 @@ func (pump *pump) handle(event native.Event) {
 		// that is not to be kept.
 		answer := native.Answer{Status: event.Status, Entry: event.Entry, Reason: event.Text}
 		pump.waiters.wake(event.Tokens, fetched{answer, certificate})
+		if notice, isNews := noticeOf(event, pump.origin); isNews {
+			select {
+			case pump.notices <- notice:
+			default:
+			}
+		}
 	case native.EventRetired:
 		pump.entries.drop(event.Entry)
 	case native.EventLog:

@@ -23,6 +23,8 @@ const (
 	defaultDefaultTTL           = time.Hour
 	defaultNegativeTTL          = time.Minute
 	defaultTimeout              = 10 * time.Second
+	defaultStaleIfError         = 24 * time.Hour
+	defaultRefreshAhead         = on
 	defaultMaxMemory            = 256 << 20
 	defaultMaxNegative          = 16 << 20
 	defaultMaxConcurrentFetches = 64
@@ -32,6 +34,8 @@ func (getter *CertGetter) applyDefaults() {
 	applyDefault(&getter.DefaultTTL, caddy.Duration(defaultDefaultTTL))
 	applyDefault(&getter.NegativeTTL, caddy.Duration(defaultNegativeTTL))
 	applyDefault(&getter.Timeout, caddy.Duration(defaultTimeout))
+	applyDefault(&getter.StaleIfError, caddy.Duration(defaultStaleIfError))
+	applyDefault(&getter.RefreshAhead, defaultRefreshAhead)
 	applyDefault(&getter.MaxMemory, defaultMaxMemory)
 	applyDefault(&getter.MaxNegative, defaultMaxNegative)
 	applyDefault(&getter.MaxConcurrentFetches, defaultMaxConcurrentFetches)
@@ -127,6 +131,8 @@ func (getter *CertGetter) instanceSettings() ([]byte, error) {
 		DefaultTTL           int64       `json:"default_ttl_ms"`
 		NegativeTTL          int64       `json:"negative_ttl_ms"`
 		Timeout              int64       `json:"timeout_ms"`
+		StaleIfError         int64       `json:"stale_if_error_ms"`
+		RefreshAhead         bool        `json:"refresh_ahead"`
 		Headers              [][2]string `json:"headers,omitempty"`
 		TrustedCAPEM         string      `json:"trusted_ca_pem,omitempty"`
 		ClientCertificatePEM string      `json:"client_certificate_pem,omitempty"`
@@ -136,6 +142,9 @@ func (getter *CertGetter) instanceSettings() ([]byte, error) {
 		DefaultTTL:  time.Duration(getter.DefaultTTL).Milliseconds(),
 		NegativeTTL: time.Duration(getter.NegativeTTL).Milliseconds(),
 		Timeout:     time.Duration(getter.Timeout).Milliseconds(),
+
+		StaleIfError: max(0, time.Duration(getter.StaleIfError).Milliseconds()),
+		RefreshAhead: getter.RefreshAhead == on,
 	}
 	for _, name := range slices.Sorted(maps.Keys(getter.Header)) {
 		for _, value := range getter.Header[name] {

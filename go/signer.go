@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"time"
 )
 
 // signer is the private key of a certificate as Go's TLS wants it. The key itself never enters Go's memory.
@@ -87,8 +88,11 @@ func (signer *signer) sign(input []byte, isDigest bool, options crypto.SignerOpt
 	// More signatures at once than processors would only make threads.
 	signing <- struct{}{}
 	defer func() { <-signing }()
+	begin := time.Now()
 	signature, err := signer.key.Sign(uint16(scheme), isDigest, input)
 	runtime.KeepAlive(signer)
+	signed.count.Add(1)
+	signed.nanoseconds.Add(int64(time.Since(begin)))
 	if err != nil {
 		return nil, fmt.Errorf("cached_http: signing with %v: %w", scheme, err)
 	}

@@ -192,7 +192,7 @@ int main(int argc, char **argv) {
   cached_http_instance instance = 0;
   check(cached_http_engine_open(BYTES(json), &engine, NULL) == CACHED_HTTP_STATUS_OK, "an engine opens");
   check(cached_http_engine_resize(engine, BYTES(json), NULL) == CACHED_HTTP_STATUS_OK, "and takes newer limits");
-  snprintf(json, sizeof json, "{\"url\":\"%s\",\"default_ttl_ms\":60000,\"negative_ttl_ms\":60000,\"timeout_ms\":5000}", url);
+  snprintf(json, sizeof json, "{\"url\":\"%s\",\"default_ttl_ms\":60000,\"negative_ttl_ms\":60000,\"timeout_ms\":5000,\"stale_if_error_ms\":0,\"refresh_ahead\":false}", url);
   check(cached_http_instance_open(engine, BYTES(json), &instance, NULL) == CACHED_HTTP_STATUS_OK, "an instance opens");
 
   pthread_t thread;

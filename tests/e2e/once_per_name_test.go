@@ -82,7 +82,7 @@ func TestLifetimes(t *testing.T) {
 		requests     int // of three handshakes
 	}{
 		"silent":               {"", nil, 1},
-		"short default_ttl":    {"", []string{"default_ttl 1ms"}, 3},
+		"short default_ttl":    {"", []string{"default_ttl 1ms", "stale_if_error off"}, 3},
 		"no-store":             {"no-store", nil, 3},
 		"private":              {"private", nil, 3},
 		"s-maxage before":      {"max-age=0, s-maxage=60", nil, 1},

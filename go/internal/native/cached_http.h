@@ -20,8 +20,8 @@
 #define CACHED_HTTP_EVENT_CANDIDATE 1
 
 /*
- The fetch that `tokens` waited for ended with `status`: `HIT` (`entry`), `NEGATIVE`, `FAILED` (`text` says
- why) or `OVERLOADED`.
+ The fetch of `server_name` that `tokens` waited for (none, if it was a refresh) ended with `status`: `HIT`
+ (`entry`), `NEGATIVE`, `FAILED` or `BACKED_OFF` (`text` says why) or `OVERLOADED`.
  */
 #define CACHED_HTTP_EVENT_FINISHED 2
 
@@ -31,7 +31,8 @@
 #define CACHED_HTTP_EVENT_RETIRED 3
 
 /*
- `text` is a JSON object with `message` and perhaps `server_name`; `level` is 1 debug, 2 info, 3 warn, 4 error.
+ `text` is a JSON object with `message` and perhaps `server_name` and `left_out` (how many records like it
+ were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
  */
 #define CACHED_HTTP_EVENT_LOG 4
 
@@ -249,6 +250,38 @@ typedef struct {
    Lookups turned away by a full queue.
    */
   uint64_t overloaded;
+  /*
+   Lookups answered with a certificate past its lifetime.
+   */
+  uint64_t stale_hits;
+  /*
+   Requests for a newer certificate while the kept one is served.
+   */
+  uint64_t refreshes;
+  /*
+   304 answers.
+   */
+  uint64_t not_modified;
+  /*
+   Lookups turned away because the origin failed lately.
+   */
+  uint64_t backed_off;
+  /*
+   Names whose last fetch failed, as far as they are remembered.
+   */
+  uint64_t failing_names;
+  /*
+   1 while no name is asked for, since the origin failed for one after the other; else 0.
+   */
+  uint64_t breaker_is_open;
+  /*
+   Microseconds that all requests to the origin took.
+   */
+  uint64_t fetch_time_us;
+  /*
+   Requests that took up to 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000 milliseconds, and longer.
+   */
+  uint64_t fetch_times[12];
 } cached_http_counters;
 
 /*
@@ -267,7 +300,7 @@ typedef uint64_t cached_http_entry;
 typedef uint64_t cached_http_key;
 
 /*
- One event. The taker frees `text` and `tokens`.
+ One event. The taker frees `text`, `server_name` and `tokens`.
  */
 typedef struct {
   /*
@@ -287,9 +320,17 @@ typedef struct {
    */
   cached_http_entry entry;
   /*
-   For `LOG`, and `FINISHED` with `FAILED`.
+   For `LOG`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
    */
   cached_http_buffer text;
+  /*
+   For `FINISHED`: 1 if the origin was asked, 0 if the disk knew or nobody was asked.
+   */
+  uint32_t asked_origin;
+  /*
+   For `FINISHED`: the name in its normal form.
+   */
+  cached_http_buffer server_name;
   /*
    For `FINISHED`.
    */
@@ -359,7 +400,7 @@ cached_http_status cached_http_engine_counters(cached_http_engine engine,
 
 /*
  Opens an instance over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
- `negative_ttl_ms`, `timeout_ms`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
+ `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
  `client_certificate_pem`. They apply to the lookups made through this instance.
 
  # Safety
@@ -460,8 +501,8 @@ void cached_http_abi_1(void);
  `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
  miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
  call. `query` holds the further query parameters for the origin, percent-encoded UTF-8, and is read on a
- miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REFUSED` and `FAILED`, for
- the caller to free.
+ miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REFUSED`, `BACKED_OFF` and
+ `FAILED`, for the caller to free.
 
  # Safety
  The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable.

@@ -3,7 +3,10 @@ package native
 // #include "cached_http.h"
 import "C"
 
-import "unsafe"
+import (
+	"time"
+	"unsafe"
+)
 
 // Counters are an engine's totals since it was opened, and its sizes now.
 type Counters struct {
@@ -17,7 +20,52 @@ type Counters struct {
 	DiskHits, DiskWrites, DiskErrors uint64
 	// Entries that left memory, lookups turned away by a full queue.
 	Evictions, Overloaded uint64
+	// Lookups answered with a certificate past its lifetime, and turned away since the origin failed lately.
+	StaleHits, BackedOff uint64
+	// Requests for a newer certificate while the kept one is served, 304 answers.
+	Refreshes, NotModified uint64
+	// Names whose last fetch failed, as far as they are remembered.
+	FailingNames uint64
+	// Whether no name is asked for, since the origin failed for one after the other.
+	BreakerIsOpen bool
+	// How long requests to the origin took: all together, and how many up to each of FetchTimeBounds, and longer.
+	FetchTime  time.Duration
+	FetchTimes [len(FetchTimeBounds) + 1]uint64
 }
+
+// Plus adds another engine's.
+func (counters Counters) Plus(other Counters) Counters {
+	counters.Entries += other.Entries
+	counters.EntryBytes += other.EntryBytes
+	counters.Negatives += other.Negatives
+	counters.Hits += other.Hits
+	counters.NegativeHits += other.NegativeHits
+	counters.Misses += other.Misses
+	counters.RefusedNames += other.RefusedNames
+	counters.Fetches += other.Fetches
+	counters.FetchErrors += other.FetchErrors
+	counters.NotFound += other.NotFound
+	counters.RefusedBundles += other.RefusedBundles
+	counters.DiskHits += other.DiskHits
+	counters.DiskWrites += other.DiskWrites
+	counters.DiskErrors += other.DiskErrors
+	counters.Evictions += other.Evictions
+	counters.Overloaded += other.Overloaded
+	counters.StaleHits += other.StaleHits
+	counters.BackedOff += other.BackedOff
+	counters.Refreshes += other.Refreshes
+	counters.NotModified += other.NotModified
+	counters.FailingNames += other.FailingNames
+	counters.FetchTime += other.FetchTime
+	counters.BreakerIsOpen = counters.BreakerIsOpen || other.BreakerIsOpen
+	for bucket, count := range other.FetchTimes {
+		counters.FetchTimes[bucket] += count
+	}
+	return counters
+}
+
+// FetchTimeBounds are the upper bounds of Counters.FetchTimes, in seconds.
+var FetchTimeBounds = [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 // Counters reads the engine's totals.
 func (engine *Engine) Counters() (Counters, error) {
@@ -26,7 +74,7 @@ func (engine *Engine) Counters() (Counters, error) {
 	if err := asError(C.cached_http_engine_counters(engine.handle, &view)); err != nil {
 		return Counters{}, err
 	}
-	return Counters{
+	counters := Counters{
 		Entries:        uint64(view.entries),
 		EntryBytes:     uint64(view.entry_bytes),
 		Negatives:      uint64(view.negatives),
@@ -43,5 +91,16 @@ func (engine *Engine) Counters() (Counters, error) {
 		DiskErrors:     uint64(view.disk_errors),
 		Evictions:      uint64(view.evictions),
 		Overloaded:     uint64(view.overloaded),
-	}, nil
+		StaleHits:      uint64(view.stale_hits),
+		BackedOff:      uint64(view.backed_off),
+		Refreshes:      uint64(view.refreshes),
+		NotModified:    uint64(view.not_modified),
+		FailingNames:   uint64(view.failing_names),
+		BreakerIsOpen:  view.breaker_is_open != 0,
+		FetchTime:      time.Duration(view.fetch_time_us) * time.Microsecond,
+	}
+	for bucket := range counters.FetchTimes {
+		counters.FetchTimes[bucket] = uint64(view.fetch_times[bucket])
+	}
+	return counters, nil
 }

@@ -10,8 +10,9 @@ type EventKind uint32
 const (
 	// EventCandidate: a bundle passed the engine's checks. Entry is to be confirmed or refused, once.
 	EventCandidate EventKind = C.CACHED_HTTP_EVENT_CANDIDATE
-	// EventFinished: the fetch that Tokens waited for ended with Status: StatusHit with Entry, StatusNegative,
-	// StatusOverloaded, or StatusFailed with the reason in Text.
+	// EventFinished: the fetch of ServerName that Tokens waited for (none, if it was a refresh) ended with
+	// Status: StatusHit with Entry, StatusNegative, StatusOverloaded, or StatusFailed or StatusBackedOff with
+	// the reason in Text.
 	EventFinished EventKind = C.CACHED_HTTP_EVENT_FINISHED
 	// EventRetired: Entry left the engine's memory. Drop what was built from it.
 	EventRetired EventKind = C.CACHED_HTTP_EVENT_RETIRED
@@ -38,6 +39,10 @@ type Event struct {
 	Entry  EntryID
 	Text   string
 	Tokens []uint64
+
+	// Of EventFinished.
+	ServerName  string
+	AskedOrigin bool
 }
 
 // eventBatch is how many events one call takes.
@@ -69,5 +74,8 @@ func takeEvent(event C.cached_http_event) Event {
 		Entry:  EntryID(event.entry),
 		Text:   takeText(event.text),
 		Tokens: takeTokens(event.tokens),
+
+		ServerName:  takeText(event.server_name),
+		AskedOrigin: event.asked_origin != 0,
 	}
 }

@@ -54,7 +54,7 @@ func newEngine(t testing.TB, settings string) *Engine {
 
 func newInstance(t testing.TB, engine *Engine, url string) *Instance {
 	t.Helper()
-	settings := fmt.Sprintf(`{"url":%q,"default_ttl_ms":60000,"negative_ttl_ms":60000,"timeout_ms":5000}`, url)
+	settings := fmt.Sprintf(`{"url":%q,"default_ttl_ms":60000,"negative_ttl_ms":60000,"timeout_ms":5000,"stale_if_error_ms":0,"refresh_ahead":false}`, url)
 	instance, err := engine.OpenInstance([]byte(settings))
 	if err != nil {
 		t.Fatal(err)

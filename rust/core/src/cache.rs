@@ -2,32 +2,36 @@
 //! sets in motion is in `fetch`, what becomes of a candidate in `acceptance`.
 
 mod acceptance;
+mod answer;
 mod fetch;
+mod lookup;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::clock::{Clock, Timestamp};
-use crate::counters::{Counters, CountersSnapshot};
+use crate::backoff::BackOff;
+use crate::clock::Clock;
+use crate::counters::{Counters, CountersSnapshot, FetchTimes};
 use crate::disk_store::{DiskError, DiskStore};
 use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
-use crate::freshness::{self, Freshness, FreshnessSettings};
+use crate::freshness::FreshnessSettings;
 use crate::interner::Interner;
+use crate::log_sampler::{LogKind, LogSampler};
 use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
 use crate::origin::{Origin, OriginError};
 use crate::server_name::{NameRefusal, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
-use crate::single_flight::{Joined, SingleFlight, Token};
-use crate::worker_pool::WorkerPool;
+use crate::single_flight::{SingleFlight, Token};
+use crate::worker_pool::{Urgency, WorkerPool};
 
 use acceptance::Candidate;
-use fetch::Fetch;
+use lookup::Held;
 
 /// The store of one origin and cache directory, with its workers. Thread-safe; clones share it.
 #[derive(Clone)]
@@ -49,6 +53,9 @@ pub struct Instance {
 pub enum Lookup {
     /// A fresh entry.
     Hit(EntryId),
+    /// An entry past its lifetime, to be served; a newer one is being fetched, or will be once the origin is
+    /// back.
+    Stale(EntryId),
     /// The origin has nothing for the name.
     Negative,
     /// Nothing is known, and without a token nothing is started.
@@ -57,12 +64,27 @@ pub enum Lookup {
     Pending,
     /// The name is none that anybody could own.
     Refused(NameRefusal),
-    /// There was no room in the queue.
-    Overloaded,
+    /// The origin failed lately and is not asked again yet; holds the reason of the last failure.
+    BackedOff(Arc<str>),
     /// A certificate is kept, but of a kind this client can't use.
     Unusable,
     /// The cache is closed.
     Closed,
+}
+
+/// What a cache holds at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Entries in memory.
+    pub entries: u64,
+    /// Their bytes.
+    pub entry_bytes: u64,
+    /// Negatives in memory.
+    pub negatives: u64,
+    /// Names whose last fetch failed, as far as they are remembered.
+    pub failing_names: u64,
+    /// Whether no name is asked for, since the origin failed for one after the other.
+    pub breaker_is_open: bool,
 }
 
 struct Shared {
@@ -71,7 +93,9 @@ struct Shared {
     memory: MemoryStore,
     negatives: NegativeStore,
     disk: Option<DiskStore>,
-    issuers: Interner,
+    issuers: Interner<[u8]>,
+    hello_queries: Interner<str>,
+    back_off: BackOff,
     flights: SingleFlight,
     candidates: Mutex<HashMap<EntryId, Candidate>>,
     fetchers: WorkerPool,
@@ -79,7 +103,9 @@ struct Shared {
     disk_writer: WorkerPool,
     instances: Mutex<Vec<Weak<Instance>>>,
     events: EventQueue,
+    log_sampler: LogSampler,
     counters: Counters,
+    fetch_times: FetchTimes,
     closed: AtomicBool,
 }
 
@@ -97,6 +123,8 @@ impl Cache {
             negatives: NegativeStore::new(settings.max_negative),
             disk,
             issuers: Interner::default(),
+            hello_queries: Interner::default(),
+            back_off: BackOff::default(),
             flights: SingleFlight::default(),
             candidates: Mutex::default(),
             fetchers: WorkerPool::new(
@@ -109,7 +137,9 @@ impl Cache {
             disk_writer: WorkerPool::new("cached_http_wr", 1, MAX_QUEUED_WRITES),
             instances: Mutex::default(),
             events: EventQueue::default(),
+            log_sampler: LogSampler::default(),
             counters: Counters::default(),
+            fetch_times: FetchTimes::default(),
             closed: AtomicBool::new(false),
         };
         Ok(Cache { shared: Arc::new(shared) })
@@ -127,7 +157,12 @@ impl Cache {
     pub fn instance(&self, settings: &LookupSettings) -> Result<Arc<Instance>, OriginError> {
         let instance = Arc::new(Instance {
             origin: Origin::new(settings)?,
-            freshness: FreshnessSettings { pinned: settings.ttl, default: settings.default_ttl },
+            freshness: FreshnessSettings {
+                pinned: settings.ttl,
+                default: settings.default_ttl,
+                stale_if_error: settings.stale_if_error,
+                refresh_ahead: settings.refresh_ahead,
+            },
             negative_ttl: settings.negative_ttl,
             timeout: settings.timeout,
             warned_uncacheable: AtomicBool::new(false),
@@ -157,9 +192,13 @@ impl Cache {
         };
         let key = EntryKeyRef { name: name.as_str(), ecdsa: client.ecdsa };
         let now = self.shared.clock.now();
-        if let Some(answer) = self.shared.held(instance, key, client, now) {
+        if let Some(Held { answer, due }) = self.shared.held(instance, key, client, now) {
+            if let Some(entry) = due {
+                self.shared.refresh(instance, &entry, now);
+            }
             match answer {
                 Lookup::Hit(_) => self.shared.counters.hits.increment(),
+                Lookup::Stale(_) => self.shared.counters.stale_hits.increment(),
                 _ => self.shared.counters.negative_hits.increment(),
             }
             return answer;
@@ -199,10 +238,21 @@ impl Cache {
         self.shared.counters.snapshot()
     }
 
-    /// Entries in memory, their bytes, and negatives, as they are now.
-    pub fn sizes(&self) -> (u64, u64, u64) {
-        let memory = &self.shared.memory;
-        (memory.len() as u64, memory.bytes(), self.shared.negatives.len() as u64)
+    /// How long requests took.
+    pub fn fetch_times(&self) -> &FetchTimes {
+        &self.shared.fetch_times
+    }
+
+    /// What it holds now.
+    pub fn sizes(&self) -> Sizes {
+        let shared = &self.shared;
+        Sizes {
+            entries: shared.memory.len() as u64,
+            entry_bytes: shared.memory.bytes(),
+            negatives: shared.negatives.len() as u64,
+            failing_names: shared.back_off.len() as u64,
+            breaker_is_open: shared.back_off.breaker_is_open(),
+        }
     }
 
     /// Whether [`Cache::close`] was called.
@@ -232,7 +282,8 @@ impl Cache {
             last.disk_writer.close();
         };
         // A queue too full to take the last job means a disk that hangs: nothing is worth waiting for.
-        if shared.disk.is_none() || shared.disk_writer.submit(Box::new(drained)).is_err() {
+        if shared.disk.is_none() || shared.disk_writer.submit(Urgency::Foreground, Box::new(drained)).is_err()
+        {
             shared.events.close();
         }
     }
@@ -243,58 +294,16 @@ const MAX_QUEUED_FETCHES: usize = 16_384;
 /// Entries that may wait to be written; beyond it an entry stays in memory only.
 const MAX_QUEUED_WRITES: usize = 8_192;
 const DISK_READERS: usize = 2;
+/// The longest hello query that entries share and keep, and how many different ones.
+const MAX_QUERY_LENGTH: usize = 1024;
+const MAX_QUERIES: usize = 4096;
 
 impl Shared {
-    /// What memory says: a hit, a negative, or nothing.
-    fn held(
-        &self,
-        instance: &Instance,
-        key: EntryKeyRef<'_>,
-        client: ClientAbilities,
-        now: Timestamp,
-    ) -> Option<Lookup> {
-        for key in usable_keys(key) {
-            let Some(entry) = self.memory.entry_for(key) else { continue };
-            if evaluate(&entry, instance, now) != Freshness::Fresh {
-                continue;
-            }
-            if client.can_use(entry.bundle.private_key().algorithm()) {
-                return Some(Lookup::Hit(entry.id));
-            }
-            if client.ecdsa {
-                return Some(Lookup::Unusable);
-            }
-        }
-        let negative = self.negatives.negative(key)?;
-        negative.is_fresh(instance.negative_ttl, now).then_some(Lookup::Negative)
-    }
-
-    fn join_fetch(
-        self: &Arc<Self>,
-        instance: &Arc<Instance>,
-        key: EntryKeyRef<'_>,
-        client: ClientAbilities,
-        hello_query: &str,
-        token: Token,
-    ) -> Lookup {
-        if self.closed.load(Ordering::Acquire) {
-            return Lookup::Closed;
-        }
-        let now = self.clock.now();
-        match self.flights.join(key.to_owned(), token, || self.held(instance, key, client, now)) {
-            Joined::Settled(answer) => answer,
-            Joined::Follower => {
-                self.counters.misses.increment();
-                Lookup::Pending
-            }
-            Joined::Leader => {
-                self.counters.misses.increment();
-                let deadline = Instant::now() + instance.timeout;
-                let fetch = Fetch::new(self, instance, key.to_owned(), client, hello_query, deadline);
-                fetch.start();
-                Lookup::Pending
-            }
-        }
+    /// A hello query as an entry keeps it for its refreshes. Clients choose what is in it, so neither length nor
+    /// number may grow with their imagination: beyond it a refresh sends the name alone.
+    fn kept_query(&self, hello_query: &str) -> Arc<str> {
+        let kept = hello_query.len() <= MAX_QUERY_LENGTH && self.hello_queries.len() < MAX_QUERIES;
+        self.hello_queries.intern(&if kept { hello_query.into() } else { "".into() })
     }
 
     /// Tells the host of entries that left memory, if it had built something from them.
@@ -305,20 +314,10 @@ impl Shared {
         }
     }
 
-    fn log(&self, level: LogLevel, key: Option<&EntryKey>, message: String) {
-        let server_name = key.map(|key| key.name.to_string());
-        self.events.push(Event::Log(LogRecord { level, message, server_name }));
+    fn log(&self, kind: LogKind, key: &EntryKey, message: impl FnOnce() -> String) {
+        let Some(left_out) = self.log_sampler.admit(kind, self.clock.now()) else { return };
+        let server_name = Some(key.name.to_string());
+        let record = LogRecord { level: LogLevel::Warn, message: message(), server_name, left_out };
+        self.events.push(Event::Log(record));
     }
-}
-
-/// The keys whose entry a client may get. An RSA certificate that was fetched for a client of either kind
-/// serves one that can use nothing else; the reverse would hide an ECDSA certificate the origin may have.
-fn usable_keys(key: EntryKeyRef<'_>) -> impl Iterator<Item = EntryKeyRef<'_>> {
-    let other = EntryKeyRef { ecdsa: true, ..key };
-    std::iter::once(key).chain((!key.ecdsa).then_some(other))
-}
-
-fn evaluate(entry: &Entry, instance: &Instance, now: Timestamp) -> Freshness {
-    let facts = &entry.facts;
-    freshness::evaluate(&facts.freshness, facts.fetched_at, entry.bundle.not_after(), instance.freshness, now)
 }

@@ -1,6 +1,7 @@
 //! Running totals, read as one snapshot.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)+) => {
@@ -28,6 +29,8 @@ macro_rules! counters {
 counters! {
     /// Lookups answered from memory with a fresh certificate.
     hits,
+    /// Lookups answered with a certificate past its lifetime.
+    stale_hits,
     /// Lookups answered from memory with "no such name".
     negative_hits,
     /// Lookups that started or joined a fetch.
@@ -36,6 +39,12 @@ counters! {
     refused_names,
     /// Requests made to the origin.
     fetches,
+    /// Requests for a newer certificate while the kept one is served.
+    refreshes,
+    /// 304 answers.
+    not_modified,
+    /// Lookups turned away because the origin failed lately.
+    backed_off,
     /// Requests that gave no answer.
     fetch_errors,
     /// 204 answers.
@@ -52,6 +61,31 @@ counters! {
     evictions,
     /// Lookups turned away by a full queue.
     overloaded,
+}
+
+/// How long requests to the origin took. Thread-safe.
+#[derive(Default)]
+pub struct FetchTimes {
+    buckets: [Counter; FETCH_TIME_BOUNDS_MS.len() + 1],
+    total_us: Counter,
+}
+
+/// Upper bounds of all buckets but the last, in milliseconds.
+pub const FETCH_TIME_BOUNDS_MS: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+
+impl FetchTimes {
+    /// Adds a request that took this long.
+    pub fn record(&self, duration: Duration) {
+        let within = |bound: &u64| duration <= Duration::from_millis(*bound);
+        let bucket = FETCH_TIME_BOUNDS_MS.iter().position(within).unwrap_or(FETCH_TIME_BOUNDS_MS.len());
+        self.buckets[bucket].increment();
+        self.total_us.add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Requests per bucket (not summed up), and the microseconds of all together.
+    pub fn snapshot(&self) -> ([u64; FETCH_TIME_BOUNDS_MS.len() + 1], u64) {
+        (std::array::from_fn(|bucket| self.buckets[bucket].value()), self.total_us.value())
+    }
 }
 
 /// A total that only grows. Thread-safe.

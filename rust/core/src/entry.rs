@@ -1,10 +1,11 @@
 //! The model all parts share: what is kept for a name, and under which key.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
-use crate::freshness::ResponseFreshness;
+use crate::freshness::{RefreshSpread, ResponseFreshness};
 use crate::keys::KeyAlgorithm;
 
 /// Names one immutable generation of an entry. Never reused while the process lives; never zero.
@@ -78,25 +79,31 @@ pub struct Entry {
     pub id: EntryId,
     /// What it is kept under.
     pub key: EntryKey,
-    /// The checked certificate chain and its private key.
-    pub bundle: Bundle,
+    /// The checked certificate chain and its private key; shared with the generations that the origin renewed
+    /// without sending it again.
+    pub bundle: Arc<Bundle>,
     /// What the response said beside them.
     pub facts: ResponseFacts,
+    /// The further query parameters it was fetched with, for the next time.
+    pub hello_query: Arc<str>,
     weight: u64,
     opened: AtomicBool,
+    refreshing: AtomicBool,
 }
 
 impl Entry {
     /// A new generation with an id of its own.
-    pub fn new(key: EntryKey, bundle: Bundle, facts: ResponseFacts) -> Self {
+    pub fn new(key: EntryKey, bundle: Arc<Bundle>, facts: ResponseFacts, hello_query: Arc<str>) -> Self {
         let weight = size_of::<Self>() + 2 * key.name.len() + bundle.weight() + STORE_OVERHEAD;
         Entry {
             id: EntryId::next(),
             key,
             bundle,
             facts,
+            hello_query,
             weight: weight as u64,
             opened: AtomicBool::new(false),
+            refreshing: AtomicBool::new(false),
         }
     }
 
@@ -108,6 +115,23 @@ impl Entry {
     /// Whether the host has built something from it.
     pub fn was_opened(&self) -> bool {
         self.opened.load(Ordering::Acquire)
+    }
+
+    /// How early it is fetched anew.
+    pub fn refresh_spread(&self) -> RefreshSpread {
+        // Multiplicative hashing: neighbouring ids give distant spreads.
+        RefreshSpread((self.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+    }
+
+    /// Asks to be the one that fetches a newer generation; true for one caller until
+    /// [`Entry::end_refresh`].
+    pub fn begin_refresh(&self) -> bool {
+        !self.refreshing.load(Ordering::Acquire) && !self.refreshing.swap(true, Ordering::AcqRel)
+    }
+
+    /// Notes that a refresh has ended.
+    pub fn end_refresh(&self) {
+        self.refreshing.store(false, Ordering::Release);
     }
 
     /// Bytes it occupied in memory when it was made, about: its own, the bundle's, and what the stores add. It

@@ -1,6 +1,7 @@
 //! What the engine tells its host. There are no callbacks: one thread of the host takes events from here.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
@@ -15,7 +16,11 @@ pub enum Event {
     Candidate(EntryId),
     /// The fetch these tokens waited for has ended.
     Finished {
-        /// Who waited.
+        /// The name it was for.
+        server_name: Box<str>,
+        /// Whether the origin was asked, or the disk knew.
+        asked_origin: bool,
+        /// Who waited; nobody, if it was a refresh.
         tokens: Vec<Token>,
         /// How it ended.
         outcome: Outcome,
@@ -35,6 +40,8 @@ pub enum Outcome {
     NotFound,
     /// With no answer, or one that was refused; holds the reason.
     Failed(String),
+    /// The origin failed lately and was not asked again; holds the reason of the last failure.
+    BackedOff(Arc<str>),
     /// There was no room in the queue.
     Overloaded,
 }
@@ -63,6 +70,14 @@ pub struct LogRecord {
     /// The name it happened to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// How many records of its kind were left out before it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The queue between the engine's threads and the host's one. Thread-safe.
@@ -126,7 +141,12 @@ mod tests {
     use std::thread;
 
     fn record(n: usize) -> Event {
-        Event::Log(LogRecord { level: LogLevel::Warn, message: n.to_string(), server_name: None })
+        Event::Log(LogRecord {
+            level: LogLevel::Warn,
+            message: n.to_string(),
+            server_name: None,
+            left_out: 0,
+        })
     }
 
     #[test]

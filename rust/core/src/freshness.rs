@@ -15,6 +15,11 @@ use crate::clock::Timestamp;
 /// How far an entry's arrival may lie ahead of the clock before the clock is taken to have jumped back.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A certificate that ends within this time is looked for daily: its successor must be there soon.
+const LAST_DAYS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
 /// What a response says about its own lifetime.
 ///
 /// On disk: `{"lifetime":{"explicit":3600},"must_revalidate":false}`; the other lifetimes are
@@ -47,13 +52,24 @@ pub struct FreshnessSettings {
     pub pinned: Option<Duration>,
     /// Used when the response says nothing.
     pub default: Duration,
+    /// How long past its lifetime an entry may be served while the origin gives no newer one; zero for never.
+    pub stale_if_error: Duration,
+    /// Whether an entry is fetched anew before its lifetime ends.
+    pub refresh_ahead: bool,
 }
+
+/// How early within the last tenth of its lifetime an entry is fetched anew, 0 to 255: from its id, so that
+/// entries that were fetched together are not all due together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshSpread(pub u8);
 
 /// What may be done with an entry now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// Serve it.
     Fresh,
+    /// Serve it, and fetch a newer one meanwhile.
+    Ageing,
     /// Past its lifetime, but its certificate is still in date and the response allows serving it while
     /// a newer one is fetched.
     Stale,
@@ -84,6 +100,7 @@ pub fn evaluate(
     fetched_at: Timestamp,
     not_after: Timestamp,
     settings: FreshnessSettings,
+    spread: RefreshSpread,
     now: Timestamp,
 ) -> Freshness {
     if now >= not_after {
@@ -92,13 +109,35 @@ pub fn evaluate(
     let Some(lifetime) = lifetime(freshness, settings) else { return Freshness::Expired };
     // The clock was set back since: how old the answer is can't be known, so it is not fresh for years.
     let from_the_future = fetched_at > now.saturating_add(CLOCK_TOLERANCE);
-    if now < fetched_at.saturating_add(lifetime) && !from_the_future {
-        Freshness::Fresh
-    } else if freshness.must_revalidate {
+    let end = fetched_at.saturating_add(lifetime);
+    if now < end && !from_the_future {
+        let due = || refresh_due(fetched_at, lifetime, not_after, spread, now);
+        return if settings.refresh_ahead && due() { Freshness::Ageing } else { Freshness::Fresh };
+    }
+    // A pinned lifetime overrides all that the response says.
+    let must_revalidate = freshness.must_revalidate && settings.pinned.is_none();
+    if must_revalidate
+        || settings.stale_if_error.is_zero()
+        || now >= end.saturating_add(settings.stale_if_error)
+    {
         Freshness::Expired
     } else {
         Freshness::Stale
     }
+}
+
+/// In the last tenth of the lifetime; of a day, once the certificate itself is about to end.
+fn refresh_due(
+    fetched_at: Timestamp,
+    lifetime: Duration,
+    not_after: Timestamp,
+    spread: RefreshSpread,
+    now: Timestamp,
+) -> bool {
+    let ends_soon = not_after.saturating_since(now) <= LAST_DAYS;
+    let period = if ends_soon { lifetime.min(DAY) } else { lifetime };
+    let ahead = period / 10 / 256 * (u32::from(spread.0) + 1);
+    now >= fetched_at.saturating_add(period.saturating_sub(ahead))
 }
 
 mod whole_seconds {
@@ -121,7 +160,13 @@ mod tests {
     use proptest::prelude::*;
 
     const NEVER: Timestamp = Timestamp(u64::MAX);
-    const SETTINGS: FreshnessSettings = FreshnessSettings { pinned: None, default: Duration::from_secs(10) };
+    const SETTINGS: FreshnessSettings = FreshnessSettings {
+        pinned: None,
+        default: Duration::from_secs(10),
+        stale_if_error: Duration::from_secs(1_000_000),
+        refresh_ahead: false,
+    };
+    const SPREAD: RefreshSpread = RefreshSpread(255);
 
     fn explicit(seconds: u64, must_revalidate: bool) -> ResponseFreshness {
         ResponseFreshness { lifetime: Lifetime::Explicit(Duration::from_secs(seconds)), must_revalidate }
@@ -149,22 +194,33 @@ mod tests {
     #[test]
     fn an_answer_goes_from_fresh_to_stale_to_expired() {
         let fetched_at = Timestamp(1_000_000);
-        let at =
-            |now, not_after| evaluate(&explicit(60, false), fetched_at, not_after, SETTINGS, Timestamp(now));
+        let at = |now, not_after| {
+            evaluate(&explicit(60, false), fetched_at, not_after, SETTINGS, SPREAD, Timestamp(now))
+        };
         assert_eq!(at(1_000_000, NEVER), Freshness::Fresh);
         assert_eq!(at(1_059_999, NEVER), Freshness::Fresh);
         assert_eq!(at(1_060_000, NEVER), Freshness::Stale);
         assert_eq!(at(1_060_000, Timestamp(1_060_000)), Freshness::Expired);
         assert_eq!(at(1_030_000, Timestamp(1_030_000)), Freshness::Expired, "the certificate ends first");
-        let strict = evaluate(&explicit(60, true), fetched_at, NEVER, SETTINGS, Timestamp(1_060_000));
+        let strict = evaluate(&explicit(60, true), fetched_at, NEVER, SETTINGS, SPREAD, Timestamp(1_060_000));
         assert_eq!(strict, Freshness::Expired, "must-revalidate");
-        assert_eq!(evaluate(&no_store(), fetched_at, NEVER, SETTINGS, fetched_at), Freshness::Expired);
+        assert_eq!(
+            evaluate(&no_store(), fetched_at, NEVER, SETTINGS, SPREAD, fetched_at),
+            Freshness::Expired
+        );
     }
 
     #[test]
     fn a_clock_that_jumped_back_makes_nothing_fresh_for_years() {
         let at = |fetched_at| {
-            evaluate(&explicit(60, false), Timestamp(fetched_at), NEVER, SETTINGS, Timestamp(1_000_000))
+            evaluate(
+                &explicit(60, false),
+                Timestamp(fetched_at),
+                NEVER,
+                SETTINGS,
+                SPREAD,
+                Timestamp(1_000_000),
+            )
         };
         assert_eq!(at(1_000_000 + 300_000), Freshness::Fresh, "ordinary clock corrections change nothing");
         assert_eq!(at(1_000_000 + 300_001), Freshness::Stale);
@@ -183,22 +239,56 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_unreachable_origin_is_bridged_for_a_time() {
+        let stale = |seconds| FreshnessSettings { stale_if_error: Duration::from_secs(seconds), ..SETTINGS };
+        let at = |settings, response: &ResponseFreshness, now| {
+            evaluate(response, Timestamp(0), NEVER, settings, SPREAD, Timestamp(now))
+        };
+        assert_eq!(at(stale(5), &explicit(60, false), 64_999), Freshness::Stale);
+        assert_eq!(at(stale(5), &explicit(60, false), 65_000), Freshness::Expired);
+        assert_eq!(at(stale(0), &explicit(60, false), 60_000), Freshness::Expired);
+        assert_eq!(at(stale(5), &explicit(60, true), 60_000), Freshness::Expired, "must-revalidate");
+        let pinned = FreshnessSettings { pinned: Some(Duration::from_secs(60)), ..stale(5) };
+        assert_eq!(at(pinned, &explicit(1, true), 60_000), Freshness::Stale, "overridden by the operator");
+    }
+
+    #[test]
+    fn a_refresh_is_due_in_the_last_tenth_and_daily_in_the_last_days() {
+        let settings = FreshnessSettings { refresh_ahead: true, ..SETTINGS };
+        let hours = |hours: f64| Timestamp((hours * 3_600_000.0) as u64);
+        let at = |lifetime: u64, spread, not_after, now| {
+            let response = explicit(lifetime * 3600, false);
+            evaluate(&response, hours(0.0), not_after, settings, RefreshSpread(spread), hours(now))
+        };
+        assert_eq!(at(10, 255, NEVER, 8.99), Freshness::Fresh);
+        assert_eq!(at(10, 255, NEVER, 9.01), Freshness::Ageing);
+        assert_eq!(at(10, 127, NEVER, 9.49), Freshness::Fresh, "each has its own time");
+        assert_eq!(at(10, 127, NEVER, 9.51), Freshness::Ageing);
+        assert_eq!(at(10, 255, NEVER, 10.0), Freshness::Stale);
+        let end = hours(100.0);
+        assert_eq!(at(99, 255, end, 27.0), Freshness::Fresh, "its end is more than three days away");
+        assert_eq!(at(99, 255, end, 28.1), Freshness::Ageing, "fetched more than a day ago");
+        assert_eq!(at(99, 255, hours(60.0), 20.0), Freshness::Fresh, "fetched today");
+    }
+
     proptest! {
         #[test]
         fn fresh_means_in_date_and_within_the_lifetime(
             seconds: u64, must_revalidate: bool, fetched_at: u64, not_after: u64, now: u64,
-            pinned in proptest::option::of(any::<u64>()),
+            refresh_ahead: bool, pinned in proptest::option::of(any::<u64>()),
         ) {
-            let settings = FreshnessSettings { pinned: pinned.map(Duration::from_secs), ..SETTINGS };
+            let pinned = pinned.map(Duration::from_secs);
+            let settings = FreshnessSettings { pinned, refresh_ahead, ..SETTINGS };
             let response = explicit(seconds, must_revalidate);
             let verdict =
-                evaluate(&response, Timestamp(fetched_at), Timestamp(not_after), settings, Timestamp(now));
-            if verdict == Freshness::Fresh {
+                evaluate(&response, Timestamp(fetched_at), Timestamp(not_after), settings, SPREAD, Timestamp(now));
+            if matches!(verdict, Freshness::Fresh | Freshness::Ageing) {
                 prop_assert!(now < not_after);
                 prop_assert!(fetched_at <= now.saturating_add(300_000));
             }
             if verdict == Freshness::Stale {
-                prop_assert!(now < not_after && !must_revalidate);
+                prop_assert!(now < not_after && (!must_revalidate || pinned.is_some()));
             }
         }
     }

@@ -1,39 +1,55 @@
-//! Byte strings held once however many entries share them: the few intermediates of a million certificates.
+//! Values held once however many entries share them: the few intermediates of a million certificates, the few
+//! hello queries of their clients.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Gives equal bytes the same allocation. Thread-safe.
-#[derive(Default)]
-pub struct Interner {
-    known: Mutex<Known>,
+/// Gives equal values the same allocation. Thread-safe.
+pub struct Interner<T: ?Sized> {
+    known: Mutex<Known<T>>,
 }
 
-#[derive(Default)]
-struct Known {
-    bytes: HashSet<Arc<[u8]>>,
+struct Known<T: ?Sized> {
+    values: HashSet<Arc<T>>,
     sweep_at: usize,
+}
+
+impl<T: ?Sized> Default for Interner<T> {
+    fn default() -> Self {
+        Interner { known: Mutex::new(Known { values: HashSet::new(), sweep_at: 0 }) }
+    }
 }
 
 /// Below this a sweep is not worth it.
 const SMALLEST_SWEEP: usize = 64;
 
-impl Interner {
-    /// The allocation that holds these bytes: an earlier one, or the given.
-    pub fn intern(&self, bytes: &Arc<[u8]>) -> Arc<[u8]> {
+impl<T: ?Sized + Eq + Hash> Interner<T> {
+    /// The allocation that holds this value: an earlier one, or the given.
+    pub fn intern(&self, value: &Arc<T>) -> Arc<T> {
         let mut known = self.known.lock();
-        if let Some(first) = known.bytes.get(&**bytes) {
+        if let Some(first) = known.values.get(&**value) {
             return Arc::clone(first);
         }
-        if known.bytes.len() >= known.sweep_at {
+        if known.values.len() >= known.sweep_at {
             // What only this set still holds belongs to no entry any more.
-            known.bytes.retain(|bytes| Arc::strong_count(bytes) > 1);
-            known.sweep_at = SMALLEST_SWEEP.max(2 * known.bytes.len());
+            known.values.retain(|value| Arc::strong_count(value) > 1);
+            known.sweep_at = SMALLEST_SWEEP.max(2 * known.values.len());
         }
-        known.bytes.insert(Arc::clone(bytes));
-        Arc::clone(bytes)
+        known.values.insert(Arc::clone(value));
+        Arc::clone(value)
+    }
+
+    /// How many different values are held, those counted that nobody uses any more.
+    pub fn len(&self) -> usize {
+        self.known.lock().values.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -43,13 +59,13 @@ mod tests {
 
     #[test]
     fn equal_bytes_share_and_unused_ones_go() {
-        let interner = Interner::default();
+        let interner = Interner::<[u8]>::default();
         let kept = interner.intern(&Arc::from(&b"issuer"[..]));
         assert!(Arc::ptr_eq(&kept, &interner.intern(&Arc::from(&b"issuer"[..]))));
         for n in 0..10_000_u32 {
             interner.intern(&Arc::from(&n.to_le_bytes()[..]));
         }
-        assert!(interner.known.lock().bytes.len() <= SMALLEST_SWEEP + 1);
+        assert!(interner.len() <= SMALLEST_SWEEP + 1);
         assert!(Arc::ptr_eq(&kept, &interner.intern(&Arc::from(&b"issuer"[..]))), "a used one stays");
     }
 }

@@ -15,6 +15,7 @@
 //! `error`, `server_name`, `settings`, `freshness`).
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod bundle;
 pub mod cache;
 pub mod clock;
@@ -26,6 +27,7 @@ pub mod events;
 pub mod freshness;
 pub mod interner;
 pub mod keys;
+pub mod log_sampler;
 pub mod memory_store;
 pub mod negative_store;
 pub mod origin;

@@ -8,6 +8,7 @@ mod target;
 mod tls;
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::header::{self, HeaderMap, HeaderName};
@@ -54,7 +55,18 @@ pub struct OriginRequest {
     pub server_name: Box<str>,
     /// The further query parameters as the stock manager sends them, already percent-encoded:
     /// `cipher_suites=...&local_ip=...&signature_schemes=...`.
-    pub hello_query: Box<str>,
+    pub hello_query: Arc<str>,
+    /// What the host holds already: the answer may be that it is not modified.
+    pub validators: Validators,
+}
+
+/// The validators of a kept response, for a conditional request (RFC 9110 8.8).
+#[derive(Clone, Debug, Default)]
+pub struct Validators {
+    /// Its `ETag`.
+    pub etag: Option<Box<str>>,
+    /// Its `Last-Modified`.
+    pub last_modified: Option<Box<str>>,
 }
 
 /// An answer that says something about the name.
@@ -64,6 +76,11 @@ pub enum OriginResponse {
         /// The body; wiped when dropped.
         pem: Zeroizing<Vec<u8>>,
         /// What the response said beside it.
+        facts: ResponseFacts,
+    },
+    /// 304: what the host holds is still the answer.
+    NotModified {
+        /// What the response said; validators that it left out stay as they were.
         facts: ResponseFacts,
     },
     /// 204: the origin has no certificate for the name.
@@ -81,6 +98,8 @@ pub struct OriginError {
     pub message: String,
     /// What `Retry-After` of a 429 or 503 asked for, an hour at most.
     pub retry_after: Option<Duration>,
+    /// Whether other names would fare no better: no connection, no answer in time, 429 or a 5xx status.
+    pub is_outage: bool,
 }
 
 impl Origin {
@@ -119,15 +138,21 @@ impl Origin {
     ) -> Result<OriginResponse, OriginError> {
         let started = std::time::Instant::now();
         let uri = self.target.uri(request).map_err(|failure| self.error(failure))?;
-        let mut answer = self.call(&uri, time_left, MAX_IDLE_AGE);
+        let validators = &request.validators;
+        let mut answer = self.call(&uri, validators, time_left, MAX_IDLE_AGE);
         // The server may close an idle connection just when it is reused, so a request that got no answer
         // is sent once more, on a new one (RFC 9110 9.2.2).
         if answer.as_ref().is_err_and(error::is_disconnect) {
             let time_left = time_left.saturating_sub(started.elapsed());
-            answer = self.call(&uri, time_left, Duration::ZERO);
+            answer = self.call(&uri, validators, time_left, Duration::ZERO);
         }
         let response = answer.map_err(|error| self.error(Failure::from_ureq(error, time_left)))?;
-        read(response, now, time_left).map_err(|failure| self.error(failure))
+        match response.status() {
+            StatusCode::NOT_MODIFIED if !validators.is_none() => {
+                Ok(OriginResponse::NotModified { facts: validators.kept_by(facts(response.headers(), now)) })
+            }
+            _ => read(response, now, time_left).map_err(|failure| self.error(failure)),
+        }
     }
 
     /// Cuts requests under way and makes further ones fail at once. One that is still looking up a name or
@@ -139,6 +164,7 @@ impl Origin {
     fn call(
         &self,
         uri: &Uri,
+        validators: &Validators,
         time_left: Duration,
         max_idle_age: Duration,
     ) -> Result<Response<Body>, ureq::Error> {
@@ -147,6 +173,12 @@ impl Origin {
         for (name, value) in self.target.headers() {
             request = request.header(name, value);
         }
+        if let Some(etag) = &validators.etag {
+            request = request.header(header::IF_NONE_MATCH, &**etag);
+        }
+        if let Some(last_modified) = &validators.last_modified {
+            request = request.header(header::IF_MODIFIED_SINCE, &**last_modified);
+        }
         request.call()
     }
 
@@ -154,7 +186,21 @@ impl Origin {
         OriginError {
             message: format!("origin {}: {}", self.target.host(), failure.text),
             retry_after: failure.retry_after,
+            is_outage: failure.is_outage,
         }
+    }
+}
+
+impl Validators {
+    /// Whether there is nothing to make a request conditional with.
+    pub fn is_none(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
+    fn kept_by(&self, facts: ResponseFacts) -> ResponseFacts {
+        let etag = facts.etag.or_else(|| self.etag.clone());
+        let last_modified = facts.last_modified.or_else(|| self.last_modified.clone());
+        ResponseFacts { etag, last_modified, ..facts }
     }
 }
 
@@ -177,8 +223,12 @@ fn read(
             Ok(OriginResponse::Found { pem, facts: facts(response.headers(), now) })
         }
         StatusCode::NO_CONTENT => Ok(OriginResponse::NotFound { facts: facts(response.headers(), now) }),
-        status => Err(refuse(status, response.headers(), now)),
+        status => Err(Failure { is_outage: is_outage(status), ..refuse(status, response.headers(), now) }),
     }
+}
+
+fn is_outage(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 fn refuse(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Failure {
@@ -189,7 +239,7 @@ fn refuse(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Failure {
             Failure::new(format!("{answered}; a name without a certificate is 204"))
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            Failure { text: answered, retry_after: retry_after(headers, now) }
+            Failure { retry_after: retry_after(headers, now), ..Failure::new(answered) }
         }
         _ if status.is_redirection() && headers.contains_key(header::LOCATION) => {
             let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());

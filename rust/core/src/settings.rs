@@ -47,6 +47,11 @@ pub struct LookupSettings {
     /// The deadline of one fetch, its waiting in the queue included, in milliseconds.
     #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
     pub timeout: Duration,
+    /// How long past its lifetime an entry may be served while the origin fails, in milliseconds; 0 for never.
+    #[serde(rename = "stale_if_error_ms", deserialize_with = "milliseconds")]
+    pub stale_if_error: Duration,
+    /// Whether an entry is fetched anew before its lifetime ends.
+    pub refresh_ahead: bool,
     /// Header fields added to each request, as name and value.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
@@ -81,6 +86,8 @@ impl std::fmt::Debug for LookupSettings {
             .field("default_ttl", &self.default_ttl)
             .field("negative_ttl", &self.negative_ttl)
             .field("timeout", &self.timeout)
+            .field("stale_if_error", &self.stale_if_error)
+            .field("refresh_ahead", &self.refresh_ahead)
             .finish_non_exhaustive()
     }
 }
@@ -113,7 +120,7 @@ mod tests {
     #[test]
     fn reads_lookup_settings() {
         let json = br#"{"url":"http://user:secret@127.0.0.1/","ttl_ms":1500,"default_ttl_ms":3600000,
-            "negative_ttl_ms":60000,"timeout_ms":10000,"headers":[["X-Token","secret"]]}"#;
+            "negative_ttl_ms":60000,"timeout_ms":10000,"stale_if_error_ms":0,"refresh_ahead":true,"headers":[["X-Token","secret"]]}"#;
         let settings = LookupSettings::from_json(json).unwrap();
         assert_eq!(settings.ttl, Some(Duration::from_millis(1500)));
         assert!(!format!("{settings:?}").contains("secret"));

@@ -30,16 +30,22 @@ pub struct SingleFlight {
 impl SingleFlight {
     /// Joins the flight of `key`, or starts it. `settled` looks once more, under the lock: a leader stores
     /// its answer before it finishes, so a caller sees either the flight or the answer.
-    pub fn join<T>(&self, key: EntryKey, token: Token, settled: impl FnOnce() -> Option<T>) -> Joined<T> {
+    /// Without a token nobody waits: a refresh.
+    pub fn join<T>(
+        &self,
+        key: EntryKey,
+        token: Option<Token>,
+        settled: impl FnOnce() -> Option<T>,
+    ) -> Joined<T> {
         let mut waiters = self.waiters.lock();
         if let Some(tokens) = waiters.get_mut(&key) {
-            tokens.push(token);
+            tokens.extend(token);
             return Joined::Follower;
         }
         if let Some(answer) = settled() {
             return Joined::Settled(answer);
         }
-        waiters.insert(key, vec![token]);
+        waiters.insert(key, token.into_iter().collect());
         Joined::Leader
     }
 
@@ -61,12 +67,12 @@ mod tests {
     fn the_first_leads_and_the_others_follow() {
         let flights = SingleFlight::default();
         let unsettled = || None::<()>;
-        assert_eq!(flights.join(key("a.example"), Token(1), unsettled), Joined::Leader);
-        assert_eq!(flights.join(key("a.example"), Token(2), unsettled), Joined::Follower);
-        assert_eq!(flights.join(key("b.example"), Token(3), unsettled), Joined::Leader);
+        assert_eq!(flights.join(key("a.example"), Some(Token(1)), unsettled), Joined::Leader);
+        assert_eq!(flights.join(key("a.example"), Some(Token(2)), unsettled), Joined::Follower);
+        assert_eq!(flights.join(key("b.example"), Some(Token(3)), unsettled), Joined::Leader);
         assert_eq!(flights.finish(&key("a.example")), [Token(1), Token(2)]);
         assert_eq!(flights.finish(&key("a.example")), []);
-        assert_eq!(flights.join(key("a.example"), Token(4), || Some("kept")), Joined::Settled("kept"));
-        assert_eq!(flights.join(key("a.example"), Token(5), unsettled), Joined::Leader);
+        assert_eq!(flights.join(key("a.example"), Some(Token(4)), || Some("kept")), Joined::Settled("kept"));
+        assert_eq!(flights.join(key("a.example"), Some(Token(5)), unsettled), Joined::Leader);
     }
 }

@@ -21,16 +21,28 @@ pub enum NotTaken {
     Closed,
 }
 
+/// Who waits for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A client waits. Such jobs go first, but leave the reserve alone.
+    Foreground,
+    /// Nobody waits. Such jobs take what is free, and have a reserve that a storm of the others can't take.
+    Background,
+}
+
 /// The pool. Thread-safe; [`WorkerPool::submit`] never waits.
 pub struct WorkerPool {
     shared: Arc<Shared>,
 }
 
 impl WorkerPool {
-    /// A pool of at most `max_workers` threads called `name`, with at most `max_queued` jobs waiting.
+    /// A pool of at most `max_workers` threads called `name`, with at most `max_queued` jobs of either urgency
+    /// waiting. An eighth of the workers is the reserve for background jobs.
     pub fn new(name: &'static str, max_workers: usize, max_queued: usize) -> Self {
         let state = State {
-            queue: VecDeque::new(),
+            foreground: VecDeque::new(),
+            background: VecDeque::new(),
+            foreground_running: 0,
             workers: 0,
             idle: 0,
             max_workers: max_workers.max(1),
@@ -42,23 +54,25 @@ impl WorkerPool {
     }
 
     /// Queues a job.
-    pub fn submit(&self, job: Job) -> Result<(), NotTaken> {
+    pub fn submit(&self, urgency: Urgency, job: Job) -> Result<(), NotTaken> {
         let mut state = self.shared.state.lock();
         if state.closed {
             return Err(NotTaken::Closed);
         }
-        if state.queue.len() >= self.shared.max_queued {
+        let queue = state.queue(urgency);
+        if queue.len() >= self.shared.max_queued {
             return Err(NotTaken::Full);
         }
-        state.queue.push_back(job);
-        if state.idle >= state.queue.len() {
-            self.shared.work.notify_one();
-        } else if state.workers < state.max_workers {
+        queue.push_back(job);
+        // Who is idle may have to leave this job alone, and take another.
+        self.shared.work.notify_one();
+        let enough_idle = state.idle >= state.foreground.len() + state.background.len();
+        if !enough_idle && state.workers < state.max_workers {
             state.workers += 1;
             if !Shared::spawn(&self.shared) {
                 state.workers -= 1;
                 if state.workers == 0 {
-                    state.queue.pop_back();
+                    state.queue(urgency).pop_back();
                     return Err(NotTaken::Closed);
                 }
             }
@@ -77,7 +91,7 @@ impl WorkerPool {
         let dropped = {
             let mut state = self.shared.state.lock();
             state.closed = true;
-            std::mem::take(&mut state.queue)
+            (std::mem::take(&mut state.foreground), std::mem::take(&mut state.background))
         };
         self.shared.work.notify_all();
         // Outside the lock: what a job drops may call back into its owner.
@@ -104,11 +118,33 @@ struct Shared {
 }
 
 struct State {
-    queue: VecDeque<Job>,
+    foreground: VecDeque<Job>,
+    background: VecDeque<Job>,
+    foreground_running: usize,
     workers: usize,
     idle: usize,
     max_workers: usize,
     closed: bool,
+}
+
+impl State {
+    fn queue(&mut self, urgency: Urgency) -> &mut VecDeque<Job> {
+        match urgency {
+            Urgency::Foreground => &mut self.foreground,
+            Urgency::Background => &mut self.background,
+        }
+    }
+
+    fn take_job(&mut self) -> Option<(Urgency, Job)> {
+        let reserve = self.max_workers / 8;
+        if self.foreground_running < self.max_workers - reserve
+            && let Some(job) = self.foreground.pop_front()
+        {
+            self.foreground_running += 1;
+            return Some((Urgency::Foreground, job));
+        }
+        self.background.pop_front().map(|job| (Urgency::Background, job))
+    }
 }
 
 impl Shared {
@@ -119,26 +155,30 @@ impl Shared {
     }
 
     fn run(&self) {
-        while let Some(job) = self.next_job() {
+        while let Some((urgency, job)) = self.next_job() {
             // The job's own guards tell whoever waits for it; here only the thread is saved.
             let _ = catch_unwind(AssertUnwindSafe(job));
+            if urgency == Urgency::Foreground {
+                self.state.lock().foreground_running -= 1;
+            }
         }
     }
 
-    fn next_job(&self) -> Option<Job> {
+    fn next_job(&self) -> Option<(Urgency, Job)> {
         let mut state = self.state.lock();
+        let mut waited_in_vain = false;
         loop {
             let surplus = state.workers > state.max_workers;
-            if !surplus && let Some(job) = state.queue.pop_front() {
+            if !surplus && let Some(job) = state.take_job() {
                 return Some(job);
             }
-            state.idle += 1;
-            let timed_out = surplus || state.closed || self.work.wait_for(&mut state, IDLE_TIME).timed_out();
-            state.idle -= 1;
-            if timed_out && (surplus || state.queue.is_empty()) {
+            if surplus || state.closed || waited_in_vain {
                 state.workers -= 1;
                 return None;
             }
+            state.idle += 1;
+            waited_in_vain = self.work.wait_for(&mut state, IDLE_TIME).timed_out();
+            state.idle -= 1;
         }
     }
 }
@@ -160,7 +200,7 @@ mod tests {
                 started.send(n).unwrap();
                 let _ = gate.lock().recv();
             };
-            pool.submit(Box::new(job)).unwrap();
+            pool.submit(Urgency::Foreground, Box::new(job)).unwrap();
         }
         let patience = Duration::from_secs(5);
         assert_eq!(
@@ -182,23 +222,51 @@ mod tests {
             started.send(()).unwrap();
             let _ = gate.recv();
         };
-        pool.submit(Box::new(busy)).unwrap();
+        pool.submit(Urgency::Foreground, Box::new(busy)).unwrap();
         starts.recv().unwrap();
         let (never_run, dropped) = channel::<()>();
-        pool.submit(Box::new(move || never_run.send(()).unwrap())).unwrap();
-        assert_eq!(pool.submit(Box::new(|| ())), Err(NotTaken::Full));
+        pool.submit(Urgency::Foreground, Box::new(move || never_run.send(()).unwrap())).unwrap();
+        assert_eq!(pool.submit(Urgency::Foreground, Box::new(|| ())), Err(NotTaken::Full));
         pool.close();
         assert!(dropped.recv().is_err(), "the waiting job is dropped, not run");
-        assert_eq!(pool.submit(Box::new(|| ())), Err(NotTaken::Closed));
+        assert_eq!(pool.submit(Urgency::Foreground, Box::new(|| ())), Err(NotTaken::Closed));
         drop(release);
     }
 
     #[test]
     fn a_panicking_job_leaves_the_pool_working() {
         let pool = WorkerPool::new("test", 1, 10);
-        pool.submit(Box::new(|| panic!("planted"))).unwrap();
+        pool.submit(Urgency::Foreground, Box::new(|| panic!("planted"))).unwrap();
         let (done, finished) = channel();
-        pool.submit(Box::new(move || done.send(()).unwrap())).unwrap();
+        pool.submit(Urgency::Foreground, Box::new(move || done.send(()).unwrap())).unwrap();
         assert!(finished.recv_timeout(Duration::from_secs(5)).is_ok());
+    }
+
+    #[test]
+    fn a_storm_of_foreground_jobs_leaves_the_reserve_alone() {
+        let pool = WorkerPool::new("test", 8, 100);
+        let (release, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let (started, starts) = channel();
+        for _ in 0..50 {
+            let (started, gate) = (started.clone(), gate.clone());
+            let job = move || {
+                started.send(()).unwrap();
+                let _ = gate.lock().recv();
+            };
+            pool.submit(Urgency::Foreground, Box::new(job)).unwrap();
+        }
+        let patience = Duration::from_secs(5);
+        for _ in 0..7 {
+            starts.recv_timeout(patience).unwrap();
+        }
+        let (done, refreshed) = channel();
+        pool.submit(Urgency::Background, Box::new(move || done.send(()).unwrap())).unwrap();
+        assert!(refreshed.recv_timeout(patience).is_ok(), "the reserve was taken");
+        assert!(starts.recv_timeout(Duration::from_millis(50)).is_err(), "an eighth job ran beside seven");
+        drop(release);
+        for _ in 0..43 {
+            starts.recv_timeout(patience).unwrap();
+        }
     }
 }

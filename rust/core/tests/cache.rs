@@ -4,142 +4,17 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cached_http_core::cache::{Cache, Instance, Lookup};
+use cached_http_core::cache::{Lookup, Sizes};
 use cached_http_core::clock::{Clock, Timestamp};
-use cached_http_core::entry::{ClientAbilities, EntryId};
-use cached_http_core::events::{Event, LogRecord, Outcome};
-use cached_http_core::settings::{EngineSettings, LookupSettings};
-use cached_http_core::single_flight::Token;
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
-use support::{Request, Step, TestOrigin};
-
-const MODERN: ClientAbilities = ClientAbilities { ecdsa: true, ed25519: false };
-const RSA_ONLY: ClientAbilities = ClientAbilities { ecdsa: false, ed25519: false };
-
-/// A host with one cache: it confirms every candidate, as Caddy would.
-struct Host {
-    cache: Cache,
-    instance: Arc<Instance>,
-    clock: Clock,
-    logs: Vec<LogRecord>,
-    retired: Vec<EntryId>,
-    refuse: Option<&'static str>,
-}
-
-impl Host {
-    fn new(origin: &TestOrigin, directory: Option<&Path>, options: &str) -> Self {
-        let clock = Clock::manual(std::time::SystemTime::now().into());
-        Self::with_clock(origin, directory, options, clock)
-    }
-
-    fn with_clock(origin: &TestOrigin, directory: Option<&Path>, options: &str, clock: Clock) -> Self {
-        let settings = EngineSettings {
-            origin: origin.url(),
-            cache_dir: directory.map(Path::to_owned),
-            max_memory: 1 << 20,
-            max_negative: 1 << 16,
-            max_concurrent_fetches: 8,
-        };
-        let cache = Cache::open(&settings, clock.clone()).unwrap();
-        let instance = cache.instance(&lookup_settings(origin, options)).unwrap();
-        Host { cache, instance, clock, logs: Vec::new(), retired: Vec::new(), refuse: None }
-    }
-
-    fn look(&self, name: &str) -> Lookup {
-        self.cache.lookup(&self.instance, name.as_bytes(), MODERN, "", None)
-    }
-
-    /// Looks with a token, and plays the host until the fetch ends.
-    fn ask(&mut self, name: &str) -> Outcome {
-        self.ask_as(name, MODERN)
-    }
-
-    fn ask_as(&mut self, name: &str, client: ClientAbilities) -> Outcome {
-        let token = next_token();
-        match self.cache.lookup(&self.instance, name.as_bytes(), client, "local_ip=127.0.0.1", Some(token)) {
-            Lookup::Hit(id) => Outcome::Found(id),
-            Lookup::Negative => Outcome::NotFound,
-            Lookup::Pending => self.pump_until(token),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn pump_until(&mut self, token: Token) -> Outcome {
-        loop {
-            for event in self.cache.next_events(1).expect("the cache is open") {
-                match event {
-                    Event::Candidate(id) => match self.refuse {
-                        None => assert!(self.cache.confirm(id)),
-                        Some(reason) => assert!(self.cache.refuse(id, reason)),
-                    },
-                    Event::Finished { tokens, outcome } if tokens.contains(&token) => return outcome,
-                    Event::Finished { .. } => {}
-                    Event::Retired(id) => self.retired.push(id),
-                    Event::Log(record) => self.logs.push(record),
-                }
-            }
-        }
-    }
-
-    /// Closes the cache and waits until pending writes are made.
-    fn close(self) {
-        self.cache.close();
-        while self.cache.next_events(16).is_some() {}
-    }
-}
-
-/// A folder that the cache makes itself, 0700, inside one that goes with the test.
-struct CacheDirectory {
-    path: std::path::PathBuf,
-    _parent: tempfile::TempDir,
-}
-
-impl CacheDirectory {
-    fn new() -> Self {
-        let parent = tempfile::tempdir().unwrap();
-        CacheDirectory { path: parent.path().join("cache"), _parent: parent }
-    }
-}
-
-fn next_token() -> Token {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    Token(NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-fn lookup_settings(origin: &TestOrigin, options: &str) -> LookupSettings {
-    let json = format!(
-        r#"{{"url":"{}","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":5000{options}}}"#,
-        origin.url()
-    );
-    LookupSettings::from_json(json.as_bytes()).unwrap()
-}
-
-fn bundle(name: &str, rsa: bool) -> String {
-    let key = if rsa {
-        KeyPair::generate_for(&PKCS_RSA_SHA256)
-    } else {
-        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-    };
-    let key = key.unwrap();
-    let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
-    certificate.pem() + &key.serialize_pem()
-}
-
-/// Serves an ECDSA bundle for every name that starts with "known", and 204 for the others.
-fn origin(fields: &'static str) -> TestOrigin {
-    TestOrigin::start(move |request| vec![answer(request, fields)])
-}
-
-fn answer(request: &Request, fields: &str) -> Step {
-    let name = request.parameter("server_name").unwrap_or_default();
-    match name.starts_with("known") {
-        true => Step::respond("200 OK", fields, bundle(name, false)),
-        false => Step::send(format!("HTTP/1.1 204 No Content\r\n{fields}\r\n")),
-    }
-}
+use cached_http_core::events::{Event, Outcome};
+use rcgen::{CertificateParams, KeyPair};
+use support::host::{
+    CacheDirectory, Host, MODERN, RSA_ONLY, answer, bundle, lookup_settings, next_token, origin,
+};
+use support::{Step, TestOrigin};
 
 #[test]
 fn a_name_costs_one_request_per_lifetime() {
@@ -203,6 +78,7 @@ fn errors_and_refused_bundles_are_never_kept_and_displace_nothing() {
             let outcome = host.ask("known.example");
             assert!(matches!(&outcome, Outcome::Failed(reason) if reason.contains("refused")), "{outcome:?}");
             assert_eq!(origin.count(), requests, "a failure is not an answer");
+            host.clock.advance(Duration::from_secs(30));
         }
     }
     let origin = origin("Cache-Control: s-maxage=100\r\n");
@@ -369,7 +245,7 @@ fn what_leaves_memory_is_told_and_comes_back_from_disk() {
         }
         names.insert(id, (n, name));
     }
-    let (entries, bytes, _) = host.cache.sizes();
+    let Sizes { entries, entry_bytes: bytes, .. } = host.cache.sizes();
     assert!(bytes <= 1 << 20 && entries < 1500, "{entries} entries of {bytes} bytes");
     host.ask("unknown.example");
     assert!(!host.retired.is_empty() && host.retired.len() < host.cache.counters().evictions as usize);

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use cached_http_core::clock::Timestamp;
 use cached_http_core::entry::ResponseFacts;
 use cached_http_core::freshness::Lifetime;
-use cached_http_core::origin::{MAX_BODY_LENGTH, Origin, OriginError, OriginRequest, OriginResponse};
+use cached_http_core::origin::{
+    MAX_BODY_LENGTH, Origin, OriginError, OriginRequest, OriginResponse, Validators,
+};
 use cached_http_core::settings::LookupSettings;
 use serde_json::{Value, json};
 
@@ -20,8 +22,8 @@ const NOW: Timestamp = Timestamp(784_111_777_000);
 const PATIENT: Duration = Duration::from_secs(20);
 
 fn client_with(url: &str, more: Value) -> Result<Origin, OriginError> {
-    let mut settings =
-        json!({"url": url, "default_ttl_ms": 1000, "negative_ttl_ms": 1000, "timeout_ms": 10_000});
+    let mut settings = json!({"url": url, "default_ttl_ms": 1000, "negative_ttl_ms": 1000, "timeout_ms": 10_000,
+            "stale_if_error_ms": 0, "refresh_ahead": false});
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Origin::new(&LookupSettings::from_json(settings.to_string().as_bytes()).unwrap())
 }
@@ -34,6 +36,7 @@ fn ask(origin: &Origin, time_left: Duration) -> Result<OriginResponse, OriginErr
     let request = OriginRequest {
         server_name: "shop.example".into(),
         hello_query: "cipher_suites=4865%2C4866&local_ip=127.0.0.1".into(),
+        validators: Validators::default(),
     };
     origin.fetch(&request, time_left, NOW)
 }
@@ -43,6 +46,7 @@ fn found(result: Result<OriginResponse, OriginError>) -> (Vec<u8>, ResponseFacts
     match result {
         Ok(OriginResponse::Found { pem, facts }) => (pem.to_vec(), facts),
         Ok(OriginResponse::NotFound { .. }) => panic!("204"),
+        Ok(OriginResponse::NotModified { .. }) => panic!("304"),
         Err(error) => panic!("{error}"),
     }
 }
@@ -505,7 +509,11 @@ fn a_body_after_no_content_reaches_nobody() {
     });
     let origin = client(&server.url());
     assert!(matches!(ask(&origin, PATIENT), Ok(OriginResponse::NotFound { .. })));
-    let other = OriginRequest { server_name: "other.example".into(), hello_query: "".into() };
+    let other = OriginRequest {
+        server_name: "other.example".into(),
+        hello_query: "".into(),
+        validators: Validators::default(),
+    };
     assert_eq!(found(origin.fetch(&other, PATIENT, NOW)).0, b"honest");
     assert_eq!(server.connections(), 2);
 }

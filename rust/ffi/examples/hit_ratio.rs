@@ -170,6 +170,6 @@ impl Source {
         let freshness = ResponseFreshness { lifetime, must_revalidate: false };
         let facts = ResponseFacts { fetched_at: Timestamp(0), freshness, etag: None, last_modified: None };
         let bundle = Bundle::parse(self.pem.as_bytes()).expect("a sound bundle");
-        Entry::new(EntryKey { name: name.into(), ecdsa: true }, bundle, facts)
+        Entry::new(EntryKey { name: name.into(), ecdsa: true }, Arc::new(bundle), facts, "".into())
     }
 }

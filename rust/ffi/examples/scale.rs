@@ -97,17 +97,21 @@ fn time_lookups(store: &MemoryStore, order: &[String], now: Timestamp) -> f64 {
 
 /// What the cache does for a hit, but for its counters.
 fn look_up(store: &MemoryStore, server_name: &[u8], now: Timestamp) -> bool {
-    let settings = FreshnessSettings { pinned: None, default: LIFETIME };
+    let settings =
+        FreshnessSettings { pinned: None, default: LIFETIME, stale_if_error: LIFETIME, refresh_ahead: true };
     let Ok(name) = ServerName::parse(server_name) else { return false };
     let Some(entry) = store.entry_for(EntryKeyRef { name: name.as_str(), ecdsa: true }) else { return false };
     let (facts, not_after) = (&entry.facts, entry.bundle.not_after());
-    freshness::evaluate(&facts.freshness, facts.fetched_at, not_after, settings, now) == Freshness::Fresh
+    let spread = entry.refresh_spread();
+    freshness::evaluate(&facts.freshness, facts.fetched_at, not_after, settings, spread, now)
+        == Freshness::Fresh
 }
 
 /// Parses and keeps a bundle for each name, on as many threads as there are processors.
 fn fill(store: &MemoryStore, templates: &Templates, names: usize) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let now = Clock::system().now();
+    let query: &Arc<str> = &"".into();
     std::thread::scope(|scope| {
         for first in 0..threads {
             scope.spawn(move || {
@@ -117,7 +121,8 @@ fn fill(store: &MemoryStore, templates: &Templates, names: usize) {
                     let facts = ResponseFacts { fetched_at: now, freshness, etag: None, last_modified: None };
                     let key = EntryKey { name: name(number).into(), ecdsa: true };
                     let bundle = templates.bundle(number);
-                    let _evicted = store.insert(Arc::new(Entry::new(key, bundle, facts)));
+                    let _evicted =
+                        store.insert(Arc::new(Entry::new(key, Arc::new(bundle), facts, Arc::clone(query))));
                 }
             });
         }

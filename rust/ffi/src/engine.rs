@@ -1,6 +1,6 @@
 //! Engines and instances: opened with settings as JSON, closed once.
 
-use cached_http_core::cache::Cache;
+use cached_http_core::cache::{Cache, Sizes};
 use cached_http_core::clock::Clock;
 use cached_http_core::settings::{EngineSettings, LookupSettings};
 
@@ -49,6 +49,22 @@ pub struct CountersView {
     pub evictions: u64,
     /// Lookups turned away by a full queue.
     pub overloaded: u64,
+    /// Lookups answered with a certificate past its lifetime.
+    pub stale_hits: u64,
+    /// Requests for a newer certificate while the kept one is served.
+    pub refreshes: u64,
+    /// 304 answers.
+    pub not_modified: u64,
+    /// Lookups turned away because the origin failed lately.
+    pub backed_off: u64,
+    /// Names whose last fetch failed, as far as they are remembered.
+    pub failing_names: u64,
+    /// 1 while no name is asked for, since the origin failed for one after the other; else 0.
+    pub breaker_is_open: u64,
+    /// Microseconds that all requests to the origin took.
+    pub fetch_time_us: u64,
+    /// Requests that took up to 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000 milliseconds, and longer.
+    pub fetch_times: [u64; 12],
 }
 
 /// Opens an engine: `settings` is JSON with `origin` (URL without credentials and query, marks entries on
@@ -145,7 +161,7 @@ pub unsafe extern "C" fn cached_http_engine_counters(
 }
 
 /// Opens an instance over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
-/// `negative_ttl_ms`, `timeout_ms`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
+/// `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
 /// `client_certificate_pem`. They apply to the lookups made through this instance.
 ///
 /// # Safety
@@ -194,7 +210,8 @@ pub(crate) unsafe fn explain(message: *mut Buffer, status: Status, reason: &dyn 
 
 fn counters_view(cache: &Cache, size: usize) -> CountersView {
     let totals = cache.counters();
-    let (entries, entry_bytes, negatives) = cache.sizes();
+    let Sizes { entries, entry_bytes, negatives, failing_names, breaker_is_open } = cache.sizes();
+    let (fetch_times, fetch_time_us) = cache.fetch_times().snapshot();
     CountersView {
         size,
         entries,
@@ -213,5 +230,13 @@ fn counters_view(cache: &Cache, size: usize) -> CountersView {
         disk_errors: totals.disk_errors,
         evictions: totals.evictions,
         overloaded: totals.overloaded,
+        stale_hits: totals.stale_hits,
+        refreshes: totals.refreshes,
+        not_modified: totals.not_modified,
+        backed_off: totals.backed_off,
+        failing_names,
+        breaker_is_open: u64::from(breaker_is_open),
+        fetch_time_us,
+        fetch_times,
     }
 }

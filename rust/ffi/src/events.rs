@@ -10,15 +10,16 @@ use crate::status::Status;
 
 /// A bundle passed the checks: confirm or refuse `entry`, once.
 pub const CACHED_HTTP_EVENT_CANDIDATE: u32 = 1;
-/// The fetch that `tokens` waited for ended with `status`: `HIT` (`entry`), `NEGATIVE`, `FAILED` (`text` says
-/// why) or `OVERLOADED`.
+/// The fetch of `server_name` that `tokens` waited for (none, if it was a refresh) ended with `status`: `HIT`
+/// (`entry`), `NEGATIVE`, `FAILED` or `BACKED_OFF` (`text` says why) or `OVERLOADED`.
 pub const CACHED_HTTP_EVENT_FINISHED: u32 = 2;
 /// `entry` left memory: drop what you built from it.
 pub const CACHED_HTTP_EVENT_RETIRED: u32 = 3;
-/// `text` is a JSON object with `message` and perhaps `server_name`; `level` is 1 debug, 2 info, 3 warn, 4 error.
+/// `text` is a JSON object with `message` and perhaps `server_name` and `left_out` (how many records like it
+/// were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
 pub const CACHED_HTTP_EVENT_LOG: u32 = 4;
 
-/// One event. The taker frees `text` and `tokens`.
+/// One event. The taker frees `text`, `server_name` and `tokens`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct EventView {
@@ -30,8 +31,12 @@ pub struct EventView {
     pub level: u32,
     /// For `CANDIDATE`, `RETIRED`, and `FINISHED` with `HIT`.
     pub entry: EntryNumber,
-    /// For `LOG`, and `FINISHED` with `FAILED`.
+    /// For `LOG`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
     pub text: Buffer,
+    /// For `FINISHED`: 1 if the origin was asked, 0 if the disk knew or nobody was asked.
+    pub asked_origin: u32,
+    /// For `FINISHED`: the name in its normal form.
+    pub server_name: Buffer,
     /// For `FINISHED`.
     pub tokens: Tokens,
 }
@@ -97,7 +102,7 @@ pub unsafe extern "C" fn cached_http_candidate_refuse(
 
 fn panic_record(place: String) -> Event {
     let message = format!("a bug in the certificate cache, please report it: panic at {place}");
-    Event::Log(LogRecord { level: LogLevel::Error, message, server_name: None })
+    Event::Log(LogRecord { level: LogLevel::Error, message, server_name: None, left_out: 0 })
 }
 
 fn found(found: bool) -> Result<Status, Status> {
@@ -110,8 +115,10 @@ impl From<Event> for EventView {
             kind: 0,
             status: Status::Ok,
             level: 0,
+            asked_origin: 0,
             entry: 0,
             text: Buffer::EMPTY,
+            server_name: Buffer::EMPTY,
             tokens: Tokens::from(Vec::new()),
         };
         match event {
@@ -127,12 +134,19 @@ impl From<Event> for EventView {
                 let text = serde_json::to_vec(&record).unwrap_or_default().into();
                 EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }
             }
-            Event::Finished { tokens, outcome } => {
+            Event::Finished { server_name, asked_origin, tokens, outcome } => {
                 let tokens = tokens.into_iter().map(|token| token.0).collect::<Vec<_>>().into();
-                let finished = EventView { kind: CACHED_HTTP_EVENT_FINISHED, tokens, ..empty };
+                let server_name = server_name.into_boxed_bytes().into_vec().into();
+                let asked_origin = u32::from(asked_origin);
+                let kind = CACHED_HTTP_EVENT_FINISHED;
+                let finished = EventView { kind, asked_origin, server_name, tokens, ..empty };
                 match outcome {
                     Outcome::Found(id) => EventView { status: Status::Hit, entry: id.0, ..finished },
                     Outcome::NotFound => EventView { status: Status::Negative, ..finished },
+                    Outcome::BackedOff(reason) => {
+                        let text = reason.as_bytes().to_vec().into();
+                        EventView { status: Status::BackedOff, text, ..finished }
+                    }
                     Outcome::Overloaded => EventView { status: Status::Overloaded, ..finished },
                     Outcome::Failed(reason) => {
                         EventView { status: Status::Failed, text: reason.into_bytes().into(), ..finished }

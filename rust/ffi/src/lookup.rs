@@ -20,8 +20,8 @@ pub const CACHED_HTTP_HELLO_ED25519: u32 = 2;
 /// `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
 /// miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
 /// call. `query` holds the further query parameters for the origin, percent-encoded UTF-8, and is read on a
-/// miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REFUSED` and `FAILED`, for
-/// the caller to free.
+/// miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REFUSED`, `BACKED_OFF` and
+/// `FAILED`, for the caller to free.
 ///
 /// # Safety
 /// The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable.
@@ -53,11 +53,16 @@ pub unsafe extern "C" fn fetch_cached_cert(
                 *entry = id.0;
                 Status::Hit
             }
+            Lookup::Stale(id) => {
+                *entry = id.0;
+                Status::Stale
+            }
             Lookup::Negative => Status::Negative,
             Lookup::Miss => Status::Miss,
             Lookup::Pending => Status::Pending,
-            Lookup::Overloaded => Status::Overloaded,
             Lookup::Closed => Status::Closed,
+            // SAFETY: passed on from the caller.
+            Lookup::BackedOff(reason) => unsafe { explain(message, Status::BackedOff, &reason) },
             // SAFETY: passed on from the caller.
             Lookup::Refused(refusal) => unsafe { explain(message, Status::Refused, &refusal) },
             // SAFETY: passed on from the caller.

@@ -9,9 +9,11 @@ use crate::cache::fetch::Fetch;
 use crate::disk_format::{self, StoredEntry};
 use crate::disk_store::DiskError;
 use crate::entry::{Entry, EntryKey, ResponseFacts};
-use crate::events::{Event, LogLevel, Outcome};
-use crate::freshness::{self, FreshnessSettings, Lifetime, ResponseFreshness};
+use crate::events::{Event, Outcome};
+use crate::freshness::{self, Freshness, FreshnessSettings, Lifetime, ResponseFreshness};
+use crate::log_sampler::LogKind;
 use crate::negative_store::Negative;
+use crate::worker_pool::Urgency;
 
 /// Where a candidate came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +56,25 @@ impl Candidate {
         if kept {
             shared.keep(&entry);
         }
+        if source == Source::Origin {
+            shared.back_off.succeeded(fetch.key.borrowed());
+        }
         if kept
             && source == Source::Origin
             && let Some(facts) = facts_to_write(&entry.facts, fetch.instance.freshness)
         {
             shared.queue_save(Arc::clone(&entry), facts);
         }
+        if !kept && source == Source::Origin {
+            // It must not be kept; nor is the one before it right any more.
+            shared.forget(&entry.key);
+        }
+        let instance = Arc::clone(&fetch.instance);
         finish(fetch, &entry);
+        let now = shared.clock.now();
+        if source == Source::Disk && instance.evaluate(&entry, now) != Freshness::Fresh {
+            shared.refresh(&instance, &entry, now);
+        }
         if !kept && entry.was_opened() {
             shared.events.push(Event::Retired(entry.id));
         }
@@ -69,21 +83,16 @@ impl Candidate {
     /// Drops the entry. One from disk is worth a request to the origin; one from there ends the flight.
     pub(super) fn refuse(self, reason: &str) {
         let Candidate { fetch, entry, source } = self;
-        let shared = Arc::clone(&fetch.shared);
-        shared.counters.refused_bundles.increment();
         match source {
             Source::Disk => {
-                shared.log(
-                    LogLevel::Warn,
-                    Some(&entry.key),
-                    format!("an entry on disk is refused: {reason}"),
-                );
+                let shared = Arc::clone(&fetch.shared);
+                shared.counters.refused_bundles.increment();
+                shared.log(LogKind::RefusedBundle, &entry.key, || {
+                    format!("an entry on disk is refused: {reason}")
+                });
                 fetch.queue_request();
             }
-            Source::Origin => {
-                let reason = format!("{}: the answer is refused: {reason}", shared.origin_name);
-                fetch.finish(Outcome::Failed(reason));
-            }
+            Source::Origin => fetch.refuse(&reason),
         }
     }
 }
@@ -154,13 +163,13 @@ impl Shared {
     }
 
     fn queue_write(&self, write: impl FnOnce() + Send + 'static) {
-        if self.disk_writer.submit(Box::new(write)).is_err() {
+        if self.disk_writer.submit(Urgency::Foreground, Box::new(write)).is_err() {
             self.counters.disk_errors.increment();
         }
     }
 
     pub(super) fn disk_failed(&self, key: &EntryKey, error: &DiskError) {
         self.counters.disk_errors.increment();
-        self.log(LogLevel::Warn, Some(key), error.to_string());
+        self.log(LogKind::Disk, key, || error.to_string());
     }
 }

@@ -2,20 +2,19 @@
 //! ends its flight exactly once, dropped or panicking included.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::bundle::{Bundle, BundleError};
 use crate::cache::acceptance::{Candidate, Source};
-use crate::cache::{Instance, Shared, usable_keys};
+use crate::cache::lookup::usable_keys;
+use crate::cache::{Instance, Shared};
 use crate::clock::Timestamp;
 use crate::disk_store::DiskStore;
-use crate::entry::{ClientAbilities, Entry, EntryKey, ResponseFacts};
-use crate::events::{Event, LogLevel, Outcome};
-use crate::freshness::{self, Freshness, Lifetime};
-use crate::negative_store::Negative;
-use crate::origin::{OriginRequest, OriginResponse};
-use crate::worker_pool::{NotTaken, WorkerPool};
+use crate::entry::{ClientAbilities, Entry, EntryKey};
+use crate::events::{Event, Outcome};
+use crate::freshness::Freshness;
+use crate::origin::{OriginRequest, OriginResponse, Validators};
+use crate::worker_pool::{NotTaken, Urgency, WorkerPool};
 
 /// A flight and what it needs to get its answer. It belongs to no handshake: a client that leaves ends nothing.
 pub(super) struct Fetch {
@@ -23,8 +22,12 @@ pub(super) struct Fetch {
     pub(super) instance: Arc<Instance>,
     pub(super) key: EntryKey,
     pub(super) client: ClientAbilities,
-    hello_query: Box<str>,
+    pub(super) hello_query: Arc<str>,
+    /// What is kept already: a refresh is to replace it, and it can make the request conditional.
+    pub(super) kept: Option<Arc<Entry>>,
+    pub(super) urgency: Urgency,
     deadline: Instant,
+    asked_origin: bool,
     outcome_if_dropped: Outcome,
     finished: bool,
 }
@@ -36,7 +39,6 @@ impl Fetch {
         key: EntryKey,
         client: ClientAbilities,
         hello_query: &str,
-        deadline: Instant,
     ) -> Self {
         Fetch {
             shared: Arc::clone(shared),
@@ -44,10 +46,25 @@ impl Fetch {
             key,
             client,
             hello_query: hello_query.into(),
-            deadline,
+            kept: None,
+            urgency: Urgency::Foreground,
+            deadline: Instant::now() + instance.timeout,
+            asked_origin: false,
             outcome_if_dropped: Outcome::Overloaded,
             finished: false,
         }
+    }
+
+    /// A fetch that replaces an entry, which goes on being served.
+    pub(super) fn refresh(shared: &Arc<Shared>, instance: &Arc<Instance>, kept: &Arc<Entry>) -> Self {
+        let key = kept.key.clone();
+        // Nobody waits, so it is for whoever could use what is kept.
+        let client = ClientAbilities { ecdsa: key.ecdsa, ed25519: key.ecdsa };
+        let mut fetch = Self::new(shared, instance, key, client, &kept.hello_query);
+        fetch.kept = Some(Arc::clone(kept));
+        fetch.urgency = Urgency::Background;
+        shared.counters.refreshes.increment();
+        fetch
     }
 
     /// Queues the work; returns at once.
@@ -71,31 +88,33 @@ impl Fetch {
 
     fn queue(mut self, pool: fn(&Shared) -> &WorkerPool, work: fn(Fetch)) {
         let shared = Arc::clone(&self.shared);
+        let urgency = self.urgency;
         self.outcome_if_dropped = Outcome::Overloaded;
         let job = move || {
             let given_up = format!("{}: the fetch was given up", self.shared.origin_name);
             self.outcome_if_dropped = Outcome::Failed(given_up);
             work(self);
         };
-        if pool(&shared).submit(Box::new(job)) == Err(NotTaken::Full) {
+        if pool(&shared).submit(urgency, Box::new(job)) == Err(NotTaken::Full) {
             shared.counters.overloaded.increment();
         }
     }
 
-    fn read_disk(self) {
+    /// Past its lifetime an entry still serves, as in memory: its next lookup sets a refresh in motion.
+    fn read_disk(mut self) {
         let found = self.shared.disk.as_ref().and_then(|disk| {
             usable_keys(self.key.borrowed()).find_map(|key| self.load(disk, key.to_owned()))
         });
-        match found {
-            Some(entry) => {
-                self.shared.counters.disk_hits.increment();
-                Candidate::offer(self, entry, Source::Disk);
-            }
-            None => self.queue_request(),
+        let Some(entry) = found else { return self.queue_request() };
+        if self.instance.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired {
+            self.kept = Some(Arc::new(entry));
+            return self.queue_request();
         }
+        self.shared.counters.disk_hits.increment();
+        Candidate::offer(self, entry, Source::Disk);
     }
 
-    /// The entry on disk, if it is whole, fresh and usable by this client.
+    /// The entry on disk, if it is whole, in date and usable by this client.
     fn load(&self, disk: &DiskStore, key: EntryKey) -> Option<Entry> {
         let stored = match disk.load(&key) {
             Ok(stored) => stored?,
@@ -105,102 +124,76 @@ impl Fetch {
             }
         };
         let now = self.shared.clock.now();
-        let checked =
-            Bundle::parse(&stored.pem).and_then(|bundle| bundle.check(&key.name, now).map(|()| bundle));
+        let checked = self.shared.checked_bundle(&stored.pem, &key, now);
         // Not worth a word: an entry of long ago whose certificate has ended is simply fetched again.
         let bundle = checked.ok()?;
-        let facts = stored.facts;
-        let settings = self.instance.freshness;
-        let state =
-            freshness::evaluate(&facts.freshness, facts.fetched_at, bundle.not_after(), settings, now);
         let usable = self.client.can_use(bundle.private_key().algorithm());
-        (state == Freshness::Fresh && usable).then(|| Entry::new(key, bundle, facts))
+        usable.then(|| self.entry(key, Arc::new(bundle), stored.facts))
     }
 
-    fn request(self) {
+    fn request(mut self) {
         let time_left = self.deadline.saturating_duration_since(Instant::now());
         if time_left.is_zero() {
             let reason =
                 format!("{}: no worker was free within {:?}", self.shared.origin_name, self.instance.timeout);
-            return self.fail(reason);
+            return self.finish(Outcome::Failed(reason));
         }
+        let now = self.shared.clock.now();
+        if let Err(reason) = self.shared.back_off.admit(self.key.borrowed(), now) {
+            return self.finish(Outcome::BackedOff(reason));
+        }
+        self.asked_origin = true;
         self.shared.counters.fetches.increment();
-        let request =
-            OriginRequest { server_name: self.key.name.clone(), hello_query: self.hello_query.clone() };
-        match self.instance.origin.fetch(&request, time_left, self.shared.clock.now()) {
+        let request = OriginRequest {
+            server_name: self.key.name.clone(),
+            hello_query: Arc::clone(&self.hello_query),
+            validators: self.validators(now),
+        };
+        let asked_at = Instant::now();
+        let answer = self.instance.origin.fetch(&request, time_left, now);
+        self.shared.fetch_times.record(asked_at.elapsed());
+        match answer {
             Ok(OriginResponse::Found { pem, facts }) => self.found(&pem, facts),
+            Ok(OriginResponse::NotModified { facts }) => self.not_modified(facts),
             Ok(OriginResponse::NotFound { facts }) => self.not_found(facts),
-            Err(error) => self.fail(error.message),
+            Err(error) => self.fail(error),
         }
     }
 
-    fn found(self, pem: &[u8], facts: ResponseFacts) {
-        let bundle = match self.shared.checked_bundle(pem, &self.key, self.shared.clock.now()) {
-            Ok(bundle) => bundle,
-            Err(error) => {
-                self.shared.counters.refused_bundles.increment();
-                let reason = format!("{}: the answer is refused: {error}", self.shared.origin_name);
-                return self.finish(Outcome::Failed(reason));
+    /// Only for what would still be served: who has nothing good needs a body.
+    fn validators(&self, now: Timestamp) -> Validators {
+        match &self.kept {
+            Some(kept) if now < kept.bundle.not_after() => {
+                Validators { etag: kept.facts.etag.clone(), last_modified: kept.facts.last_modified.clone() }
             }
-        };
-        self.warn_if_uncacheable(&facts);
-        // What only an ECDSA client can use is kept for such clients, whoever asked.
-        let rsa = ClientAbilities { ecdsa: false, ed25519: false };
-        let ecdsa = self.key.ecdsa || !rsa.can_use(bundle.private_key().algorithm());
-        let key = EntryKey { name: self.key.name.clone(), ecdsa };
-        Candidate::offer(self, Entry::new(key, bundle, facts), Source::Origin);
-    }
-
-    fn not_found(self, facts: ResponseFacts) {
-        let shared = &self.shared;
-        shared.counters.not_found.increment();
-        let pinned = self.instance.freshness.pinned.is_some();
-        let lifetime = match facts.freshness.lifetime {
-            _ if pinned => Some(None),
-            Lifetime::Unspecified => Some(None),
-            Lifetime::Explicit(lifetime) => Some(Some(lifetime)),
-            Lifetime::Uncacheable(_) => None,
-        };
-        match lifetime {
-            Some(lifetime) => {
-                let negative = Negative { fetched_at: facts.fetched_at, lifetime };
-                shared.negatives.insert(self.key.borrowed(), negative);
-            }
-            None => self.warn_if_uncacheable(&facts),
+            _ => Validators::default(),
         }
-        shared.forget(&self.key);
-        self.finish(Outcome::NotFound);
-    }
-
-    fn fail(self, reason: String) {
-        self.shared.counters.fetch_errors.increment();
-        self.finish(Outcome::Failed(reason));
-    }
-
-    /// Once for each module instance: a backend that never lets anything be cached is the commonest surprise.
-    fn warn_if_uncacheable(&self, facts: &ResponseFacts) {
-        let Lifetime::Uncacheable(field) = &facts.freshness.lifetime else { return };
-        let pinned = self.instance.freshness.pinned.is_some();
-        if pinned || self.instance.warned_uncacheable.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let message = format!(
-            "the origin's answers are not kept, so each handshake asks it again: its response has '{field}'. \
-             Send 'Cache-Control: s-maxage=SECONDS', or set the option 'ttl' to override what responses say"
-        );
-        self.shared.log(LogLevel::Warn, Some(&self.key), message);
     }
 
     fn end(&mut self, outcome: Outcome) {
         self.finished = true;
+        if let Some(kept) = &self.kept {
+            kept.end_refresh();
+        }
         let tokens = self.shared.flights.finish(&self.key);
-        self.shared.events.push(Event::Finished { tokens, outcome });
+        let server_name = self.key.name.clone();
+        self.shared.events.push(Event::Finished {
+            server_name,
+            asked_origin: self.asked_origin,
+            tokens,
+            outcome,
+        });
     }
 }
 
 impl Shared {
     /// The one road from PEM text to a bundle that may be served, from the origin as from disk.
-    fn checked_bundle(&self, pem: &[u8], key: &EntryKey, now: Timestamp) -> Result<Bundle, BundleError> {
+    pub(super) fn checked_bundle(
+        &self,
+        pem: &[u8],
+        key: &EntryKey,
+        now: Timestamp,
+    ) -> Result<Bundle, BundleError> {
         let mut bundle = Bundle::parse(pem)?;
         bundle.check(&key.name, now)?;
         bundle.share_issuers(|issuer| self.issuers.intern(issuer));

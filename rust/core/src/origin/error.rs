@@ -13,15 +13,24 @@ const MAX_DETAIL_LENGTH: usize = 200;
 pub(super) struct Failure {
     pub(super) text: String,
     pub(super) retry_after: Option<Duration>,
+    pub(super) is_outage: bool,
 }
 
 impl Failure {
     pub(super) fn new(text: impl Into<String>) -> Self {
-        Failure { text: text.into(), retry_after: None }
+        Failure { text: text.into(), retry_after: None, is_outage: false }
     }
 
     pub(super) fn from_ureq(error: ureq::Error, time_left: Duration) -> Self {
-        Failure::new(match error {
+        // What an answer says wrongly may be the name's own trouble; no answer is everybody's.
+        let is_outage = !matches!(
+            error,
+            ureq::Error::LargeResponseHeader(..)
+                | ureq::Error::Protocol(_)
+                | ureq::Error::BadUri(_)
+                | ureq::Error::Http(_)
+        );
+        let text = match error {
             ureq::Error::Timeout(_) => format!("no answer within {}", rounded(time_left)),
             ureq::Error::Io(error) => io_text(&error),
             ureq::Error::HostNotFound => "the host has no address".to_owned(),
@@ -34,13 +43,14 @@ impl Failure {
             // Its text may hold the URL.
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => "the request can't be made".to_owned(),
             error => detail(&error),
-        })
+        };
+        Failure { is_outage, ..Failure::new(text) }
     }
 }
 
 /// A setting that can't be used; `text` says which and why, without its value.
 pub(super) fn setting(text: impl Into<String>) -> OriginError {
-    OriginError { message: text.into(), retry_after: None }
+    OriginError { message: text.into(), retry_after: None, is_outage: false }
 }
 
 /// The connection ended before there was an answer.

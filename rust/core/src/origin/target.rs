@@ -144,14 +144,18 @@ mod tests {
     fn target(url: &str, headers: &[(&str, &str)]) -> Result<Target, String> {
         let headers = serde_json::to_string(headers).unwrap();
         let json = format!(
-            r#"{{"url":{url:?},"default_ttl_ms":1,"negative_ttl_ms":1,"timeout_ms":1,"headers":{headers}}}"#
+            r#"{{"url":{url:?},"default_ttl_ms":1,"negative_ttl_ms":1,"timeout_ms":1,"stale_if_error_ms":0,"refresh_ahead":false,"headers":{headers}}}"#
         );
         let settings = LookupSettings::from_json(json.as_bytes()).unwrap();
         Target::new(&settings).map_err(|error| error.to_string())
     }
 
     fn uri(url: &str, hello_query: &str) -> String {
-        let request = OriginRequest { server_name: "shop.example".into(), hello_query: hello_query.into() };
+        let request = OriginRequest {
+            server_name: "shop.example".into(),
+            hello_query: hello_query.into(),
+            validators: crate::origin::Validators::default(),
+        };
         target(url, &[]).unwrap().uri(&request).unwrap().to_string()
     }
 

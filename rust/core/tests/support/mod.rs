@@ -6,6 +6,7 @@
 //! ```
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
 
+pub mod host;
 pub mod tls;
 
 use std::io::{self, Read, Write};

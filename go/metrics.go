@@ -1,0 +1,131 @@
+package cachedhttp
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+)
+
+// registerMetrics makes the metrics part of a configuration's. Each configuration has a registry of its own, and
+// several module instances in one share a collector.
+func registerMetrics(registry prometheus.Registerer) error {
+	var registered prometheus.AlreadyRegisteredError
+	if err := registry.Register(collector{}); err != nil && !errors.As(err, &registered) {
+		return err
+	}
+	return nil
+}
+
+// collector reads the totals of every engine when metrics are asked for; nothing is counted twice. There is no
+// label for a server name: they are as many as scanners want.
+type collector struct{}
+
+const metricsPrefix = "caddy_cached_http_"
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(metricsPrefix+name, help, labels, nil)
+}
+
+var (
+	lookupsMetric = describe("lookups_total", "Handshakes by what the cache knew of their name. "+
+		"A miss waits for the backend.", "origin", "result")
+	fetchesMetric = describe("fetches_total", "Requests to the backend by their outcome.", "origin", "outcome")
+	fetchSeconds  = describe("fetch_duration_seconds", "How long requests to the backend took.", "origin")
+	refreshes     = describe("refreshes_total", "Requests for a newer certificate while the kept one is served.", "origin")
+	refused       = describe("refused_bundles_total", "Answers of the backend, and entries on disk, that can't be used.", "origin")
+	overloaded    = describe("overloaded_total", "Misses turned away by a full queue.", "origin")
+	entriesMetric = describe("entries", "Certificates in memory.", "origin")
+	entryBytes    = describe("entry_bytes", "Bytes of certificates in memory.", "origin")
+	negatives     = describe("negatives", "Names in memory for which the backend has no certificate.", "origin")
+	evictions     = describe("evictions_total", "Certificates that left memory.", "origin")
+	failingNames  = describe("failing_names", "Names that are not asked for yet since their last fetch failed.", "origin")
+	breakerOpen   = describe("breaker_open", "1 while the backend counts as down and is only probed.", "origin")
+	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk refused.", "origin", "operation")
+	signatures    = describe("signatures_total", "Signatures made for handshakes, of all backends together.")
+	signingTime   = describe("signature_seconds_total", "How long signing took, of all backends together.")
+)
+
+// Describe sends the descriptions.
+func (collector) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, description := range []*prometheus.Desc{
+		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, refused, overloaded, entriesMetric, entryBytes,
+		negatives, evictions, failingNames, breakerOpen, diskMetric, signatures, signingTime,
+	} {
+		descriptions <- description
+	}
+}
+
+// Collect sends the values. Safe for concurrent use.
+func (collector) Collect(metrics chan<- prometheus.Metric) {
+	byOrigin := make(map[string]native.Counters)
+	enginePool.Range(func(key, pooled any) bool {
+		counters, err := pooled.(*sharedEngine).engine.Counters()
+		if err != nil {
+			return true // it was closed just now
+		}
+		origin := key.(engineKey).origin
+		if other, twice := byOrigin[origin]; twice {
+			counters = counters.Plus(other) // one origin with two cache directories
+		}
+		byOrigin[origin] = counters
+		return true
+	})
+	for origin, counters := range byOrigin {
+		collectEngine(metrics, origin, counters)
+	}
+	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed.count.Load()))
+	seconds := time.Duration(signed.nanoseconds.Load()).Seconds()
+	metrics <- prometheus.MustNewConstMetric(signingTime, prometheus.CounterValue, seconds)
+}
+
+func collectEngine(metrics chan<- prometheus.Metric, origin string, counters native.Counters) {
+	count := func(description *prometheus.Desc, value uint64, labels ...string) {
+		labels = append([]string{origin}, labels...)
+		metrics <- prometheus.MustNewConstMetric(description, prometheus.CounterValue, float64(value), labels...)
+	}
+	gauge := func(description *prometheus.Desc, value uint64) {
+		metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, float64(value), origin)
+	}
+	count(lookupsMetric, counters.Hits, "hit")
+	count(lookupsMetric, counters.StaleHits, "stale")
+	count(lookupsMetric, counters.NegativeHits, "negative")
+	count(lookupsMetric, counters.Misses, "miss")
+	count(lookupsMetric, counters.RefusedNames, "refused_name")
+	count(lookupsMetric, counters.BackedOff, "backed_off")
+	count(fetchesMetric, counters.NotFound, "no_certificate")
+	count(fetchesMetric, counters.NotModified, "not_modified")
+	count(fetchesMetric, counters.FetchErrors, "failed")
+	others := counters.NotFound + counters.NotModified + counters.FetchErrors
+	// Totals are read one after the other: a request that ended in between must not make this one negative.
+	count(fetchesMetric, counters.Fetches-min(counters.Fetches, others), "found")
+	count(refreshes, counters.Refreshes)
+	count(refused, counters.RefusedBundles)
+	count(overloaded, counters.Overloaded)
+	gauge(entriesMetric, counters.Entries)
+	gauge(entryBytes, counters.EntryBytes)
+	gauge(negatives, counters.Negatives)
+	count(evictions, counters.Evictions)
+	gauge(failingNames, counters.FailingNames)
+	gauge(breakerOpen, map[bool]uint64{true: 1}[counters.BreakerIsOpen])
+	count(diskMetric, counters.DiskHits, "read")
+	count(diskMetric, counters.DiskWrites, "written")
+	count(diskMetric, counters.DiskErrors, "failed")
+
+	buckets := make(map[float64]uint64, len(native.FetchTimeBounds))
+	var total uint64
+	for index, bound := range native.FetchTimeBounds {
+		total += counters.FetchTimes[index]
+		buckets[bound] = total
+	}
+	total += counters.FetchTimes[len(native.FetchTimeBounds)]
+	metrics <- prometheus.MustNewConstHistogram(fetchSeconds, total, counters.FetchTime.Seconds(), buckets, origin)
+}
+
+// signed counts signatures of this process. Keys belong to entries, not to engines.
+var signed struct {
+	count, nanoseconds atomic.Int64
+}

@@ -1,0 +1,120 @@
+package cachedhttp
+
+import (
+	"context"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+)
+
+// One registry for each configuration, as Caddy has them; the totals are the engine's own and go on.
+func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
+	origin, server := stack(t, `, "ttl": "1h"`)
+	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "")
+	for range 3 {
+		if err := server.handshake("a.example"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = server.handshake("unknown.example")
+	_ = server.handshake("unknown.example")
+	for range 2 {
+		registry := prometheus.NewRegistry()
+		for range 2 { // two module instances in one configuration
+			if err := registerMetrics(registry); err != nil {
+				t.Fatal(err)
+			}
+		}
+		values := gather(t, registry)
+		for name, want := range map[string]float64{
+			"caddy_cached_http_lookups_total hit":             2,
+			"caddy_cached_http_lookups_total miss":            2,
+			"caddy_cached_http_lookups_total negative":        1,
+			"caddy_cached_http_fetches_total found":           1,
+			"caddy_cached_http_fetches_total no_certificate":  1,
+			"caddy_cached_http_fetch_duration_seconds":        2,
+			"caddy_cached_http_entries":                       1,
+			"caddy_cached_http_negatives":                     1,
+			"caddy_cached_http_breaker_open":                  0,
+			"caddy_cached_http_disk_operations_total written": 0,
+		} {
+			if got, known := values[name]; !known || got != want {
+				t.Errorf("%s is %v (known: %v), not %v", name, got, known, want)
+			}
+		}
+		if values["caddy_cached_http_signatures_total"] < 3 || values["caddy_cached_http_signature_seconds_total"] <= 0 {
+			t.Error("signatures are not counted")
+		}
+	}
+}
+
+// gather returns values by metric name and its second label; of histograms the count.
+func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			name := family.GetName()
+			for _, label := range metric.Label {
+				if label.GetName() != "origin" {
+					name += " " + label.GetValue()
+				}
+			}
+			values[name] += valueOf(metric)
+		}
+	}
+	return values
+}
+
+func valueOf(metric *dto.Metric) float64 {
+	switch {
+	case metric.Counter != nil:
+		return metric.Counter.GetValue()
+	case metric.Gauge != nil:
+		return metric.Gauge.GetValue()
+	}
+	return float64(metric.Histogram.GetSampleCount())
+}
+
+func TestNoticesTellWhatTheBackendSaid(t *testing.T) {
+	finished := native.Event{Kind: native.EventFinished, ServerName: "a.example", AskedOrigin: true}
+	for status, want := range map[native.Status]string{
+		native.StatusHit:        eventFetched,
+		native.StatusNegative:   eventDenied,
+		native.StatusFailed:     eventFailed,
+		native.StatusOverloaded: "",
+		native.StatusBackedOff:  "",
+	} {
+		finished.Status = status
+		if got, _ := noticeOf(finished, "http://backend.example/"); got.event != want {
+			t.Errorf("%v: %q", status, got.event)
+		}
+	}
+	finished.AskedOrigin = false
+	if _, isNews := noticeOf(finished, ""); isNews {
+		t.Error("what the disk knew is no news")
+	}
+}
+
+// A backend that is down: the second handshake fails at once with the reason of the first.
+func TestAFailingNameFailsAtOnce(t *testing.T) {
+	getter := provisioned(t, `{"url": "http://127.0.0.1:1/certificates"}`)
+	defer getter.Cleanup()
+	for range 2 {
+		_, err := getter.GetCertificate(context.Background(), helloFor("a.example"))
+		if err == nil || err.Error() != `cached_http: "a.example": origin 127.0.0.1:1: connection refused` {
+			t.Fatal(err)
+		}
+	}
+	counters, err := getter.lease.engine.Counters()
+	if err != nil || counters.Fetches != 1 || counters.BackedOff != 1 || counters.FailingNames != 1 {
+		t.Errorf("%+v, %v", counters, err)
+	}
+}

@@ -1,0 +1,117 @@
+//! What a lookup finds in memory, and what it sets in motion: the fetch of a name that is not known, or the
+//! refresh of an entry that is past its best.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::cache::fetch::Fetch;
+use crate::cache::{Instance, Lookup, Shared};
+use crate::clock::Timestamp;
+use crate::entry::{ClientAbilities, Entry, EntryKeyRef};
+use crate::freshness::{self, Freshness};
+use crate::single_flight::{Joined, Token};
+
+/// An answer from memory, and the entry to fetch anew meanwhile.
+pub(super) struct Held {
+    pub(super) answer: Lookup,
+    pub(super) due: Option<Arc<Entry>>,
+}
+
+impl Shared {
+    /// What memory says: a hit, a negative, or nothing.
+    pub(super) fn held(
+        &self,
+        instance: &Instance,
+        key: EntryKeyRef<'_>,
+        client: ClientAbilities,
+        now: Timestamp,
+    ) -> Option<Held> {
+        for key in usable_keys(key) {
+            let Some(entry) = self.memory.entry_for(key) else { continue };
+            let freshness = instance.evaluate(&entry, now);
+            if freshness == Freshness::Expired {
+                continue;
+            }
+            let answer = match client.can_use(entry.bundle.private_key().algorithm()) {
+                true if freshness == Freshness::Stale => Lookup::Stale(entry.id),
+                true => Lookup::Hit(entry.id),
+                false if client.ecdsa => Lookup::Unusable,
+                false => continue,
+            };
+            let due = (freshness != Freshness::Fresh).then_some(entry);
+            return Some(Held { answer, due });
+        }
+        let negative = self.negatives.negative(key)?;
+        let answer = Lookup::Negative;
+        negative.is_fresh(instance.negative_ttl, now).then_some(Held { answer, due: None })
+    }
+
+    /// Joins the fetch of a name, or starts it.
+    pub(super) fn join_fetch(
+        self: &Arc<Self>,
+        instance: &Arc<Instance>,
+        key: EntryKeyRef<'_>,
+        client: ClientAbilities,
+        hello_query: &str,
+        token: Token,
+    ) -> Lookup {
+        if self.closed.load(Ordering::Acquire) {
+            return Lookup::Closed;
+        }
+        let now = self.clock.now();
+        // A flight that has failed in the meantime has left its reason.
+        let settled = || {
+            let answer = self.held(instance, key, client, now).map(|held| held.answer);
+            answer.or_else(|| self.back_off.reason(key, now).map(Lookup::BackedOff))
+        };
+        match self.flights.join(key.to_owned(), Some(token), settled) {
+            Joined::Settled(answer) => {
+                if let Lookup::BackedOff(_) = answer {
+                    self.counters.backed_off.increment();
+                }
+                answer
+            }
+            Joined::Follower => {
+                self.counters.misses.increment();
+                Lookup::Pending
+            }
+            Joined::Leader => {
+                self.counters.misses.increment();
+                Fetch::new(self, instance, key.to_owned(), client, hello_query).start();
+                Lookup::Pending
+            }
+        }
+    }
+
+    /// Fetches a newer generation of an entry, unless somebody does, or has just failed to. Returns at once.
+    pub(super) fn refresh(self: &Arc<Self>, instance: &Arc<Instance>, entry: &Arc<Entry>, now: Timestamp) {
+        if self.back_off.reason(entry.key.borrowed(), now).is_some() || !entry.begin_refresh() {
+            return;
+        }
+        let replaced = || {
+            let newest = self.memory.entry_for(entry.key.borrowed());
+            newest.filter(|newest| newest.id != entry.id).map(drop)
+        };
+        match self.flights.join(entry.key.clone(), None, replaced) {
+            Joined::Leader => Fetch::refresh(self, instance, entry).queue_request(),
+            Joined::Follower | Joined::Settled(()) => entry.end_refresh(),
+        }
+    }
+}
+
+impl Instance {
+    /// What may be done with an entry under these settings.
+    pub(super) fn evaluate(&self, entry: &Entry, now: Timestamp) -> Freshness {
+        let Entry { facts, bundle, .. } = entry;
+        let spread = entry.refresh_spread();
+        let (settings, end) = (self.freshness, bundle.not_after());
+        freshness::evaluate(&facts.freshness, facts.fetched_at, end, settings, spread, now)
+    }
+}
+
+/// The keys whose entry a client may get. An RSA certificate that was fetched for a client of either kind
+/// serves one that can use nothing else; the reverse would hide an ECDSA certificate the origin may have.
+pub(super) fn usable_keys(key: EntryKeyRef<'_>) -> impl Iterator<Item = EntryKeyRef<'_>> {
+    let other = EntryKeyRef { ecdsa: true, ..key };
+    std::iter::once(key).chain((!key.ecdsa).then_some(other))
+}

@@ -1,0 +1,70 @@
+//! Keeps a storm out of the log: of each kind of record one a second goes through, and says how many it stands
+//! for.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::clock::Timestamp;
+
+/// What a record is about. Records of one kind stand for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// A request without an answer.
+    FailedFetch,
+    /// A bundle that can't be used.
+    RefusedBundle,
+    /// A read or write that the disk refused.
+    Disk,
+    /// Something the operator should change once.
+    Advice,
+}
+
+/// The least time between two records of a kind.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Decides which records are written. Thread-safe.
+#[derive(Default)]
+pub struct LogSampler {
+    kinds: [Mutex<State>; 4],
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<Timestamp>,
+    left_out: u64,
+}
+
+impl LogSampler {
+    /// Whether to write a record now; if so, how many of its kind were left out before it.
+    pub fn admit(&self, kind: LogKind, now: Timestamp) -> Option<u64> {
+        let mut state = self.kinds[kind as usize].lock();
+        // A clock that was set back must not silence anybody.
+        let too_soon = |last: Timestamp| last <= now && now < last.saturating_add(INTERVAL);
+        if state.last.is_some_and(too_soon) {
+            state.left_out += 1;
+            return None;
+        }
+        state.last = Some(now);
+        Some(std::mem::take(&mut state.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_a_second_of_each_kind_and_it_counts_the_others() {
+        let sampler = LogSampler::default();
+        let at = |milliseconds: u64| Timestamp(1_000_000 + milliseconds);
+        assert_eq!(sampler.admit(LogKind::Disk, at(0)), Some(0));
+        for n in 1..1_000 {
+            assert_eq!(sampler.admit(LogKind::Disk, at(n)), None);
+        }
+        assert_eq!(sampler.admit(LogKind::FailedFetch, at(999)), Some(0), "kinds don't hide each other");
+        assert_eq!(sampler.admit(LogKind::Disk, at(1_000)), Some(999));
+        assert_eq!(sampler.admit(LogKind::Disk, at(1_001)), None);
+        assert_eq!(sampler.admit(LogKind::Disk, Timestamp(5)), Some(1), "the clock was set back");
+    }
+}

@@ -1,0 +1,282 @@
+//! What is served while the origin fails, when it is asked again, and how often.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use cached_http_core::cache::Lookup;
+use cached_http_core::events::Outcome;
+use support::host::{CacheDirectory, Host, answer, bundle};
+use support::{Step, TestOrigin};
+
+/// A day past its lifetime of 100 s, and refreshed ahead.
+const STALE: &str = r#","stale_if_error_ms":86400000,"refresh_ahead":true"#;
+const FIELDS: &str = "Cache-Control: s-maxage=100\r\nETag: \"v1\"\r\n";
+
+const UP: u8 = 0;
+const STATUS_500: u8 = 1;
+const RESET: u8 = 2;
+
+/// An origin whose state a test changes.
+struct Moody {
+    origin: TestOrigin,
+    mood: Arc<AtomicU8>,
+}
+
+impl Moody {
+    fn start(fields: &'static str) -> Self {
+        let mood = Arc::new(AtomicU8::new(UP));
+        let origin = TestOrigin::start({
+            let mood = Arc::clone(&mood);
+            move |request| match mood.load(Ordering::SeqCst) {
+                UP => vec![answer(request, fields)],
+                STATUS_500 => vec![Step::respond("500 Internal Server Error", "", "")],
+                _ => vec![Step::Reset],
+            }
+        });
+        Moody { origin, mood }
+    }
+
+    fn becomes(&self, mood: u8) {
+        self.mood.store(mood, Ordering::SeqCst);
+    }
+
+    fn host(&self, directory: Option<&Path>) -> Host {
+        Host::new(&self.origin, directory, STALE)
+    }
+}
+
+#[test]
+fn past_its_lifetime_it_is_served_at_once_while_one_refresh_runs() {
+    let moody = Moody::start(FIELDS);
+    let mut host = moody.host(None);
+    let Outcome::Found(id) = host.ask("known.example") else { panic!() };
+    host.clock.advance(Duration::from_secs(100));
+    for _ in 0..50 {
+        assert_eq!(host.look("known.example"), Lookup::Stale(id));
+    }
+    host.pump_one_fetch();
+    assert!(matches!(host.look("known.example"), Lookup::Hit(newer) if newer != id));
+    assert_eq!(moody.origin.count(), 2);
+    let counters = host.cache.counters();
+    assert_eq!((counters.stale_hits, counters.refreshes), (50, 1));
+}
+
+#[test]
+fn a_name_in_demand_is_refreshed_before_its_lifetime_ends() {
+    let moody = Moody::start(FIELDS);
+    let mut host = moody.host(None);
+    let Outcome::Found(id) = host.ask("known.example") else { panic!() };
+    host.clock.advance(Duration::from_millis(89_900));
+    assert_eq!(host.look("known.example"), Lookup::Hit(id));
+    assert_eq!(host.cache.counters().refreshes, 0);
+    host.clock.advance(Duration::from_millis(10_050));
+    assert_eq!(host.look("known.example"), Lookup::Hit(id), "still fresh, and served");
+    host.pump_one_fetch();
+    host.clock.advance(Duration::from_secs(50));
+    assert!(matches!(host.look("known.example"), Lookup::Hit(newer) if newer != id));
+    assert_eq!((moody.origin.count(), host.cache.counters().stale_hits), (2, 0));
+}
+
+#[test]
+fn an_answer_of_not_modified_renews_the_lifetime_without_a_body() {
+    let origin = TestOrigin::start(|request| match request.header("if-none-match") {
+        Some("\"v1\"") => {
+            vec![Step::send("HTTP/1.1 304 Not Modified\r\nCache-Control: s-maxage=100\r\n\r\n")]
+        }
+        _ => vec![answer(request, FIELDS)],
+    });
+    let directory = CacheDirectory::new();
+    let mut host = Host::new(&origin, Some(&directory.path), STALE);
+    let Outcome::Found(id) = host.ask("known.example") else { panic!() };
+    let chain = host.cache.entry(id).unwrap().bundle.chain().to_vec();
+    for _ in 0..3 {
+        host.clock.advance(Duration::from_secs(100));
+        assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
+        host.pump_one_fetch();
+        let Lookup::Hit(renewed) = host.look("known.example") else { panic!() };
+        assert_eq!(host.cache.entry(renewed).unwrap().bundle.chain(), chain);
+    }
+    assert_eq!((origin.count(), host.cache.counters().not_modified), (4, 3));
+    // The renewal is on disk too.
+    let clock = host.clock.clone();
+    host.close();
+    let mut host = Host::with_clock(&origin, Some(&directory.path), STALE, clock);
+    assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
+    assert_eq!(origin.count(), 4);
+    host.close();
+}
+
+#[test]
+fn a_304_that_nobody_asked_for_is_an_error() {
+    let origin = TestOrigin::start(|_| vec![Step::send("HTTP/1.1 304 Not Modified\r\n\r\n")]);
+    let mut host = Host::new(&origin, None, STALE);
+    assert!(matches!(host.ask("known.example"), Outcome::Failed(reason) if reason.contains("304")));
+}
+
+#[test]
+fn an_outage_of_an_hour_is_bridged_with_few_requests_and_ends_within_a_step() {
+    for failure in [STATUS_500, RESET] {
+        let moody = Moody::start(FIELDS);
+        let mut host = moody.host(None);
+        let names: Vec<_> = (0..100).map(|n| format!("known-{n}.example")).collect();
+        for name in &names {
+            assert!(matches!(host.ask(name), Outcome::Found(_)));
+        }
+        moody.becomes(failure);
+        host.clock.advance(Duration::from_secs(100));
+        let before = moody.origin.count();
+        for second in 0..3600 {
+            let begun = host.cache.counters().refreshes;
+            for name in &names {
+                assert!(matches!(host.look(name), Lookup::Stale(_)), "{name} after {second} s");
+            }
+            host.pump_fetches(host.cache.counters().refreshes - begun);
+            host.clock.advance(Duration::from_secs(1));
+        }
+        let asked = moody.origin.count() - before;
+        // Normal would be one request per name and lifetime: 3,600 in this hour.
+        assert!((100..=720).contains(&asked), "{asked} requests");
+        moody.becomes(UP);
+        host.clock.advance(Duration::from_secs(30));
+        for _ in 0..3 {
+            let begun = host.cache.counters().refreshes;
+            names.iter().for_each(|name| drop(host.look(name)));
+            host.pump_fetches(host.cache.counters().refreshes - begun);
+        }
+        let fresh = names.iter().filter(|name| matches!(host.look(name), Lookup::Hit(_))).count();
+        assert_eq!(fresh, names.len(), "all are refreshed within one step");
+    }
+}
+
+#[test]
+fn the_bridge_ends_after_its_time_and_never_outlives_the_certificate() {
+    let moody = Moody::start(FIELDS);
+    let mut host = moody.host(None);
+    let Outcome::Found(id) = host.ask("known.example") else { panic!() };
+    moody.becomes(STATUS_500);
+    host.clock.advance(Duration::from_secs(86_400 + 99));
+    assert_eq!(host.look("known.example"), Lookup::Stale(id));
+    host.pump_one_fetch();
+    host.clock.advance(Duration::from_secs(1));
+    assert_eq!(host.look("known.example"), Lookup::Miss);
+}
+
+#[test]
+fn after_a_restart_the_disk_bridges_too() {
+    let moody = Moody::start(FIELDS);
+    let directory = CacheDirectory::new();
+    let mut host = moody.host(Some(&directory.path));
+    assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
+    let clock = host.clock.clone();
+    host.close();
+    clock.advance(Duration::from_secs(3600));
+    moody.becomes(RESET);
+    let mut host = Host::with_clock(&moody.origin, Some(&directory.path), STALE, clock);
+    assert!(matches!(host.ask("known.example"), Outcome::Found(_)), "the backend is down");
+    host.pump_one_fetch();
+    assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
+    moody.becomes(UP);
+    host.clock.advance(Duration::from_secs(1));
+    assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
+    host.pump_one_fetch();
+    assert!(matches!(host.look("known.example"), Lookup::Hit(_)));
+    host.close();
+}
+
+#[test]
+fn a_failing_name_is_asked_for_seldom_and_fails_at_once_with_the_reason() {
+    let moody = Moody::start(FIELDS);
+    moody.becomes(STATUS_500);
+    let mut host = moody.host(None);
+    let mut backed_off = 0;
+    for _ in 0..1000 {
+        match host.ask("known.example") {
+            Outcome::Failed(_) => {}
+            Outcome::BackedOff(reason) => {
+                assert!(reason.contains("500"), "{reason}");
+                backed_off += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        host.clock.advance(Duration::from_millis(10));
+    }
+    assert!(moody.origin.count() <= 5, "{} requests", moody.origin.count());
+    assert_eq!(backed_off + moody.origin.count(), 1000);
+    assert!(host.logs.is_empty(), "who waits is told: {:?}", host.logs);
+}
+
+#[test]
+fn a_bad_bundle_never_displaces_a_good_one() {
+    let bad = Arc::new(AtomicU8::new(0));
+    let origin = TestOrigin::start({
+        let bad = Arc::clone(&bad);
+        move |request| match bad.load(Ordering::SeqCst) {
+            0 => vec![answer(request, FIELDS)],
+            1 => vec![Step::respond("200 OK", FIELDS, bundle("other.example", false))],
+            2 => vec![Step::respond("200 OK", FIELDS, "<html>")],
+            _ => vec![Step::respond("200 OK", FIELDS, "")],
+        }
+    });
+    let mut host = Host::new(&origin, None, STALE);
+    let Outcome::Found(id) = host.ask("known.example") else { panic!() };
+    host.clock.advance(Duration::from_secs(100));
+    for kind in 1..=3 {
+        bad.store(kind, Ordering::SeqCst);
+        assert_eq!(host.look("known.example"), Lookup::Stale(id));
+        host.pump_one_fetch();
+        host.clock.advance(Duration::from_secs(30));
+    }
+    host.refuse = Some("the host's parser disagrees");
+    bad.store(0, Ordering::SeqCst);
+    assert_eq!(host.look("known.example"), Lookup::Stale(id));
+    host.pump_one_fetch();
+    assert_eq!(host.look("known.example"), Lookup::Stale(id));
+    assert_eq!((origin.count(), host.cache.counters().refused_bundles), (5, 4));
+}
+
+#[test]
+fn an_answer_that_must_not_be_kept_ends_the_older_one() {
+    let strict = Arc::new(AtomicU8::new(0));
+    let origin = TestOrigin::start({
+        let strict = Arc::clone(&strict);
+        move |request| match strict.load(Ordering::SeqCst) {
+            0 => vec![answer(request, FIELDS)],
+            _ => vec![answer(request, "Cache-Control: no-store\r\n")],
+        }
+    });
+    let mut host = Host::new(&origin, None, STALE);
+    let Outcome::Found(id) = host.ask("known.example") else { panic!() };
+    strict.store(1, Ordering::SeqCst);
+    host.clock.advance(Duration::from_secs(100));
+    assert_eq!(host.look("known.example"), Lookup::Stale(id));
+    host.pump_one_fetch();
+    assert_eq!(host.look("known.example"), Lookup::Miss);
+}
+
+#[test]
+fn whatever_the_clock_does_nothing_out_of_date_is_served_and_little_is_asked() {
+    let moody = Moody::start(FIELDS);
+    let mut host = moody.host(None);
+    let start = host.clock.now();
+    assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
+    let year = Duration::from_secs(365 * 86_400);
+    for _ in 0..20 {
+        for to in
+            [start.saturating_add(year), start, cached_http_core::clock::Timestamp(start.0 - 31_536_000_000)]
+        {
+            let asked = moody.origin.count();
+            host.clock.set(to);
+            match host.look("known.example") {
+                Lookup::Hit(_) => {}
+                Lookup::Stale(_) => host.pump_one_fetch(),
+                Lookup::Miss => assert!(matches!(host.ask("known.example"), Outcome::Found(_))),
+                other => panic!("{other:?}"),
+            }
+            assert!(moody.origin.count() <= asked + 1, "one refetch per jump at most");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A host of a cache, as `rust/ffi` and Go are, and an origin with names to ask for.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Request, Step, TestOrigin};
+use cached_http_core::cache::{Cache, Instance, Lookup};
+use cached_http_core::clock::Clock;
+use cached_http_core::entry::{ClientAbilities, EntryId};
+use cached_http_core::events::{Event, LogRecord, Outcome};
+use cached_http_core::settings::{EngineSettings, LookupSettings};
+use cached_http_core::single_flight::Token;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
+
+pub const MODERN: ClientAbilities = ClientAbilities { ecdsa: true, ed25519: false };
+pub const RSA_ONLY: ClientAbilities = ClientAbilities { ecdsa: false, ed25519: false };
+
+/// A host with one cache: it confirms every candidate, as Caddy would.
+pub struct Host {
+    pub cache: Cache,
+    pub instance: Arc<Instance>,
+    pub clock: Clock,
+    pub logs: Vec<LogRecord>,
+    pub retired: Vec<EntryId>,
+    pub refuse: Option<&'static str>,
+}
+
+impl Host {
+    pub fn new(origin: &TestOrigin, directory: Option<&Path>, options: &str) -> Self {
+        let clock = Clock::manual(std::time::SystemTime::now().into());
+        Self::with_clock(origin, directory, options, clock)
+    }
+
+    pub fn with_clock(origin: &TestOrigin, directory: Option<&Path>, options: &str, clock: Clock) -> Self {
+        let settings = EngineSettings {
+            origin: origin.url(),
+            cache_dir: directory.map(Path::to_owned),
+            max_memory: 1 << 20,
+            max_negative: 1 << 16,
+            max_concurrent_fetches: 8,
+        };
+        let cache = Cache::open(&settings, clock.clone()).unwrap();
+        let instance = cache.instance(&lookup_settings(origin, options)).unwrap();
+        Host { cache, instance, clock, logs: Vec::new(), retired: Vec::new(), refuse: None }
+    }
+
+    pub fn look(&self, name: &str) -> Lookup {
+        self.cache.lookup(&self.instance, name.as_bytes(), MODERN, "", None)
+    }
+
+    /// Looks with a token, and plays the host until the fetch ends.
+    pub fn ask(&mut self, name: &str) -> Outcome {
+        self.ask_as(name, MODERN)
+    }
+
+    pub fn ask_as(&mut self, name: &str, client: ClientAbilities) -> Outcome {
+        let token = next_token();
+        match self.cache.lookup(&self.instance, name.as_bytes(), client, "local_ip=127.0.0.1", Some(token)) {
+            Lookup::Hit(id) => Outcome::Found(id),
+            Lookup::Negative => Outcome::NotFound,
+            Lookup::Pending => self.pump_until(token),
+            Lookup::BackedOff(reason) => Outcome::BackedOff(reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Plays the host until a fetch has ended that nobody waits for.
+    pub fn pump_one_fetch(&mut self) {
+        self.pump_fetches(1);
+    }
+
+    /// Plays the host until so many fetches have ended.
+    pub fn pump_fetches(&mut self, mut count: u64) {
+        while count > 0 {
+            for event in self.cache.next_events(1).expect("the cache is open") {
+                count -= u64::from(self.handle(event).is_some());
+            }
+        }
+    }
+
+    pub fn pump_until(&mut self, token: Token) -> Outcome {
+        loop {
+            for event in self.cache.next_events(1).expect("the cache is open") {
+                match self.handle(event) {
+                    Some((tokens, outcome)) if tokens.contains(&token) => return outcome,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Option<(Vec<Token>, Outcome)> {
+        match event {
+            Event::Candidate(id) => match self.refuse {
+                None => assert!(self.cache.confirm(id)),
+                Some(reason) => assert!(self.cache.refuse(id, reason)),
+            },
+            Event::Finished { tokens, outcome, .. } => return Some((tokens, outcome)),
+            Event::Retired(id) => self.retired.push(id),
+            Event::Log(record) => self.logs.push(record),
+        }
+        None
+    }
+
+    /// Closes the cache and waits until pending writes are made.
+    pub fn close(self) {
+        self.cache.close();
+        while self.cache.next_events(16).is_some() {}
+    }
+}
+
+/// A folder that the cache makes itself, 0700, inside one that goes with the test.
+pub struct CacheDirectory {
+    pub path: std::path::PathBuf,
+    _parent: tempfile::TempDir,
+}
+
+impl CacheDirectory {
+    pub fn new() -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        CacheDirectory { path: parent.path().join("cache"), _parent: parent }
+    }
+}
+
+pub fn next_token() -> Token {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Token(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn lookup_settings(origin: &TestOrigin, options: &str) -> LookupSettings {
+    // Neither is on unless a test is about it.
+    let rest = match options.contains("stale_if_error_ms") {
+        true => "",
+        false => r#","stale_if_error_ms":0,"refresh_ahead":false"#,
+    };
+    let json = format!(
+        r#"{{"url":"{}","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":5000{options}{rest}}}"#,
+        origin.url()
+    );
+    LookupSettings::from_json(json.as_bytes()).unwrap()
+}
+
+pub fn bundle(name: &str, rsa: bool) -> String {
+    let key = if rsa {
+        KeyPair::generate_for(&PKCS_RSA_SHA256)
+    } else {
+        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+    };
+    let key = key.unwrap();
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    certificate.pem() + &key.serialize_pem()
+}
+
+/// Serves an ECDSA bundle for every name that starts with "known", and 204 for the others.
+pub fn origin(fields: &'static str) -> TestOrigin {
+    TestOrigin::start(move |request| vec![answer(request, fields)])
+}
+
+pub fn answer(request: &Request, fields: &str) -> Step {
+    let name = request.parameter("server_name").unwrap_or_default();
+    match name.starts_with("known") {
+        true => Step::respond("200 OK", fields, bundle(name, false)),
+        false => Step::send(format!("HTTP/1.1 204 No Content\r\n{fields}\r\n")),
+    }
+}
