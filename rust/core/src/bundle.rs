@@ -83,12 +83,12 @@ impl Bundle {
     /// length of the text, which the caller caps.
     pub fn parse(pem: &[u8]) -> Result<Self, BundleError> {
         let (certificates, key) = sort_out(pem::read_blocks(pem)?)?;
-        let (private_key, signing_key) = PrivateKey::from_der(key)?;
+        let private_key = PrivateKey::from_der(key)?;
         let parsed = parse_certificates(&certificates)?;
 
         // Bytes decide: the only encoding the key's public half has in a sound certificate. Point
         // compression, explicit curve parameters and RSA keys restricted to PSS don't equal it.
-        let public_key_info = signing_key.public_key_info()?;
+        let public_key_info = private_key.public_key_info()?;
         let fits = |certificate: &X509Certificate<'_>| certificate.public_key().raw == &*public_key_info;
         let leaf = parsed.iter().position(fits).ok_or(BundleError::NoFit)?;
         if names::dns_names(&parsed[leaf]).is_none() {

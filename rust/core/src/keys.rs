@@ -4,7 +4,9 @@
 mod signing;
 
 use std::fmt;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use x509_parser::asn1_rs::{Any, Class, FromDer, Oid, Tag};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
@@ -49,6 +51,8 @@ pub struct PrivateKey {
     encoding: KeyEncoding,
     algorithm: KeyAlgorithm,
     der: Zeroizing<Box<[u8]>>,
+    /// What was parsed to see that it can be, for the first who wants to sign.
+    parsed: Mutex<Option<Arc<SigningKey>>>,
 }
 
 /// Why a key can't be used or a signature made. Holds no key material.
@@ -77,13 +81,14 @@ pub enum KeyError {
 }
 
 impl PrivateKey {
-    /// Takes a key's DER if it makes a signing key, and hands out that one too, since parsing is dear. What
-    /// the DER is, it says itself: labels of PEM blocks are often wrong.
-    pub fn from_der(der: Zeroizing<Box<[u8]>>) -> Result<(Self, SigningKey), KeyError> {
+    /// Takes a key's DER if it makes a signing key. What the DER is, it says itself: labels of PEM blocks are
+    /// often wrong.
+    pub fn from_der(der: Zeroizing<Box<[u8]>>) -> Result<Self, KeyError> {
         let form = Form::read(&der).ok_or(KeyError::Unreadable)?;
         let signing_key = SigningKey::parse(form, &der)?;
         let algorithm = signing_key.algorithm();
-        Ok((PrivateKey { encoding: form.encoding, algorithm, der }, signing_key))
+        let parsed = Mutex::new(Some(Arc::new(signing_key)));
+        Ok(PrivateKey { encoding: form.encoding, algorithm, der, parsed })
     }
 
     /// The kind of key.
@@ -102,9 +107,21 @@ impl PrivateKey {
     }
 
     /// Parses the key for signing: tens of microseconds for ECDSA, several hundred for RSA.
-    pub fn signing_key(&self) -> Result<SigningKey, KeyError> {
+    /// The first caller gets what reading the key has left over.
+    pub fn signing_key(&self) -> Result<Arc<SigningKey>, KeyError> {
+        if let Some(parsed) = self.parsed.lock().take() {
+            return Ok(parsed);
+        }
         let form = Form::read(&self.der).ok_or(KeyError::Unreadable)?;
-        SigningKey::parse(form, &self.der)
+        SigningKey::parse(form, &self.der).map(Arc::new)
+    }
+
+    /// The public half, as a certificate's SubjectPublicKeyInfo.
+    pub fn public_key_info(&self) -> Result<Box<[u8]>, KeyError> {
+        let signing_key = self.signing_key()?;
+        let info = signing_key.public_key_info();
+        *self.parsed.lock() = Some(signing_key);
+        info
     }
 }
 

@@ -4,6 +4,7 @@
 //! here on purpose, since keys travel on this road.
 
 mod error;
+mod resolver;
 mod target;
 mod tls;
 
@@ -13,12 +14,12 @@ use std::time::Duration;
 
 use ureq::http::header::{self, HeaderMap, HeaderName};
 use ureq::http::{Response, StatusCode, Uri};
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use self::error::Failure;
+use self::resolver::OriginResolver;
 use self::target::Target;
 use crate::clock::Timestamp;
 use crate::entry::ResponseFacts;
@@ -38,8 +39,9 @@ const MAX_VALIDATOR_LENGTH: usize = 256;
 /// The longest `Retry-After` obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// Idle connections kept for reuse, and for how long.
-const MAX_IDLE_CONNECTIONS: usize = 16;
+/// Idle connections kept for reuse, and for how long: as many as there are workers by default, or a burst of
+/// misses would open and close one each.
+const MAX_IDLE_CONNECTIONS: usize = 64;
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
 /// A client for one origin. Thread-safe; its connections are pooled.
@@ -122,9 +124,7 @@ impl Origin {
             .build();
         // ureq's own chain of connectors without those for proxies: no variable can turn one on.
         let connector = ().chain(TcpConnector::default()).chain(tls::SharedConnector::default());
-        // With a deadline ureq looks names up on a thread of its own, and leaves it behind if the resolver
-        // hangs. There are as few as there are workers, times the resolver's own patience.
-        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
+        let agent = Agent::with_parts(config, connector, OriginResolver::default());
         Ok(Origin { agent, target })
     }
 

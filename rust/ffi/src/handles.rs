@@ -46,11 +46,11 @@ impl<T> Handles<T> {
         Handles { open: RwLock::new(None) }
     }
 
-    pub(crate) fn insert(&self, object: T) -> u64 {
+    pub(crate) fn insert(&self, object: impl Into<Arc<T>>) -> u64 {
         // One sequence for all kinds: a handle passed as the wrong kind is not found.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let handle = NEXT.fetch_add(1, Ordering::Relaxed);
-        self.open.write().get_or_insert_default().insert(handle, Arc::new(object));
+        self.open.write().get_or_insert_default().insert(handle, object.into());
         handle
     }
 

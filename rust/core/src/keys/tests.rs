@@ -29,7 +29,7 @@ fn rsa() -> KeyPair {
 }
 
 fn read(der: &[u8]) -> Result<PrivateKey, KeyError> {
-    PrivateKey::from_der(Zeroizing::new(der.into())).map(|(key, _)| key)
+    PrivateKey::from_der(Zeroizing::new(der.into()))
 }
 
 /// The key inside a PKCS #8 wrapping: PKCS #1 or SEC 1 as the algorithm has it.
