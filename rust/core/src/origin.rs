@@ -31,7 +31,12 @@ use crate::settings::LookupSettings;
 pub const MAX_BODY_LENGTH: u64 = 256 * 1024;
 
 /// The longest status line and header fields read; ureq takes 128 fields at most.
-const MAX_HEADER_LENGTH: usize = 64 * 1024;
+const MAX_HEADER_LENGTH: usize = 16 * 1024;
+
+/// What each connection holds. The whole header has to fit; a bundle usually does too. It is wiped after each
+/// answer, so that more would cost time as well.
+const INPUT_BUFFER_LENGTH: usize = 2 * MAX_HEADER_LENGTH;
+const OUTPUT_BUFFER_LENGTH: usize = 16 * 1024;
 
 /// The longest `ETag` or `Last-Modified` kept.
 const MAX_VALIDATOR_LENGTH: usize = 256;
@@ -39,9 +44,9 @@ const MAX_VALIDATOR_LENGTH: usize = 256;
 /// The longest `Retry-After` obeyed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// Idle connections kept for reuse, and for how long: as many as there are workers by default, or a burst of
-/// misses would open and close one each.
-const MAX_IDLE_CONNECTIONS: usize = 64;
+/// Idle connections kept for reuse, and for how long: as many as there can be workers, or a burst of misses
+/// would open and close one each.
+const MAX_IDLE_CONNECTIONS: usize = 1024;
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
 /// A client for one origin. Thread-safe; its connections are pooled.
@@ -114,6 +119,8 @@ impl Origin {
             .proxy(None)
             .max_redirects(0)
             .max_response_header_size(MAX_HEADER_LENGTH)
+            .input_buffer_size(INPUT_BUFFER_LENGTH)
+            .output_buffer_size(OUTPUT_BUFFER_LENGTH)
             .user_agent(concat!("caddy-cached-http/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
             .max_idle_connections(MAX_IDLE_CONNECTIONS)
