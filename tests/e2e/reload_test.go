@@ -48,7 +48,7 @@ func TestReloadKeepsTheCache(t *testing.T) {
 				// A reload closes one listening socket and opens another (SO_REUSEPORT): Linux resets what waited at the
 				// first, whatever the certificates come from. A browser tries again, and so do we.
 				for range 3 {
-					if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+					if !wasReset(err) {
 						break
 					}
 					resets.Add(1)
@@ -75,6 +75,11 @@ func TestReloadKeepsTheCache(t *testing.T) {
 	if failures.Load() > 0 || len(backend.Requests()) != len(names) {
 		t.Errorf("%d failed, %d backend requests", failures.Load(), len(backend.Requests()))
 	}
+}
+
+// wasReset tells whether a connection was reset before the handshake.
+func wasReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // A reload that is refused leaves the running one as it was.

@@ -1,0 +1,159 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/tests/origin"
+)
+
+// The backend fails in every way it can: known names are served all along, past their lifetime too, the backend is
+// asked seldom, and all are renewed soon after it is back.
+func TestOutageIsBridged(t *testing.T) {
+	t.Parallel()
+	seconds := 6 // of outage
+	if soak {
+		seconds = 60
+	}
+	cut := func(response http.ResponseWriter, _ *http.Request, _ string) { panic(http.ErrAbortHandler) }
+	for title, failure := range map[string]origin.Answer{
+		"status 500": origin.Status(http.StatusInternalServerError),
+		"cut":        cut,
+		"hanging":    origin.Hang(),
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			const lifetime = 2 // seconds
+			backend := startOrigin(t, origin.Certificate(authority, origin.P256, fmt.Sprint("s-maxage=", lifetime)))
+			c := startCaddy(t, site{url: backend.URL(), options: []string{"timeout 1s"}})
+			names := make([]string, 40)
+			for i := range names {
+				names[i] = fmt.Sprintf("shop-%d.example.com", i)
+			}
+			c.handshakes(names...)
+			backend.AnswerOthers(failure)
+			time.Sleep(lifetime * time.Second)
+			before, served := len(backend.Requests()), 0
+			for end := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(end); {
+				for _, name := range names {
+					if _, err := c.handshake(name); err != nil {
+						t.Fatalf("%s after %d handshakes: %v", name, served, err)
+					}
+					served++
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			asked, normal := len(backend.Requests())-before, len(names)*seconds/lifetime
+			t.Logf("%s: %d handshakes in %d s, all served; %d requests, %d would be normal", title, served, seconds, asked, normal)
+			if asked == 0 || asked > normal/5+len(names) {
+				t.Errorf("%d requests", asked)
+			}
+			if title == "hanging" {
+				c.refused("cold.example.com") // and doesn't hang with it
+			}
+
+			backend.AnswerOthers(origin.Certificate(authority, origin.P256, "s-maxage=600"))
+			back := len(backend.Requests())
+			// One step of the back-off is 30 s at most; after so short an outage it is less.
+			eventually(t, 30*time.Second, "all names are renewed", func() bool {
+				c.handshakes(names...)
+				return len(backend.Requests())-back >= len(names)
+			})
+		})
+	}
+}
+
+// A restart while the backend is down: what is on disk is served, past its lifetime too.
+func TestRestartDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=1"))
+	c := prepareCaddy(t)
+	s := site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}}
+	c.start(s)
+	c.handshakes("a.example.com", "b.example.com")
+	c.stop()
+	backend.Close()
+	time.Sleep(1100 * time.Millisecond)
+	c.start(s)
+	c.handshakes("a.example.com", "b.example.com", "a.example.com")
+	c.refused("c.example.com")
+}
+
+// A name that fails, hammered: few requests, each handshake fails at once and with the reason.
+func TestFailingNameIsAskedSeldom(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Status(http.StatusBadGateway))
+	c := startCaddy(t, site{url: backend.URL()})
+	begin := time.Now()
+	for range 300 {
+		c.refused("a.example.com")
+		time.Sleep(10 * time.Millisecond)
+	}
+	count := backend.Count("a.example.com")
+	t.Logf("300 handshakes in %s: %d requests", time.Since(begin).Round(time.Second), count)
+	if count < 2 || count > 4 {
+		t.Errorf("%d requests", count)
+	}
+	if lines := c.notable("a.example.com", "502"); len(lines) < 300 {
+		t.Errorf("the reason stands in %d lines", len(lines))
+	}
+}
+
+// Metrics on Caddy's own endpoint count on over a reload, and events reach an operator's handler.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	backend.Answer("a.example.com", origin.Certificate(authority, origin.P256, "s-maxage=600"))
+	c := startCaddy(t, site{url: backend.URL()})
+	c.handshakes("a.example.com", "a.example.com")
+	c.refused("unknown.example.com")
+	c.reload(site{url: backend.URL(), options: []string{"negative_ttl 5m"}})
+	c.handshakes("a.example.com")
+	metrics := c.admin("/metrics")
+	for _, line := range []string{
+		`caddy_cached_http_lookups_total{origin="` + backend.URL() + `",result="hit"} 2`,
+		`caddy_cached_http_lookups_total{origin="` + backend.URL() + `",result="miss"} 2`,
+		`caddy_cached_http_fetches_total{origin="` + backend.URL() + `",outcome="found"} 1`,
+		`caddy_cached_http_fetches_total{origin="` + backend.URL() + `",outcome="no_certificate"} 1`,
+		`caddy_cached_http_fetch_duration_seconds_count{origin="` + backend.URL() + `"} 2`,
+		`caddy_cached_http_breaker_open{origin="` + backend.URL() + `"} 0`,
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	if strings.Contains(metrics, "a.example.com") {
+		t.Error("a metric is labelled with a name")
+	}
+	// At debug level Caddy itself logs each event that it emits.
+	for _, event := range []string{"cached_http.fetched", "cached_http.denied"} {
+		eventually(t, 5*time.Second, event, func() bool { return c.countInLog(`"name":"`+event+`"`) == 1 })
+	}
+}
+
+// admin gets a page of the admin API.
+func (c *caddy) admin(path string) string {
+	c.t.Helper()
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", c.folder+"/admin.sock")
+		},
+	}}
+	response, err := client.Get("http://127.0.0.1" + path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		c.t.Fatal(response.Status, err)
+	}
+	return string(body)
+}

@@ -1,0 +1,311 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/tests/origin"
+)
+
+// soak makes storms as long and large as before a release: `make soak`.
+var soak = os.Getenv("SOAK") != ""
+
+// Storms run one after the other, and before the tests that run side by side: they measure.
+
+// 10,000 names that nobody knows, all at once, on a backend that hangs: known names go on, threads stay few, and each
+// of the 10,000 is answered by its deadline and half a second.
+func TestStormOnAHungBackend(t *testing.T) {
+	cold := 2_000
+	if soak {
+		cold = 10_000
+	}
+	needFiles(t, uint64(cold)+1000)
+	const timeout = 4 * time.Second
+	backend := startOrigin(t, origin.Hang())
+	known := knownNames(backend, 50)
+	c := startCaddy(t, site{url: backend.URL(), options: []string{"timeout 4s"}})
+	c.handshakes(known...)
+	quiet := c.timed(known, time.Second)
+	threads := c.status("Threads")
+
+	var late, succeeded atomic.Int64
+	var slowest atomic.Int64
+	var clients sync.WaitGroup
+	begin := time.Now()
+	for i := range cold {
+		clients.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			asked := time.Now()
+			if _, err := c.handshakeWithin(ctx, fmt.Sprintf("cold-%d.example.com", i)); err == nil {
+				succeeded.Add(1)
+			}
+			took := time.Since(asked)
+			for old := slowest.Load(); int64(took) > old && !slowest.CompareAndSwap(old, int64(took)); old = slowest.Load() {
+			}
+			if ctx.Err() != nil {
+				late.Add(1)
+			}
+		})
+	}
+	time.Sleep(time.Second)
+	stormy := c.timed(known, 2*time.Second)
+	mostThreads := c.status("Threads")
+	clients.Wait()
+	t.Logf("%d cold names on a hung backend: the last is answered after %s (deadline %s; client and server share the machine)",
+		cold, time.Duration(slowest.Load()).Round(10*time.Millisecond), timeout)
+	t.Logf("known names: %d handshakes, %d failed, p99 %s (quiet: %s)", stormy.count, stormy.failed, stormy.p99, quiet.p99)
+	t.Logf("threads: %d before, %d in the storm; %d requests at the backend", threads, mostThreads, len(backend.Requests()))
+	if stormy.failed > 0 || succeeded.Load() > 0 || late.Load() > 0 {
+		t.Errorf("%d known names failed, %d cold ones succeeded, %d were not answered", stormy.failed, succeeded.Load(), late.Load())
+	}
+	if mostThreads > 64+64 {
+		t.Errorf("%d threads", mostThreads)
+	}
+	// Half a second of grace, and as long as this machine takes to open so many handshakes.
+	if end := timeout + 500*time.Millisecond + time.Duration(cold)*2*time.Millisecond; time.Since(begin) > end+3*time.Second {
+		t.Errorf("the storm took %s", time.Since(begin))
+	}
+}
+
+// Scanners: many made-up names a second beside known traffic.
+func TestStormOfUnknownNames(t *testing.T) {
+	seconds := 5
+	if soak {
+		seconds = 40
+	}
+	const perSecond = 500
+	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	known := knownNames(backend, 50)
+	c := prepareCaddy(t)
+	c.start(site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}})
+	c.handshakes(known...)
+	quiet := c.timed(known, 2*time.Second)
+	files := countFiles(t, c.folder+"/cache/entries")
+	requests, memory := len(backend.Requests()), c.status("VmRSS")
+
+	ended := make(chan struct{})
+	var scanners sync.WaitGroup
+	var scanned atomic.Int64
+	ticker := time.NewTicker(time.Second / perSecond)
+	defer ticker.Stop()
+	for range 16 {
+		scanners.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				case <-ticker.C:
+					_, _ = c.handshake(fmt.Sprintf("made-up-%d.example.com", scanned.Add(1)))
+				}
+			}
+		})
+	}
+	stormy := c.timed(known, time.Duration(seconds)*time.Second)
+	threads := c.status("Threads")
+	close(ended)
+	scanners.Wait()
+	asked := len(backend.Requests()) - requests
+	lines := c.countInLog(`"logger":"tls.get_certificate.cached_http"`)
+	t.Logf("%d made-up names in %d s: %d requests, %d files more, %d lines of ours in the log, %d threads, RSS %d KiB more",
+		scanned.Load(), seconds, asked, countFiles(t, c.folder+"/cache/entries")-files, lines, threads, c.status("VmRSS")-memory)
+	t.Logf("known names: %d handshakes, %d failed, p99 %s (quiet: %s)", stormy.count, stormy.failed, stormy.p99, quiet.p99)
+	if stormy.failed > 0 {
+		t.Errorf("%d known names failed", stormy.failed)
+	}
+	if int64(asked) != scanned.Load() {
+		t.Errorf("%d requests for %d names", asked, scanned.Load())
+	}
+	if more := countFiles(t, c.folder+"/cache/entries") - files; more != 0 {
+		t.Errorf("%d files for unknown names", more)
+	}
+	if lines > 10*(seconds+5) || threads > 64+64 {
+		t.Errorf("%d lines, %d threads", lines, threads)
+	}
+	for _, name := range known {
+		if count := backend.Count(name); count != 1 {
+			t.Errorf("%s was asked for %d times", name, count)
+		}
+	}
+}
+
+// Herds on one cold name whose first client leaves at any moment: nobody else fails, and one request is made.
+func TestHerdLosesItsLeader(t *testing.T) {
+	rounds, size := 5, 50
+	if soak {
+		rounds, size = 20, 500
+	}
+	backend := startOrigin(t, origin.After(300*time.Millisecond, origin.Certificate(authority, origin.P256, "s-maxage=600")))
+	c := startCaddy(t, site{url: backend.URL()})
+	var failed atomic.Int64
+	for round := range rounds {
+		name := fmt.Sprintf("herd-%d.example.com", round)
+		ctx, leave := context.WithCancel(t.Context())
+		var herd sync.WaitGroup
+		herd.Go(func() { _, _ = c.handshakeWithin(ctx, name) })
+		time.Sleep(20 * time.Millisecond)
+		for range size {
+			herd.Go(func() {
+				if _, err := c.handshake(name); err != nil && failed.Add(1) == 1 {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(time.Duration(round*300/rounds) * time.Millisecond)
+		leave()
+		herd.Wait()
+		if count := backend.Count(name); count != 1 {
+			t.Errorf("%d requests for %s", count, name)
+		}
+	}
+	t.Logf("%d herds of %d, each left by its leader: %d failures", rounds, size, failed.Load())
+}
+
+// Reloads under load.
+func TestManyReloads(t *testing.T) {
+	reloads := 20
+	if soak {
+		reloads = 200
+	}
+	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	known := knownNames(backend, 20)
+	c := startCaddy(t, site{url: backend.URL()})
+	c.handshakes(known...)
+	threads := c.status("Threads")
+	load := make(chan measured)
+	ended := make(chan struct{})
+	go func() { load <- c.timedUntil(known, ended) }()
+	for i := range reloads {
+		c.reload(site{url: backend.URL(), options: []string{fmt.Sprintf("negative_ttl %dm", 1+i%30)}})
+	}
+	close(ended)
+	result := <-load
+	t.Logf("%d reloads: %d handshakes, %d failed, %d connections reset before one began, %d requests for %d names, threads %d -> %d",
+		reloads, result.count, result.failed, result.resets, len(backend.Requests()), len(known), threads, c.status("Threads"))
+	if result.failed > 0 || len(backend.Requests()) != len(known) {
+		t.Errorf("%d failed, %d requests", result.failed, len(backend.Requests()))
+	}
+	begin := time.Now()
+	backend.AnswerOthers(origin.Hang())
+	go func() { _, _ = c.handshake("hanging.example.com") }()
+	time.Sleep(200 * time.Millisecond)
+	stopping := time.Now()
+	c.stop()
+	t.Logf("shutdown with a hung fetch: %s", time.Since(stopping).Round(10*time.Millisecond))
+	// grace_period is a second of its own.
+	if took := time.Since(stopping); took > 3*time.Second {
+		t.Errorf("the shutdown took %s (%s since the backend hangs)", took, time.Since(begin))
+	}
+}
+
+func knownNames(backend *origin.Server, count int) []string {
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("known-%d.example.com", i)
+		backend.Answer(names[i], origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	}
+	return names
+}
+
+// measured is what clients of known names saw.
+type measured struct {
+	count, failed, resets int
+	p99                   time.Duration
+}
+
+// timed opens handshakes for the names, two at a time, for so long.
+func (c *caddy) timed(names []string, long time.Duration) measured {
+	ended := make(chan struct{})
+	timer := time.AfterFunc(long, func() { close(ended) })
+	defer timer.Stop()
+	return c.timedUntil(names, ended)
+}
+
+func (c *caddy) timedUntil(names []string, ended <-chan struct{}) measured {
+	var mutex sync.Mutex
+	var result measured
+	var took []time.Duration
+	var clients sync.WaitGroup
+	for first := range 2 {
+		clients.Go(func() {
+			for i := first; ; i++ {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				begin := time.Now()
+				_, err := c.handshake(names[i%len(names)])
+				resets := 0
+				for ; resets < 3 && wasReset(err); resets++ {
+					_, err = c.handshake(names[i%len(names)])
+				}
+				mutex.Lock()
+				took = append(took, time.Since(begin))
+				result.resets += resets
+				if err != nil {
+					result.failed++
+					c.t.Log(err)
+				}
+				mutex.Unlock()
+			}
+		})
+	}
+	clients.Wait()
+	slices.Sort(took)
+	result.count = len(took)
+	if len(took) > 0 {
+		result.p99 = took[len(took)*99/100].Round(100 * time.Microsecond)
+	}
+	return result
+}
+
+// status reads a number from the process's status: Threads, VmRSS (KiB).
+func (c *caddy) status(field string) int {
+	c.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.command.Process.Pid))
+	if err != nil {
+		c.t.Skip("this needs /proc:", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, field+":"); found {
+			number, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			return number
+		}
+	}
+	c.t.Fatal("no", field)
+	return 0
+}
+
+func countFiles(t *testing.T, folder string) (count int) {
+	t.Helper()
+	walk(t, folder, func(_ string, info fs.FileInfo) {
+		if info.Mode().IsRegular() {
+			count++
+		}
+	})
+	return count
+}
+
+// needFiles skips a test for which a process may open too few files; Go raises the limit as far as it may.
+func needFiles(t *testing.T, count uint64) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Max < count {
+		t.Skipf("this needs %d open files, and %d are allowed", count, limit.Max)
+	}
+}
