@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check demo bench asan clean
+.PHONY: help lib header test check demo bench soak asan clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -24,6 +24,9 @@ demo: ## the main job, shown on two real Caddys; KEEP=1 leaves them up
 
 bench: lib ## what a handshake costs beside a static file, the stock getter and a pure-Go cache; QUICK=1 for less
 	@tests/bench/run.sh
+
+soak: ## outages, storms and reloads at full size on a real Caddy, before a release: some minutes
+	@tests/scripts/soak.sh
 
 asan: lib ## the C client of the ABI under the address sanitizer
 	@tests/abi/run.sh asan

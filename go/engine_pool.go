@@ -132,15 +132,19 @@ func leaseEngine(key engineKey, settings []byte, host *host) (*engineLease, erro
 		return nil, err
 	}
 	lease := &engineLease{sharedEngine: pooled.(*sharedEngine), key: key, host: host}
-	lease.mutex.Lock()
-	lease.hosts = append(lease.hosts, host)
-	lease.mutex.Unlock()
 	if loaded {
 		if err := lease.engine.Resize(settings); err != nil {
 			return nil, errors.Join(err, lease.release())
 		}
 	}
 	return lease, nil
+}
+
+// attach makes the module instance the one that the engine turns to. It must be ready to be asked.
+func (lease *engineLease) attach() {
+	lease.mutex.Lock()
+	defer lease.mutex.Unlock()
+	lease.hosts = append(lease.hosts, lease.host)
 }
 
 // release gives the share back, and ends the engine if it was the last. A second call does nothing.

@@ -36,7 +36,7 @@ func (getter *CertGetter) Provision(ctx caddy.Context) error {
 // findApps keeps the app that this module is part of, since what is asked of it is not known before it runs, and
 // the one that takes events. A lookup in a running configuration would not be safe.
 func (getter *CertGetter) findApps(ctx caddy.Context) error {
-	getter.host = &host{context: ctx, logger: getter.logger}
+	getter.host = &host{context: ctx, logger: getter.logger, getter: getter}
 	for _, name := range []string{"tls", "events"} {
 		app, err := ctx.AppIfConfigured(name)
 		if errors.Is(err, caddy.ErrNotConfigured) {
@@ -74,6 +74,7 @@ func (getter *CertGetter) openInstance() error {
 	if getter.instance, err = getter.lease.engine.OpenInstance(instanceSettings); err != nil {
 		return fmt.Errorf("opening the certificate cache: %w", err)
 	}
+	getter.lease.attach()
 	getter.logger.Debug("certificate cache ready",
 		zap.String("origin", key.origin), zap.String("archive_sha256", native.ArchiveDigest()))
 	return nil

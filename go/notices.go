@@ -47,6 +47,7 @@ func noticeOf(finished native.Event, origin string) (notice, bool) {
 type host struct {
 	context caddy.Context
 	logger  *zap.Logger
+	getter  *CertGetter
 	events  *caddyevents.App // nil outside of a Caddy configuration
 }
 

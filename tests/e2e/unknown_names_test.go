@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,6 +106,64 @@ func TestOnNegative(t *testing.T) {
 			}
 			if count := backend.Count(unknownName); count != 1 {
 				t.Errorf("%d requests", count)
+			}
+		})
+	}
+}
+
+// The permission module answers from the managers' cache: names without a certificate are denied without a loud line,
+// without an ACME order and without a second request; with ask, an endpoint decides, once per name.
+func TestPermission(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	endpoint := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		asked.Add(1)
+		if request.URL.Query().Get("domain") != "allowed.example.com" {
+			response.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(endpoint.Close)
+	for name, test := range map[string]struct {
+		options []string
+		asked   int64
+		order   bool // an ACME order is tried for allowed.example.com
+	}{
+		"alone":    {nil, 0, false},
+		"with ask": {[]string{" {", "\t\task " + endpoint.URL, "\t}"}, 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			backend := startOrigin(t, origin.Status(http.StatusNoContent))
+			backend.Answer("a.example.com", origin.Certificate(authority, origin.P256, "s-maxage=600"))
+			permission := "\tpermission cached_http" + strings.Join(test.options, "\n\t")
+			c := startCaddy(t, site{url: backend.URL(), global: []string{"on_demand_tls {", permission, "}"}})
+			c.handshakes("a.example.com", "a.example.com")
+			begin := time.Now()
+			for range 3 {
+				c.refused(unknownName)
+			}
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("three refusals took %s", took)
+			}
+			c.expectNoACME()
+			for _, line := range c.notable(unknownName) {
+				t.Errorf("a denied name is loud in the log: %s", line.text)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			_, _ = c.handshakeWithin(ctx, "allowed.example.com")
+			if test.order {
+				eventually(t, 5*time.Second, "an ACME order is tried", func() bool { return len(c.acmeOrders()) > 0 })
+			} else {
+				c.expectNoACME()
+			}
+			for _, name := range []string{"a.example.com", unknownName, "allowed.example.com"} {
+				if count := backend.Count(name); count != 1 {
+					t.Errorf("%d requests for %s", count, name)
+				}
+			}
+			if test.order && asked.Load() != test.asked {
+				t.Errorf("ask was asked %d times", asked.Load())
 			}
 		})
 	}

@@ -21,6 +21,9 @@ use parking_lot::{Condvar, Mutex};
 /// The longest request head read; a longer one ends the connection.
 const MAX_HEAD_LENGTH: usize = 64 * 1024;
 
+/// A flood must not fill the memory that a test measures.
+const MAX_REQUESTS_KEPT: usize = 5_000;
+
 /// One thing a connection does after a request has come.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -93,6 +96,7 @@ struct Shared {
     script: Box<Script>,
     tls: Option<Arc<rustls::ServerConfig>>,
     requests: Mutex<Vec<Request>>,
+    count: AtomicUsize,
     connections: AtomicUsize,
     open: Mutex<Vec<(TcpStream, JoinHandle<()>)>>,
     stopped: AtomicBool,
@@ -123,6 +127,7 @@ impl TestOrigin {
             script: Box::new(script),
             tls,
             requests: Mutex::default(),
+            count: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             open: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -148,7 +153,7 @@ impl TestOrigin {
 
     /// How many requests have come.
     pub fn count(&self) -> usize {
-        self.shared.requests.lock().len()
+        self.shared.count.load(Ordering::SeqCst)
     }
 
     /// How many connections were opened.
@@ -156,7 +161,7 @@ impl TestOrigin {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// The requests so far, in the order of their arrival.
+    /// The requests so far, in the order of their arrival; no more than the first thousands.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().clone()
     }
@@ -218,7 +223,12 @@ fn serve(mut stream: impl Read + Write, connection: usize, shared: &Shared) -> i
     loop {
         let request = read_request(&mut stream, connection)?;
         let steps = (shared.script)(&request);
-        shared.requests.lock().push(request);
+        shared.count.fetch_add(1, Ordering::SeqCst);
+        let mut requests = shared.requests.lock();
+        if requests.len() < MAX_REQUESTS_KEPT {
+            requests.push(request);
+        }
+        drop(requests);
         if !steps.iter().any(|step| matches!(step, Step::Reset)) {
             stream.read_exact(&mut [0])?;
         }

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Storms, outages and reloads at full size: `make soak`.
+set -euo pipefail
+# shellcheck source=tests/scripts/tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
+require_tools
+cd "$root"
+
+export SOAK=1
+cargo test --release --quiet --locked -p cached-http-core --test stale --test flood -- --nocapture
+./xcaddy.sh --output build/caddy
+CACHED_HTTP_CADDY="$root/build/caddy" go -C tests/e2e test -count=1 -v -timeout 60m \
+	-run 'Storm|HerdLosesItsLeader|ManyReloads|Outage|FailingName' . | grep -v '^ *{"level'
