@@ -13,7 +13,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -132,17 +131,17 @@ func (d *demo) startFront(ctx context.Context) (err error) {
 // getterWithBlock is the directive from its word to the end of its block, the URL caught.
 var getterWithBlock = regexp.MustCompile(`(?s)get_certificate cached_http (\S+) \{\n.*?\n\t\t\}`)
 
-// rolledBackCaddyfile writes front.Caddyfile with the stock getter, which knows no block.
-func (d *demo) rolledBackCaddyfile() (string, error) {
+// changedCaddyfile writes front.Caddyfile with another get_certificate; $1 stands for the URL.
+func (d *demo) changedCaddyfile(name, getter string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(d.files, "front.Caddyfile"))
 	if err != nil {
 		return "", err
 	}
-	swapped := getterWithBlock.ReplaceAll(text, []byte("get_certificate http $1"))
-	if strings.Contains(string(swapped), "cached_http http") {
+	swapped := getterWithBlock.ReplaceAll(text, []byte("get_certificate "+getter))
+	if string(swapped) == string(text) {
 		return "", errors.New("front.Caddyfile: no get_certificate cached_http URL with a block found")
 	}
-	path := d.path("rolled-back.Caddyfile")
+	path := d.path(name)
 	return path, os.WriteFile(path, swapped, 0o600)
 }
 

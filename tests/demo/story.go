@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // demoNames have a bundle at the backend; the last one is what a browser sends for bücher.example.
@@ -44,11 +47,19 @@ func (d *demo) story(ctx context.Context) error {
 		return err
 	}
 
+	if err := d.storm(ctx, names); err != nil {
+		return err
+	}
+
 	heading("The backend is stopped: known names are served all the same")
 	d.backend.stop()
 	if err := d.handshakes(ctx, expectation{requests: 0}, names...); err != nil {
 		return err
 	}
+	if err := d.outage(ctx, names); err != nil {
+		return err
+	}
+
 	heading("Caddy is restarted, the backend still stopped: warm from the disk")
 	d.front.stop()
 	if err := d.startFront(ctx); err != nil {
@@ -97,13 +108,63 @@ func (d *demo) setTheStage(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// madeUpNames is how many names the demo's scanner thinks of.
+const madeUpNames = 300
+
+// storm is a scanner that asks for names that nobody has, while customers come to those that somebody has.
+func (d *demo) storm(ctx context.Context, names []string) error {
+	fmt.Printf("\nA scanner makes up %d names, eight at a time, while customers come\n", madeUpNames)
+	before := d.requests
+	var scanner sync.WaitGroup
+	var next atomic.Int64
+	for range 8 {
+		scanner.Go(func() {
+			for n := next.Add(1); n <= madeUpNames && ctx.Err() == nil; n = next.Add(1) {
+				_, _, _ = d.handshake(ctx, fmt.Sprintf("made-up-%d.example", n))
+			}
+		})
+	}
+	served, slowest := 0, time.Duration(0)
+	for next.Load() < madeUpNames && ctx.Err() == nil {
+		_, took, err := d.handshake(ctx, names[served%len(names)])
+		if err != nil {
+			return fmt.Errorf("a customer of %s was not served in the storm: %w", names[served%len(names)], err)
+		}
+		served++
+		slowest = max(slowest, took)
+	}
+	scanner.Wait()
+	d.settleRequests(before + madeUpNames)
+	fmt.Printf("  all %d handshakes of customers succeeded, the slowest in %.1f ms; the backend was asked %d times,\n",
+		served, slowest.Seconds()*1000, d.requests-before)
+	fmt.Println("  once for each name made up; it will not be for the next minute, however often they come back")
+	if d.requests-before != madeUpNames {
+		return fmt.Errorf("the storm cost %d backend requests instead of %d", d.requests-before, madeUpNames)
+	}
+	return d.handshakes(ctx, expectation{refused: true, requests: 0}, "made-up-1.example")
+}
+
+// outage goes on for longer than the certificates may be used without asking: a reload pins that to a second.
+func (d *demo) outage(ctx context.Context, names []string) error {
+	heading("The outage goes on, past what the backend allowed (a reload pins the lifetime to 1 s): served still")
+	shortLived, err := d.changedCaddyfile("short-lived.Caddyfile", "cached_http $1 {\n\t\t\tttl 1s\n\t\t\tcache_dir {$$FRONT_FOLDER}/cache\n\t\t}")
+	if err != nil {
+		return err
+	}
+	if err := reloadCaddy(ctx, d.caddy, shortLived, d.adminPort, d.environment()); err != nil {
+		return err
+	}
+	time.Sleep(time.Second)
+	return d.handshakes(ctx, expectation{requests: 0}, append(names, names...)...)
+}
+
 // rollBackAndForth swaps the one word in the Caddyfile, and swaps it back.
 func (d *demo) rollBackAndForth(ctx context.Context, name string) error {
 	heading("Roll-back, backend up again: the same binary with \"http\" for \"cached_http\" asks each time")
 	if err := d.startBackend(ctx); err != nil {
 		return err
 	}
-	stock, err := d.rolledBackCaddyfile()
+	stock, err := d.changedCaddyfile("rolled-back.Caddyfile", "http $1")
 	if err != nil {
 		return err
 	}
