@@ -10,6 +10,7 @@ use std::time::Instant;
 use cached_http_core::cache::Lookup;
 use cached_http_core::events::{Event, Outcome};
 use support::host::{CacheDirectory, Host, MODERN, answer, next_token};
+use support::memory::resident_kib;
 use support::{Step, TestOrigin};
 
 #[test]
@@ -70,11 +71,4 @@ fn a_flood_of_unknown_names_costs_nothing_of_value() {
         assert!(matches!(host.look(name), Lookup::Hit(_)));
     }
     host.close();
-}
-
-/// Memory of this process, the origin in it included; 0 where it can't be read.
-fn resident_kib() -> i64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }

@@ -10,6 +10,11 @@ use crate::status::Status;
 /// Runs the body of an export. A panic that left here would abort all of Caddy, so it becomes a status.
 pub(crate) fn guarded(body: impl FnOnce() -> Result<Status, Status>) -> Status {
     // State that a panic may leave half-done sits behind locks that don't poison and guards that tell waiters.
+    let body = || {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("export");
+        body()
+    };
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(status) | Err(status)) => status,
         Err(_) => Status::Panic,

@@ -132,6 +132,8 @@ impl Fetch {
     }
 
     fn request(mut self) {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("fetch");
         let time_left = self.deadline.saturating_duration_since(Instant::now());
         if time_left.is_zero() {
             let reason =

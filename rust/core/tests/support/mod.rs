@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
 
 pub mod host;
+pub mod memory;
 pub mod tls;
 
 use std::io::{self, Read, Write};

@@ -1,0 +1,135 @@
+//! A panic planted in every export, and in the worker that fetches: a status, a reason, and a process that goes on.
+//! Run with `cargo test -p cached-http-ffi --features failpoints --test panics`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::mem::zeroed;
+use std::path::Path;
+use std::ptr::null_mut;
+
+use cached_http::bytes::Buffer;
+use cached_http::engine::*;
+use cached_http::entries::*;
+use cached_http::events::*;
+use cached_http::lookup::fetch_cached_cert;
+use cached_http::status::Status;
+use fail::FailScenario;
+
+const ENGINE: &str = r#"{"origin":"http://127.0.0.1:1/","max_memory":1000000,"max_negative":10000,"max_concurrent_fetches":2}"#;
+const INSTANCE: &str = r#"{"url":"http://127.0.0.1:1/","default_ttl_ms":1000,"negative_ttl_ms":1000,
+    "timeout_ms":2000,"stale_if_error_ms":0,"refresh_ahead":true}"#;
+
+/// Opens an engine and an instance over it.
+fn open() -> (u64, u64) {
+    let (mut engine, mut instance) = (0, 0);
+    // SAFETY: the texts and numbers live as long as the calls.
+    unsafe {
+        let status = cached_http_engine_open(ENGINE.as_ptr(), ENGINE.len(), &mut engine, null_mut());
+        assert_eq!(status, Status::Ok);
+        let status =
+            cached_http_instance_open(engine, INSTANCE.as_ptr(), INSTANCE.len(), &mut instance, null_mut());
+        assert_eq!(status, Status::Ok);
+    }
+    (engine, instance)
+}
+
+fn look(instance: u64, token: u64) -> Status {
+    let (name, mut entry) = ("a.example", 0);
+    // SAFETY: as above; NULL with length 0 is an empty query.
+    unsafe {
+        fetch_cached_cert(
+            instance,
+            name.as_ptr(),
+            name.len(),
+            1,
+            null_mut(),
+            0,
+            token,
+            &mut entry,
+            null_mut(),
+        )
+    }
+}
+
+/// Takes events until a fetch has finished; returns how, and with which reason.
+fn finished(engine: u64) -> (Status, String) {
+    loop {
+        let mut count = 0;
+        // SAFETY: all-zero is an empty event; each is written before it is read, and its buffers are freed once.
+        unsafe {
+            let mut event: EventView = zeroed();
+            assert_eq!(cached_http_next_events(engine, &mut event, 1, &mut count), Status::Ok);
+            let text = text_of(&event.text);
+            let (kind, status) = (event.kind, event.status);
+            cached_http::bytes::cached_http_buffer_free(event.text);
+            cached_http::bytes::cached_http_buffer_free(event.server_name);
+            cached_http::bytes::cached_http_tokens_free(event.tokens);
+            if kind == CACHED_HTTP_EVENT_FINISHED {
+                return (status, text);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The buffer is one that was just handed out.
+unsafe fn text_of(buffer: &Buffer) -> String {
+    if buffer.data.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller vouches for it.
+    let bytes = unsafe { std::slice::from_raw_parts(buffer.data, buffer.length) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
+    let scenario = FailScenario::setup();
+    let (engine, instance) = open();
+
+    fail::cfg("export", "panic").unwrap();
+    let mut tried = BTreeSet::new();
+    macro_rules! panics {
+        ($export:ident($($argument:expr),*)) => {
+            // SAFETY: the panic comes before any argument is looked at.
+            #[allow(unused_unsafe, reason = "some exports are safe")]
+            let status = unsafe { $export($($argument),*) };
+            assert_eq!(status, Status::Panic, stringify!($export));
+            tried.insert(stringify!($export));
+        };
+    }
+    panics!(cached_http_engine_open(null_mut(), 0, null_mut(), null_mut()));
+    panics!(cached_http_engine_resize(engine, null_mut(), 0, null_mut()));
+    panics!(cached_http_engine_close(engine));
+    panics!(cached_http_engine_counters(engine, null_mut()));
+    panics!(cached_http_instance_open(engine, null_mut(), 0, null_mut(), null_mut()));
+    panics!(cached_http_instance_close(instance));
+    panics!(cached_http_entry_open(engine, 1, null_mut(), null_mut()));
+    panics!(cached_http_key_sign(1, 0, 0, null_mut(), 0, null_mut(), 0, null_mut()));
+    panics!(cached_http_key_close(1));
+    panics!(cached_http_next_events(engine, null_mut(), 0, null_mut()));
+    panics!(cached_http_candidate_confirm(engine, 1));
+    panics!(cached_http_candidate_refuse(engine, 1, null_mut(), 0));
+    panics!(fetch_cached_cert(instance, null_mut(), 0, 0, null_mut(), 0, 0, null_mut(), null_mut()));
+    fail::remove("export");
+
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/cached_http.h");
+    let declared = fs::read_to_string(header).unwrap().matches("\ncached_http_status ").count();
+    assert_eq!(tried.len(), declared, "an export is missing here");
+
+    // The worker: who waits is told, and the next fetch goes as if nothing had been.
+    assert_eq!(look(instance, 0), Status::Miss, "no lock is left behind");
+    fail::cfg("fetch", "1*panic").unwrap();
+    assert_eq!(look(instance, 1), Status::Pending);
+    let (status, reason) = finished(engine);
+    assert!(status == Status::Failed && reason.contains("given up"), "{status:?}: {reason}");
+    assert_eq!(look(instance, 2), Status::Pending);
+    let (status, reason) = finished(engine);
+    assert!(status == Status::Failed && reason.contains("connection refused"), "{status:?}: {reason}");
+
+    assert_eq!(
+        (cached_http_instance_close(instance), cached_http_engine_close(engine)),
+        (Status::Ok, Status::Ok)
+    );
+    scenario.teardown();
+}
