@@ -42,7 +42,7 @@ var (
 	entryBytes    = describe("entry_bytes", "Bytes of certificates in memory.", "origin")
 	negatives     = describe("negatives", "Names in memory for which the backend has no certificate.", "origin")
 	evictions     = describe("evictions_total", "Certificates that left memory.", "origin")
-	failingNames  = describe("failing_names", "Names that are not asked for yet since their last fetch failed.", "origin")
+	failingNames  = describe("failing_names", "Names whose last fetch failed, as far as they are remembered.", "origin")
 	breakerOpen   = describe("breaker_open", "1 while the backend counts as down and is only probed.", "origin")
 	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk refused.", "origin", "operation")
 	signatures    = describe("signatures_total", "Signatures made for handshakes, of all backends together.")

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cached_http_core::cache::Lookup;
 use cached_http_core::events::{Event, Outcome};
@@ -21,6 +21,8 @@ fn a_flood_of_unknown_names_costs_nothing_of_value() {
         let (under_way, most) = (under_way.clone(), most.clone());
         move |request| {
             most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // Long enough that more workers than allowed would show.
+            std::thread::sleep(Duration::from_micros(200));
             let step: Step = answer(request, "Cache-Control: s-maxage=86400\r\n");
             under_way.fetch_sub(1, Ordering::SeqCst);
             vec![step]
