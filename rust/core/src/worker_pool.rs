@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Mutex, MutexGuard};
 
 /// One piece of work. Dropped unrun if the pool closes first.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -44,13 +44,11 @@ impl WorkerPool {
             background: VecDeque::new(),
             foreground_running: 0,
             workers: 0,
-            idle: 0,
+            idle: Vec::new(),
             max_workers: max_workers.max(1),
             closed: false,
         };
-        WorkerPool {
-            shared: Arc::new(Shared { name, max_queued, state: Mutex::new(state), work: Condvar::new() }),
-        }
+        WorkerPool { shared: Arc::new(Shared { name, max_queued, state: Mutex::new(state) }) }
     }
 
     /// Queues a job.
@@ -65,9 +63,10 @@ impl WorkerPool {
         }
         queue.push_back(job);
         // Who is idle may have to leave this job alone, and take another.
-        self.shared.work.notify_one();
-        let enough_idle = state.idle >= state.foreground.len() + state.background.len();
-        if !enough_idle && state.workers < state.max_workers {
+        if let Some(worker) = state.idle.pop() {
+            drop(state);
+            worker.unpark();
+        } else if state.workers < state.max_workers {
             state.workers += 1;
             if !Shared::spawn(&self.shared) {
                 state.workers -= 1;
@@ -82,8 +81,9 @@ impl WorkerPool {
 
     /// Changes how many threads there may be; surplus ones leave when their job is done.
     pub fn resize(&self, max_workers: usize) {
-        self.shared.state.lock().max_workers = max_workers.max(1);
-        self.shared.work.notify_all();
+        let mut state = self.shared.state.lock();
+        state.max_workers = max_workers.max(1);
+        state.wake_all();
     }
 
     /// Takes no further jobs, drops those that wait, and lets each thread leave when its job is done.
@@ -91,9 +91,9 @@ impl WorkerPool {
         let dropped = {
             let mut state = self.shared.state.lock();
             state.closed = true;
+            state.wake_all();
             (std::mem::take(&mut state.foreground), std::mem::take(&mut state.background))
         };
-        self.shared.work.notify_all();
         // Outside the lock: what a job drops may call back into its owner.
         drop(dropped);
     }
@@ -114,7 +114,6 @@ struct Shared {
     name: &'static str,
     max_queued: usize,
     state: Mutex<State>,
-    work: Condvar,
 }
 
 struct State {
@@ -122,12 +121,18 @@ struct State {
     background: VecDeque<Job>,
     foreground_running: usize,
     workers: usize,
-    idle: usize,
+    /// Who waits for work. The last to come is the first to go: its stack is still in the processor's cache, and
+    /// those that a storm made come to leave.
+    idle: Vec<Thread>,
     max_workers: usize,
     closed: bool,
 }
 
 impl State {
+    fn wake_all(&mut self) {
+        self.idle.drain(..).for_each(|worker| worker.unpark());
+    }
+
     fn queue(&mut self, urgency: Urgency) -> &mut VecDeque<Job> {
         match urgency {
             Urgency::Foreground => &mut self.foreground,
@@ -176,9 +181,24 @@ impl Shared {
                 state.workers -= 1;
                 return None;
             }
-            state.idle += 1;
-            waited_in_vain = self.work.wait_for(&mut state, IDLE_TIME).timed_out();
-            state.idle -= 1;
+            waited_in_vain = !Shared::wait(&mut state);
+        }
+    }
+
+    /// Waits to be woken; false if nobody did for too long.
+    fn wait(state: &mut MutexGuard<'_, State>) -> bool {
+        let until = Instant::now() + IDLE_TIME;
+        let this = thread::current();
+        state.idle.push(this.clone());
+        loop {
+            let patience = until.saturating_duration_since(Instant::now());
+            MutexGuard::unlocked(state, || thread::park_timeout(patience));
+            // Whoever wakes a thread takes it off the list; it may wake up by itself, too.
+            let Some(place) = state.idle.iter().rposition(|idle| idle.id() == this.id()) else { return true };
+            if Instant::now() >= until {
+                state.idle.remove(place);
+                return false;
+            }
         }
     }
 }
