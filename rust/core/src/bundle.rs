@@ -82,6 +82,21 @@ impl Bundle {
     /// Parses PEM text: certificates in any order and exactly one private key. The work grows with the
     /// length of the text, which the caller caps.
     pub fn parse(pem: &[u8]) -> Result<Self, BundleError> {
+        Self::parse_and(pem, |_, _| Ok(()))
+    }
+
+    /// [`Bundle::parse`] and [`Bundle::check`] in one, for which the leaf is parsed once.
+    pub fn parse_for(pem: &[u8], name: &str, now: Timestamp) -> Result<Self, BundleError> {
+        Self::parse_and(pem, |bundle, leaf| {
+            bundle.check_validity(now)?;
+            check_name(leaf, name)
+        })
+    }
+
+    fn parse_and(
+        pem: &[u8],
+        check: impl FnOnce(&Self, &X509Certificate<'_>) -> Result<(), BundleError>,
+    ) -> Result<Self, BundleError> {
         let (certificates, key) = sort_out(pem::read_blocks(pem)?)?;
         let private_key = PrivateKey::from_der(key)?;
         let parsed = parse_certificates(&certificates)?;
@@ -97,30 +112,31 @@ impl Bundle {
 
         let validity = parsed[leaf].validity();
         let order = chain_order::from_leaf(&parsed, leaf);
-        Ok(Bundle {
+        let bundle = Bundle {
             not_before: Timestamp::from_unix_seconds(validity.not_before.timestamp()),
             not_after: Timestamp::from_unix_seconds(validity.not_after.timestamp()),
             chain: order.into_iter().map(|place| Arc::from(&*certificates[place])).collect(),
             private_key,
-        })
+        };
+        check(&bundle, &parsed[leaf])?;
+        Ok(bundle)
     }
 
     /// That it may be served for `name` at `now`: in date, and the leaf's DNS names cover it. Parses the
     /// leaf anew, so it is for accepting a bundle, not for each handshake.
     pub fn check(&self, name: &str, now: Timestamp) -> Result<(), BundleError> {
+        self.check_validity(now)?;
+        check_name(&parse_certificate(&self.chain[0]).ok_or(BundleError::MalformedCertificate(1))?, name)
+    }
+
+    fn check_validity(&self, now: Timestamp) -> Result<(), BundleError> {
         if now.saturating_add(NOT_BEFORE_TOLERANCE) < self.not_before {
             return Err(BundleError::NotYetValid);
         }
         if now >= self.not_after {
             return Err(BundleError::Expired);
         }
-        let leaf = parse_certificate(&self.chain[0]).ok_or(BundleError::MalformedCertificate(1))?;
-        let mut dns_names = names::dns_names(&leaf).ok_or(BundleError::MalformedCertificate(1))?;
-        if dns_names.any(|pattern| names::covers(pattern, name)) {
-            Ok(())
-        } else {
-            Err(BundleError::NameNotCovered)
-        }
+        Ok(())
     }
 
     /// The chain's certificates as DER, leaf first; those that don't lead up from the leaf come last.
@@ -196,6 +212,15 @@ fn parse_certificates(certificates: &[Der]) -> Result<Vec<X509Certificate<'_>>, 
 
 fn parse_certificate(der: &[u8]) -> Option<X509Certificate<'_>> {
     X509Certificate::from_der(der).ok().and_then(|(rest, parsed)| rest.is_empty().then_some(parsed))
+}
+
+fn check_name(leaf: &X509Certificate<'_>, name: &str) -> Result<(), BundleError> {
+    let mut dns_names = names::dns_names(leaf).ok_or(BundleError::MalformedCertificate(1))?;
+    if dns_names.any(|pattern| names::covers(pattern, name)) {
+        Ok(())
+    } else {
+        Err(BundleError::NameNotCovered)
+    }
 }
 
 #[cfg(test)]

@@ -132,6 +132,10 @@ enum Boundary<'a> {
 }
 
 fn boundary(line: &[u8]) -> Result<Option<Boundary<'_>>, PemError> {
+    // Most lines are a block's body.
+    if !line.contains(&b'-') {
+        return Ok(None);
+    }
     let contains = |part: &[u8], marker: &[u8]| part.windows(marker.len()).any(|window| window == marker);
     let named = |begins: &[u8]| {
         let name = line.strip_prefix(begins)?.strip_suffix(b"-----")?;

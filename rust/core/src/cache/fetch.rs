@@ -196,8 +196,7 @@ impl Shared {
         key: &EntryKey,
         now: Timestamp,
     ) -> Result<Bundle, BundleError> {
-        let mut bundle = Bundle::parse(pem)?;
-        bundle.check(&key.name, now)?;
+        let mut bundle = Bundle::parse_for(pem, &key.name, now)?;
         bundle.share_issuers(|issuer| self.issuers.intern(issuer));
         Ok(bundle)
     }
