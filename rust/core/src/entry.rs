@@ -86,6 +86,10 @@ pub struct Entry {
     pub facts: ResponseFacts,
     /// The further query parameters it was fetched with, for the next time.
     pub hello_query: Arc<str>,
+    // Of the bundle's, what every lookup asks: it lies elsewhere in memory, and of a million hardly any is in the
+    // processor's cache.
+    not_after: Timestamp,
+    algorithm: KeyAlgorithm,
     weight: u64,
     opened: AtomicBool,
     refreshing: AtomicBool,
@@ -95,16 +99,29 @@ impl Entry {
     /// A new generation with an id of its own.
     pub fn new(key: EntryKey, bundle: Arc<Bundle>, facts: ResponseFacts, hello_query: Arc<str>) -> Self {
         let weight = size_of::<Self>() + 2 * key.name.len() + bundle.weight() + STORE_OVERHEAD;
+        let (not_after, algorithm) = (bundle.not_after(), bundle.private_key().algorithm());
         Entry {
             id: EntryId::next(),
             key,
             bundle,
             facts,
             hello_query,
+            not_after,
+            algorithm,
             weight: weight as u64,
             opened: AtomicBool::new(false),
             refreshing: AtomicBool::new(false),
         }
+    }
+
+    /// When its certificate stops being valid.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The kind of its private key.
+    pub fn algorithm(&self) -> KeyAlgorithm {
+        self.algorithm
     }
 
     /// Notes that the host has built something of its own from this entry and wants to hear of its end.

@@ -20,6 +20,7 @@ use cached_http_core::bundle::Bundle;
 use cached_http_core::clock::{Clock, Timestamp};
 use cached_http_core::entry::{Entry, EntryKey, EntryKeyRef, ResponseFacts};
 use cached_http_core::freshness::{self, Freshness, FreshnessSettings, Lifetime, ResponseFreshness};
+use cached_http_core::interner::Interner;
 use cached_http_core::memory_store::MemoryStore;
 use cached_http_core::server_name::ServerName;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -101,7 +102,7 @@ fn look_up(store: &MemoryStore, server_name: &[u8], now: Timestamp) -> bool {
         FreshnessSettings { pinned: None, default: LIFETIME, stale_if_error: LIFETIME, refresh_ahead: true };
     let Ok(name) = ServerName::parse(server_name) else { return false };
     let Some(entry) = store.entry_for(EntryKeyRef { name: name.as_str(), ecdsa: true }) else { return false };
-    let (facts, not_after) = (&entry.facts, entry.bundle.not_after());
+    let (facts, not_after) = (&entry.facts, entry.not_after());
     let spread = entry.refresh_spread();
     freshness::evaluate(&facts.freshness, facts.fetched_at, not_after, settings, spread, now)
         == Freshness::Fresh
@@ -112,6 +113,7 @@ fn fill(store: &MemoryStore, templates: &Templates, names: usize) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let now = Clock::system().now();
     let query: &Arc<str> = &"".into();
+    let issuers = &Interner::default();
     std::thread::scope(|scope| {
         for first in 0..threads {
             scope.spawn(move || {
@@ -120,7 +122,10 @@ fn fill(store: &MemoryStore, templates: &Templates, names: usize) {
                         ResponseFreshness { lifetime: Lifetime::Explicit(LIFETIME), must_revalidate: false };
                     let facts = ResponseFacts { fetched_at: now, freshness, etag: None, last_modified: None };
                     let key = EntryKey { name: name(number).into(), ecdsa: true };
-                    let bundle = templates.bundle(number);
+                    let mut bundle = templates.bundle(number);
+                    bundle.share_issuers(|issuer| issuers.intern(issuer));
+                    // The host opens each candidate; from then on its parsed key is the host's.
+                    drop(bundle.private_key().signing_key());
                     let _evicted =
                         store.insert(Arc::new(Entry::new(key, Arc::new(bundle), facts, Arc::clone(query))));
                 }
@@ -133,9 +138,10 @@ fn name(number: usize) -> String {
     format!("shop{number:08}.example")
 }
 
-/// All names in random order, so that no lookup finds its entry in the processor's cache.
+/// All names in random order, so that no lookup finds its entry in the processor's cache. The names themselves lie
+/// in that order, since the name of a handshake was just read.
 fn shuffled(names: usize) -> Vec<String> {
-    let mut order: Vec<String> = (0..names).map(name).collect();
+    let mut order: Vec<usize> = (0..names).collect();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for last in (1..names).rev() {
         // xorshift64: any order without a pattern will do.
@@ -144,7 +150,7 @@ fn shuffled(names: usize) -> Vec<String> {
         state ^= state << 17;
         order.swap(last, (state % (last as u64 + 1)) as usize);
     }
-    order
+    order.into_iter().map(name).collect()
 }
 
 /// Real leaves with real keys, and their issuer. A million key pairs would take minutes; a bundle that differs

@@ -32,7 +32,7 @@ impl Shared {
             if freshness == Freshness::Expired {
                 continue;
             }
-            let answer = match client.can_use(entry.bundle.private_key().algorithm()) {
+            let answer = match client.can_use(entry.algorithm()) {
                 true if freshness == Freshness::Stale => Lookup::Stale(entry.id),
                 true => Lookup::Hit(entry.id),
                 false if client.ecdsa => Lookup::Unusable,
@@ -102,9 +102,9 @@ impl Shared {
 impl Instance {
     /// What may be done with an entry under these settings.
     pub(super) fn evaluate(&self, entry: &Entry, now: Timestamp) -> Freshness {
-        let Entry { facts, bundle, .. } = entry;
+        let facts = &entry.facts;
         let spread = entry.refresh_spread();
-        let (settings, end) = (self.freshness, bundle.not_after());
+        let (settings, end) = (self.freshness, entry.not_after());
         freshness::evaluate(&facts.freshness, facts.fetched_at, end, settings, spread, now)
     }
 }
