@@ -183,7 +183,7 @@ fn parse_header(header: &str, origin: &str, key: &EntryKey) -> Result<ResponseFa
     if fields.required("origin")? != origin {
         return Err(FormatError::OtherOrigin);
     }
-    if fields.required("server-name")? != &*key.name || fields.required("client")? != client(key) {
+    if fields.required("server-name")? != key.name.as_str() || fields.required("client")? != client(key) {
         return Err(FormatError::OtherKey);
     }
     let fetched_at = Timestamp(number("fetched-at", fields.required("fetched-at")?)?);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use compact_str::CompactString;
+
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
 use crate::freshness::{RefreshSpread, ResponseFreshness};
@@ -24,8 +26,8 @@ impl EntryId {
 /// certificates other than RSA. A backend may hold both kinds for a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntryKey {
-    /// The normalised server name.
-    pub name: Box<str>,
+    /// The normalised server name; most lie here, without an allocation of their own.
+    pub name: CompactString,
     /// True if the client can use an ECDSA certificate.
     pub ecdsa: bool,
 }
@@ -98,7 +100,7 @@ pub struct Entry {
 impl Entry {
     /// A new generation with an id of its own.
     pub fn new(key: EntryKey, bundle: Arc<Bundle>, facts: ResponseFacts, hello_query: Arc<str>) -> Self {
-        let weight = size_of::<Self>() + 2 * key.name.len() + bundle.weight() + STORE_OVERHEAD;
+        let weight = size_of::<Self>() + 2 * name_weight(&key.name) + bundle.weight() + STORE_OVERHEAD;
         let (not_after, algorithm) = (bundle.not_after(), bundle.private_key().algorithm());
         Entry {
             id: EntryId::next(),
@@ -156,6 +158,11 @@ impl Entry {
     pub fn weight(&self) -> u64 {
         self.weight
     }
+}
+
+/// What a name occupies beyond its place in a key.
+fn name_weight(name: &CompactString) -> usize {
+    if name.is_heap_allocated() { name.capacity() } else { 0 }
 }
 
 /// Index slots and allocator rounding per entry.

@@ -147,7 +147,7 @@ impl Fetch {
         self.asked_origin = true;
         self.shared.counters.fetches.increment();
         let request = OriginRequest {
-            server_name: self.key.name.clone(),
+            server_name: self.key.name.as_str().into(),
             hello_query: Arc::clone(&self.hello_query),
             validators: self.validators(now),
         };
@@ -178,7 +178,7 @@ impl Fetch {
             kept.end_refresh();
         }
         let tokens = self.shared.flights.finish(&self.key);
-        let server_name = self.key.name.clone();
+        let server_name = self.key.name.as_str().into();
         self.shared.events.push(Event::Finished {
             server_name,
             asked_origin: self.asked_origin,
