@@ -263,6 +263,34 @@ mod tests {
     }
 
     #[test]
+    fn the_worker_that_went_idle_last_is_woken_first() {
+        let pool = WorkerPool::new("test", 2, 10);
+        let (ran, runs) = channel();
+        let patience = Duration::from_secs(5);
+        let idle = |count| {
+            let until = Instant::now() + patience;
+            while pool.shared.state.lock().idle.len() != count {
+                assert!(Instant::now() < until, "{count} workers never went idle");
+                thread::yield_now();
+            }
+        };
+        let (release, gate) = channel::<()>();
+        pool.submit(Urgency::Background, Box::new(move || drop(gate.recv()))).unwrap();
+        pool.submit(Urgency::Background, Box::new(|| ())).unwrap();
+        idle(1);
+        release.send(()).unwrap();
+        idle(2);
+        let last = pool.shared.state.lock().idle[1].id();
+        for _ in 0..5 {
+            let ran = ran.clone();
+            let job = move || ran.send(thread::current().id()).unwrap();
+            pool.submit(Urgency::Background, Box::new(job)).unwrap();
+            assert_eq!(runs.recv_timeout(patience).unwrap(), last);
+            idle(2);
+        }
+    }
+
+    #[test]
     fn a_storm_of_foreground_jobs_leaves_the_reserve_alone() {
         let pool = WorkerPool::new("test", 8, 100);
         let (release, gate) = channel::<()>();

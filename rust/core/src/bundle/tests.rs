@@ -217,6 +217,22 @@ fn served_only_for_its_dns_names() {
 }
 
 #[test]
+fn parsed_for_a_name_it_is_checked_for_it() {
+    let pem = Sample::new().pem();
+    let bundle = parse(&pem).unwrap();
+    let (start, end) = (bundle.not_before(), bundle.not_after());
+    for (name, now) in [
+        ("shop.example.com", NOW),
+        ("example.net", NOW),
+        ("shop.example.com", end),
+        ("shop.example.com", Timestamp(start.0 - 60_001)),
+    ] {
+        let at_once = Bundle::parse_for(pem.as_bytes(), name, now).map(drop);
+        assert_eq!(at_once, bundle.check(name, now), "{name} {now:?}");
+    }
+}
+
+#[test]
 fn reasons_quote_nothing() {
     let sample = Sample::new();
     let secret = base64::prelude::BASE64_STANDARD.encode(sample.key.serialized_der());
