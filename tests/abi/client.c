@@ -70,6 +70,7 @@ static void *pump(void *argument) {
       if (events[i].kind == CACHED_HTTP_EVENT_FINISHED) on_finished(&events[i]);
       if (events[i].kind == CACHED_HTTP_EVENT_RETIRED) retired++;
       cached_http_buffer_free(events[i].text);
+      cached_http_buffer_free(events[i].server_name);
       cached_http_tokens_free(events[i].tokens);
     }
   }
