@@ -33,9 +33,9 @@ pub const MAX_BODY_LENGTH: u64 = 256 * 1024;
 /// The longest status line and header fields read; ureq takes 128 fields at most.
 const MAX_HEADER_LENGTH: usize = 16 * 1024;
 
-/// What each connection holds. The whole header has to fit; a bundle usually does too. It is wiped after each
-/// answer, so that more would cost time as well.
-const INPUT_BUFFER_LENGTH: usize = 2 * MAX_HEADER_LENGTH;
+/// What each connection holds. The longest header has to fit and be seen to be exceeded. It is wiped after each answer, so that more would cost
+/// time as well.
+const INPUT_BUFFER_LENGTH: usize = MAX_HEADER_LENGTH + 4096;
 const OUTPUT_BUFFER_LENGTH: usize = 16 * 1024;
 
 /// The longest `ETag` or `Last-Modified` kept.
