@@ -8,6 +8,8 @@ cd "$root"
 
 export SOAK=1
 cargo test --release --quiet --locked -p cached-http-core --test stale --test flood -- --nocapture
+tests/scripts/lib.sh
+go -C go test -count=1 -v -run CoreFile . | grep -vE '^(20|	|github)'
 ./xcaddy.sh --output build/caddy
 CACHED_HTTP_CADDY="$root/build/caddy" go -C tests/e2e test -count=1 -v -timeout 60m \
 	-run 'Storm|HerdLosesItsLeader|ManyReloads|Outage|FailingName' . | grep -v '^ *{"level'
