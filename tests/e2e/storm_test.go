@@ -140,6 +140,32 @@ func TestStormOfUnknownNames(t *testing.T) {
 	}
 }
 
+// The backend is down while customers come: what they notice of it, and what it will have noticed of us.
+func TestStormWhileTheBackendIsDown(t *testing.T) {
+	count, seconds := 200, 6
+	if soak {
+		count, seconds = 1_000, 60
+	}
+	const lifetime = 2 // seconds
+	backend := startOrigin(t, origin.Certificate(authority, origin.P256, fmt.Sprint("s-maxage=", lifetime)))
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("shop-%d.example.com", i)
+	}
+	c := startCaddy(t, site{url: backend.URL()})
+	c.handshakes(names...)
+	quiet := c.timed(names, 3*time.Second)
+	backend.AnswerOthers(origin.Status(http.StatusInternalServerError))
+	before := len(backend.Requests())
+	down := c.timed(names, time.Duration(seconds)*time.Second)
+	asked, normal := len(backend.Requests())-before, count*seconds/lifetime
+	t.Logf("backend down for %d s: %d handshakes for %d names, %d failed, p99 %s (quiet: %s); %d requests, up to %d would be normal",
+		seconds, down.count, count, down.failed, down.p99, quiet.p99, asked, normal)
+	if down.failed > 0 || asked > 1+normal/5 {
+		t.Errorf("%d failed, %d requests", down.failed, asked)
+	}
+}
+
 // Herds on one cold name whose first client leaves at any moment: nobody else fails, and one request is made.
 func TestHerdLosesItsLeader(t *testing.T) {
 	rounds, size := 5, 50
