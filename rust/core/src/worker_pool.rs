@@ -275,7 +275,7 @@ mod tests {
             }
         };
         let (release, gate) = channel::<()>();
-        pool.submit(Urgency::Background, Box::new(move || drop(gate.recv()))).unwrap();
+        pool.submit(Urgency::Background, Box::new(move || _ = gate.recv())).unwrap();
         pool.submit(Urgency::Background, Box::new(|| ())).unwrap();
         idle(1);
         release.send(()).unwrap();
