@@ -123,6 +123,10 @@ enum cached_http_status
    The cache directory can't be used; the message says why.
    */
   CACHED_HTTP_STATUS_DIRECTORY_REFUSED = 106,
+  /*
+   The operating system has no descriptor left for this.
+   */
+  CACHED_HTTP_STATUS_OUT_OF_DESCRIPTORS = 107,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -360,7 +364,9 @@ void cached_http_tokens_free(cached_http_tokens tokens);
 /*
  Opens an engine: `settings` is JSON with `origin` (URL without credentials and query, marks entries on
  disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative` (bytes) and
- `max_concurrent_fetches`. On an error `message` (may be NULL) receives the reason, for the caller to free.
+ `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
+ again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
+ and may make it non-blocking. On an error `message` (may be NULL) receives the reason, for the caller to free.
 
  # Safety
  `settings` points to `settings_length` readable bytes; the outputs are NULL or writable.
@@ -368,6 +374,7 @@ void cached_http_tokens_free(cached_http_tokens tokens);
 cached_http_status cached_http_engine_open(const uint8_t *settings,
                                            size_t settings_length,
                                            cached_http_engine *engine,
+                                           int32_t *descriptor,
                                            cached_http_buffer *message);
 
 /*
@@ -453,9 +460,10 @@ cached_http_status cached_http_key_sign(cached_http_key key,
 cached_http_status cached_http_key_close(cached_http_key key);
 
 /*
- Waits until there are events, writes up to `capacity` of them to `events` and their number to `count`.
- `CLOSED` once the engine is closed and drained. The only call that blocks; one caller per engine, who makes
- its first call before the engine is closed.
+ Writes up to `capacity` events to `events` and their number, which may be 0, to `count`. `CLOSED` once the
+ engine is closed and drained; the handle is gone then. It never waits: after a call that gave 0 events, read the
+ engine's descriptor, which has bytes as soon as there is more to take. One caller per engine at a time, who goes
+ on until `CLOSED`.
 
  # Safety
  `events` points to `capacity` writable structs, `count` to a writable number.

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../include/cached_http.h"
 #include "../../include/cached_http.h" /* twice: it must guard itself */
@@ -60,11 +61,16 @@ static void on_finished(cached_http_event *event) {
   pthread_mutex_unlock(&lock);
 }
 
+/* Of the one engine that opens: to wait at for events. */
+static int32_t descriptor;
+
 static void *pump(void *argument) {
   cached_http_engine engine = *(cached_http_engine *)argument;
   cached_http_event events[8];
   size_t count;
   while (cached_http_next_events(engine, events, 8, &count) == CACHED_HTTP_STATUS_OK) {
+    char told_of[64];
+    if (count == 0 && read(descriptor, told_of, sizeof told_of) <= 0) break;
     for (size_t i = 0; i < count; i++) {
       if (events[i].kind == CACHED_HTTP_EVENT_CANDIDATE) on_candidate(engine, events[i].entry);
       if (events[i].kind == CACHED_HTTP_EVENT_FINISHED) on_finished(&events[i]);
@@ -74,6 +80,7 @@ static void *pump(void *argument) {
       cached_http_tokens_free(events[i].tokens);
     }
   }
+  close(descriptor);
   closed = 1;
   return NULL;
 }
@@ -106,14 +113,14 @@ static void write_file(const char *folder, const char *name, const void *data, s
 static void settings_are_checked(void) {
   cached_http_engine engine = 0;
   cached_http_buffer message = {0};
-  check(cached_http_engine_open(NULL, 5, &engine, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "NULL with a length is refused");
-  check(cached_http_engine_open(BYTES("{}"), NULL, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "a NULL output is refused");
-  check(cached_http_engine_open(BYTES("{\"tll\":1}"), &engine, &message) == CACHED_HTTP_STATUS_SETTINGS_REFUSED && message.length > 0,
+  check(cached_http_engine_open(NULL, 5, &engine, &descriptor, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "NULL with a length is refused");
+  check(cached_http_engine_open(BYTES("{}"), NULL, &descriptor, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "a NULL output is refused");
+  check(cached_http_engine_open(BYTES("{\"tll\":1}"), &engine, &descriptor, &message) == CACHED_HTTP_STATUS_SETTINGS_REFUSED && message.length > 0,
         "an unknown setting is refused with a reason");
   cached_http_buffer_free(message);
   message = (cached_http_buffer){0};
   const char *bad_folder = "{\"origin\":\"http://o\",\"cache_dir\":\"/dev/null\",\"max_memory\":1,\"max_negative\":1,\"max_concurrent_fetches\":1}";
-  check(cached_http_engine_open(BYTES(bad_folder), &engine, &message) == CACHED_HTTP_STATUS_DIRECTORY_REFUSED && message.length > 0,
+  check(cached_http_engine_open(BYTES(bad_folder), &engine, &descriptor, &message) == CACHED_HTTP_STATUS_DIRECTORY_REFUSED && message.length > 0,
         "a folder that is none is refused with a reason");
   cached_http_buffer_free(message);
   check(engine == 0 && cached_http_live_handles() == 0, "a refused engine leaves nothing behind");
@@ -191,7 +198,7 @@ int main(int argc, char **argv) {
            "{\"origin\":\"%s\",\"cache_dir\":\"%s/cache\",\"max_memory\":1000000,\"max_negative\":100000,\"max_concurrent_fetches\":4}", url, argv[2]);
   cached_http_engine engine = 0;
   cached_http_instance instance = 0;
-  check(cached_http_engine_open(BYTES(json), &engine, NULL) == CACHED_HTTP_STATUS_OK, "an engine opens");
+  check(cached_http_engine_open(BYTES(json), &engine, &descriptor, NULL) == CACHED_HTTP_STATUS_OK, "an engine opens");
   check(cached_http_engine_resize(engine, BYTES(json), NULL) == CACHED_HTTP_STATUS_OK, "and takes newer limits");
   snprintf(json, sizeof json, "{\"url\":\"%s\",\"default_ttl_ms\":60000,\"negative_ttl_ms\":60000,\"timeout_ms\":5000,\"stale_if_error_ms\":0,\"refresh_ahead\":false}", url);
   check(cached_http_instance_open(engine, BYTES(json), &instance, NULL) == CACHED_HTTP_STATUS_OK, "an instance opens");

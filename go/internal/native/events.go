@@ -3,6 +3,8 @@ package native
 // #include "cached_http.h"
 import "C"
 
+import "errors"
+
 // EventKind says which fields of an [Event] matter.
 type EventKind uint32
 
@@ -52,18 +54,38 @@ const eventBatch = 64
 // and its pending writes are made. It has one caller, who calls until ErrClosed. The slice is valid until the
 // next call.
 func (engine *Engine) NextEvents() ([]Event, error) {
+	for {
+		if err := engine.takeEvents(); err != nil {
+			if errors.Is(err, ErrClosed) {
+				_ = engine.ready.Close()
+			}
+			return nil, err
+		}
+		if len(engine.events) > 0 {
+			return engine.events, nil
+		}
+		// What is read says nothing but "look again".
+		var news [64]byte
+		if _, err := engine.ready.Read(news[:]); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// takeEvents moves what is there to engine.events; it doesn't wait.
+func (engine *Engine) takeEvents() error {
 	var count C.size_t
 	taken := &engine.taken
 	status := C.cached_http_next_events(engine.handle, &taken[0], eventBatch, &count)
 	if Status(status) != StatusOK {
-		return nil, &Error{Status: Status(status)}
+		return &Error{Status: Status(status)}
 	}
 	engine.events = engine.events[:0]
 	for index := range taken[:min(int(count), eventBatch)] {
 		engine.events = append(engine.events, takeEvent(taken[index]))
 		taken[index] = C.cached_http_event{}
 	}
-	return engine.events, nil
+	return nil
 }
 
 func takeEvent(event C.cached_http_event) Event {

@@ -8,8 +8,10 @@ package native
 import "C"
 
 import (
+	"os"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 )
 
@@ -41,6 +43,9 @@ type Engine struct {
 	handle C.cached_http_engine
 	closed atomic.Bool
 
+	// ready is readable when there are events again, see NextEvents.
+	ready *os.File
+
 	// Both belong to the one caller of NextEvents, and are here so that a batch allocates no space for events.
 	taken  [eventBatch]C.cached_http_event
 	events []Event
@@ -52,10 +57,14 @@ func OpenEngine(settings []byte) (*Engine, error) {
 	engine := new(Engine)
 	var message C.cached_http_buffer
 	data, length := bytesView(settings)
-	status := C.cached_http_engine_open(data, length, &engine.handle, &message)
+	var descriptor C.int32_t
+	status := C.cached_http_engine_open(data, length, &engine.handle, &descriptor, &message)
 	if err := outcome(status, message); err != nil {
 		return nil, err
 	}
+	// Go's poller takes what does not block; if it can't, reading it costs a thread and is right all the same.
+	_ = syscall.SetNonblock(int(descriptor), true)
+	engine.ready = os.NewFile(uintptr(descriptor), "events of the certificate cache")
 	return engine, nil
 }
 

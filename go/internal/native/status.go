@@ -33,6 +33,7 @@ const (
 	StatusSigningRefused   Status = C.CACHED_HTTP_STATUS_SIGNING_REFUSED
 	StatusSettingsRefused  Status = C.CACHED_HTTP_STATUS_SETTINGS_REFUSED
 	StatusDirectoryRefused Status = C.CACHED_HTTP_STATUS_DIRECTORY_REFUSED
+	StatusOutOfDescriptors Status = C.CACHED_HTTP_STATUS_OUT_OF_DESCRIPTORS
 )
 
 var statusTexts = map[Status]string{
@@ -53,6 +54,7 @@ var statusTexts = map[Status]string{
 	StatusSigningRefused:   "the key can't make this signature",
 	StatusSettingsRefused:  "the settings can't be used",
 	StatusDirectoryRefused: "the cache directory can't be used",
+	StatusOutOfDescriptors: "the process may open no more files; raise its limit",
 }
 
 func (status Status) String() string {

@@ -7,6 +7,7 @@ mod fetch;
 mod lookup;
 
 use std::collections::HashMap;
+use std::io::{self, PipeReader};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -46,6 +47,17 @@ pub struct Instance {
     negative_ttl: Duration,
     timeout: Duration,
     warned_uncacheable: AtomicBool,
+}
+
+/// Why a cache can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its directory can't be used.
+    #[error(transparent)]
+    Directory(#[from] DiskError),
+    /// The pipe that the host waits at can't be made.
+    #[error("can't make a pipe ({0}); raise the limit of open files")]
+    Pipe(io::Error),
 }
 
 /// What a lookup found.
@@ -110,8 +122,8 @@ struct Shared {
 }
 
 impl Cache {
-    /// Opens a cache; fails if its directory can't be used.
-    pub fn open(settings: &EngineSettings, clock: Clock) -> Result<Self, DiskError> {
+    /// Opens a cache; fails if its directory can't be used, or the process has no descriptor left.
+    pub fn open(settings: &EngineSettings, clock: Clock) -> Result<Self, OpenError> {
         let disk = match &settings.cache_dir {
             Some(directory) => Some(DiskStore::open(directory, &settings.origin)?),
             None => None,
@@ -136,7 +148,7 @@ impl Cache {
             // One thread: writes to one name keep their order.
             disk_writer: WorkerPool::new("cached_http_wr", 1, MAX_QUEUED_WRITES),
             instances: Mutex::default(),
-            events: EventQueue::default(),
+            events: EventQueue::new().map_err(OpenError::Pipe)?,
             log_sampler: LogSampler::default(),
             counters: Counters::default(),
             fetch_times: FetchTimes::default(),
@@ -227,10 +239,15 @@ impl Cache {
         candidate.map(|candidate| candidate.refuse(reason)).is_some()
     }
 
-    /// Waits for events and takes up to `max`; `None` once the cache is closed and drained. The only call
-    /// that blocks.
+    /// Takes up to `max` events; `None` once the cache is closed and drained. It never waits: after a call that
+    /// found nothing, reading [`Cache::event_reader`] does.
     pub fn next_events(&self, max: usize) -> Option<Vec<Event>> {
         self.shared.events.take(max)
+    }
+
+    /// A pipe that receives a byte when there are events again after [`Cache::next_events`] found none.
+    pub fn event_reader(&self) -> Result<PipeReader, OpenError> {
+        self.shared.events.reader().map_err(OpenError::Pipe)
     }
 
     /// Totals since it was opened.

@@ -1,9 +1,12 @@
-//! What the engine tells its host. There are no callbacks: one thread of the host takes events from here.
+//! What the engine tells its host. There are no callbacks, and no call waits: one thread of the host takes events
+//! from here, and waits at a pipe when there are none. Go waits for a pipe without a thread; a thread that waits
+//! in a call of ours would cost its scheduler more than the rest of the event's way.
 
 use std::collections::VecDeque;
+use std::io::{self, PipeReader, PipeWriter, Write};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use crate::entry::EntryId;
@@ -81,10 +84,11 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// The queue between the engine's threads and the host's one. Thread-safe.
-#[derive(Default)]
 pub struct EventQueue {
     state: Mutex<State>,
-    ready: Condvar,
+    // Kept open, so that a host that closes its own copy early makes no write fail.
+    reader: PipeReader,
+    writer: PipeWriter,
 }
 
 #[derive(Default)]
@@ -92,6 +96,7 @@ struct State {
     events: VecDeque<Event>,
     log_records: usize,
     closed: bool,
+    host_waits: bool,
 }
 
 /// Log records beyond this wait nowhere: a host that does not take them must not cost memory. Other events are
@@ -99,6 +104,14 @@ struct State {
 const MAX_LOG_RECORDS: usize = 1024;
 
 impl EventQueue {
+    /// Makes an empty queue; fails where no pipe is to be had.
+    pub fn new() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        // A host that never reads fills the pipe: then it is told already, and nobody may wait for it.
+        rustix::io::ioctl_fionbio(&writer, true)?;
+        Ok(EventQueue { state: Mutex::default(), reader, writer })
+    }
+
     /// Adds an event; lost if the queue is closed.
     pub fn push(&self, event: Event) {
         let mut state = self.state.lock();
@@ -112,33 +125,51 @@ impl EventQueue {
             state.log_records += 1;
         }
         state.events.push_back(event);
-        self.ready.notify_one();
+        self.wake(state);
     }
 
-    /// Waits for events and takes up to `max`; `None` once the queue is closed and empty.
+    /// Takes up to `max` events. With none there, the next one writes to the pipe of [`EventQueue::reader`].
+    /// `None` once the queue is closed and empty.
     pub fn take(&self, max: usize) -> Option<Vec<Event>> {
         let mut state = self.state.lock();
-        while state.events.is_empty() && !state.closed {
-            self.ready.wait(&mut state);
+        state.host_waits = state.events.is_empty();
+        if state.host_waits && state.closed {
+            return None;
         }
         let count = state.events.len().min(max);
         let taken: Vec<Event> = state.events.drain(..count).collect();
         state.log_records -= taken.iter().filter(|event| matches!(event, Event::Log(_))).count();
-        (!taken.is_empty()).then_some(taken)
+        Some(taken)
+    }
+
+    /// The host's copy of the pipe that it waits at, by reading what is in it, after a `take` that found nothing.
+    pub fn reader(&self) -> io::Result<PipeReader> {
+        self.reader.try_clone()
     }
 
     /// Takes no further events; those waiting can still be taken.
     pub fn close(&self) {
-        self.state.lock().closed = true;
-        self.ready.notify_all();
+        let mut state = self.state.lock();
+        state.closed = true;
+        self.wake(state);
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let host_waits = std::mem::take(&mut state.host_waits);
+        drop(state);
+        if host_waits {
+            // It fails only if the pipe is full, and a full one wakes as well.
+            let _ = (&self.writer).write(&[0]);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use std::io::Read;
     use std::thread;
+    use std::time::Duration;
 
     fn record(n: usize) -> Event {
         Event::Log(LogRecord {
@@ -151,14 +182,24 @@ mod tests {
 
     #[test]
     fn events_leave_in_order_and_closing_wakes_the_taker() {
-        let queue = Arc::new(EventQueue::default());
+        let queue = Arc::new(EventQueue::new().unwrap());
         let taker = thread::spawn({
             let queue = queue.clone();
-            move || std::iter::from_fn(|| queue.take(2)).flatten().collect::<Vec<_>>()
+            let mut reader = queue.reader().unwrap();
+            let mut next = move || {
+                let taken = queue.take(2)?;
+                if taken.is_empty() {
+                    assert!(reader.read(&mut [0; 8]).unwrap() > 0);
+                }
+                Some(taken)
+            };
+            move || std::iter::from_fn(&mut next).flatten().collect::<Vec<_>>()
         });
         for id in 1..=3 {
+            thread::sleep(Duration::from_millis(id * 5));
             queue.push(Event::Candidate(EntryId(id)));
         }
+        thread::sleep(Duration::from_millis(20));
         queue.close();
         queue.push(Event::Candidate(EntryId(4)));
         let expected: Vec<_> = (1..=3).map(|id| Event::Candidate(EntryId(id))).collect();
@@ -167,7 +208,7 @@ mod tests {
 
     #[test]
     fn only_log_records_are_dropped_when_nobody_takes() {
-        let queue = EventQueue::default();
+        let queue = EventQueue::new().unwrap();
         for n in 0..2 * MAX_LOG_RECORDS {
             queue.push(record(n));
             queue.push(Event::Retired(EntryId(n as u64 + 1)));
@@ -176,5 +217,15 @@ mod tests {
         assert_eq!(taken.len(), 3 * MAX_LOG_RECORDS);
         queue.push(record(0));
         assert_eq!(queue.take(1).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_host_that_never_reads_the_pipe_holds_nobody_up() {
+        let queue = EventQueue::new().unwrap();
+        for id in 0..100_000 {
+            assert_eq!(queue.take(1), Some(vec![]));
+            queue.push(Event::Retired(EntryId(id)));
+            assert_eq!(queue.take(1).unwrap().len(), 1);
+        }
     }
 }

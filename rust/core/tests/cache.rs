@@ -270,7 +270,9 @@ fn closing_ends_a_hung_fetch_and_tells_who_waits() {
     }
     let begin = std::time::Instant::now();
     host.cache.close();
-    assert!(host.cache.next_events(1).is_none_or(|events| matches!(events[0], Event::Finished { .. })));
+    assert!(
+        host.cache.next_events(1).is_none_or(|events| matches!(events[..], [] | [Event::Finished { .. }]))
+    );
     assert_eq!(host.cache.lookup(&host.instance, b"known.example", MODERN, "", Some(token)), Lookup::Closed);
     assert!(begin.elapsed() < Duration::from_secs(2));
     host.logs.clear();

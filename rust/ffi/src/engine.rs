@@ -1,6 +1,8 @@
 //! Engines and instances: opened with settings as JSON, closed once.
 
-use cached_http_core::cache::{Cache, Sizes};
+use std::os::fd::IntoRawFd;
+
+use cached_http_core::cache::{Cache, OpenError, Sizes};
 use cached_http_core::clock::Clock;
 use cached_http_core::settings::{EngineSettings, LookupSettings};
 
@@ -69,7 +71,9 @@ pub struct CountersView {
 
 /// Opens an engine: `settings` is JSON with `origin` (URL without credentials and query, marks entries on
 /// disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative` (bytes) and
-/// `max_concurrent_fetches`. On an error `message` (may be NULL) receives the reason, for the caller to free.
+/// `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
+/// again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
+/// and may make it non-blocking. On an error `message` (may be NULL) receives the reason, for the caller to free.
 ///
 /// # Safety
 /// `settings` points to `settings_length` readable bytes; the outputs are NULL or writable.
@@ -78,19 +82,23 @@ pub unsafe extern "C" fn cached_http_engine_open(
     settings: *const u8,
     settings_length: usize,
     engine: *mut EngineHandle,
+    descriptor: *mut i32,
     message: *mut Buffer,
 ) -> Status {
     collect_panics();
     limit_arenas();
     guarded(|| {
         // SAFETY: passed on from the caller.
-        let (json, engine) = unsafe { (view(settings, settings_length)?, output(engine)?) };
+        let (json, engine, descriptor) =
+            unsafe { (view(settings, settings_length)?, output(engine)?, output(descriptor)?) };
         // SAFETY: passed on from the caller.
         let settings = EngineSettings::from_json(json)
             .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
         // SAFETY: passed on from the caller.
-        let cache = Cache::open(&settings, Clock::system())
-            .map_err(|error| unsafe { explain(message, Status::DirectoryRefused, &error) })?;
+        let (cache, reader) = Cache::open(&settings, Clock::system())
+            .and_then(|cache| cache.event_reader().map(|reader| (cache, reader)))
+            .map_err(|error| unsafe { explain(message, open_status(&error), &error) })?;
+        *descriptor = reader.into_raw_fd();
         *engine = ENGINES.insert(cache);
         Ok(Status::Ok)
     })
@@ -206,6 +214,13 @@ pub(crate) unsafe fn explain(message: *mut Buffer, status: Status, reason: &dyn 
         *message = Buffer::from(reason.to_string().into_bytes());
     }
     status
+}
+
+fn open_status(error: &OpenError) -> Status {
+    match error {
+        OpenError::Directory(_) => Status::DirectoryRefused,
+        OpenError::Pipe(_) => Status::OutOfDescriptors,
+    }
 }
 
 fn counters_view(cache: &Cache, size: usize) -> CountersView {

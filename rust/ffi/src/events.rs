@@ -41,9 +41,10 @@ pub struct EventView {
     pub tokens: Tokens,
 }
 
-/// Waits until there are events, writes up to `capacity` of them to `events` and their number to `count`.
-/// `CLOSED` once the engine is closed and drained. The only call that blocks; one caller per engine, who makes
-/// its first call before the engine is closed.
+/// Writes up to `capacity` events to `events` and their number, which may be 0, to `count`. `CLOSED` once the
+/// engine is closed and drained; the handle is gone then. It never waits: after a call that gave 0 events, read the
+/// engine's descriptor, which has bytes as soon as there is more to take. One caller per engine at a time, who goes
+/// on until `CLOSED`.
 ///
 /// # Safety
 /// `events` points to `capacity` writable structs, `count` to a writable number.

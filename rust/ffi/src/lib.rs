@@ -7,7 +7,7 @@
 //! - Inputs are borrowed for the call. What is handed out as a buffer belongs to this library and goes back
 //!   through its free function.
 //! - Handles are numbers, never zero and never reused. A call on a closed one returns `CLOSED`.
-//! - Any thread may call anything. Only `cached_http_next_events` blocks.
+//! - Any thread may call anything, and nothing waits: what takes time ends with an event.
 
 mod boundary;
 pub mod bytes;

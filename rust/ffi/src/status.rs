@@ -39,4 +39,6 @@ pub enum Status {
     SettingsRefused = 105,
     /// The cache directory can't be used; the message says why.
     DirectoryRefused = 106,
+    /// The operating system has no descriptor left for this.
+    OutOfDescriptors = 107,
 }

@@ -1,5 +1,6 @@
 //! A host of a cache, as `rust/ffi` and Go are, and an origin with names to ask for.
 
+use std::io::{PipeReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ pub struct Host {
     pub logs: Vec<LogRecord>,
     pub retired: Vec<EntryId>,
     pub refuse: Option<&'static str>,
+    reader: PipeReader,
 }
 
 impl Host {
@@ -42,7 +44,8 @@ impl Host {
         };
         let cache = Cache::open(&settings, clock.clone()).unwrap();
         let instance = cache.instance(&lookup_settings(origin, options)).unwrap();
-        Host { cache, instance, clock, logs: Vec::new(), retired: Vec::new(), refuse: None }
+        let reader = cache.event_reader().unwrap();
+        Host { cache, instance, clock, logs: Vec::new(), retired: Vec::new(), refuse: None, reader }
     }
 
     pub fn look(&self, name: &str) -> Lookup {
@@ -73,7 +76,7 @@ impl Host {
     /// Plays the host until so many fetches have ended.
     pub fn pump_fetches(&mut self, mut count: u64) {
         while count > 0 {
-            for event in self.cache.next_events(1).expect("the cache is open") {
+            for event in self.next_events(1) {
                 count -= u64::from(self.handle(event).is_some());
             }
         }
@@ -81,13 +84,29 @@ impl Host {
 
     pub fn pump_until(&mut self, token: Token) -> Outcome {
         loop {
-            for event in self.cache.next_events(1).expect("the cache is open") {
+            for event in self.next_events(1) {
                 match self.handle(event) {
                     Some((tokens, outcome)) if tokens.contains(&token) => return outcome,
                     _ => {}
                 }
             }
         }
+    }
+
+    /// Waits until there are events.
+    pub fn next_events(&mut self, max: usize) -> Vec<Event> {
+        loop {
+            let events = self.cache.next_events(max).expect("the cache is open");
+            if !events.is_empty() {
+                return events;
+            }
+            self.wait();
+        }
+    }
+
+    fn wait(&mut self) {
+        let count = self.reader.read(&mut [0; 64]).unwrap();
+        assert!(count > 0, "the cache holds the other end");
     }
 
     fn handle(&mut self, event: Event) -> Option<(Vec<Token>, Outcome)> {
@@ -104,9 +123,13 @@ impl Host {
     }
 
     /// Closes the cache and waits until pending writes are made.
-    pub fn close(self) {
+    pub fn close(mut self) {
         self.cache.close();
-        while self.cache.next_events(16).is_some() {}
+        while let Some(events) = self.cache.next_events(16) {
+            if events.is_empty() {
+                self.wait();
+            }
+        }
     }
 }
 
