@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::interner::Interner;
 use crate::keys::{KeyError, PrivateKey};
 use crate::pem::{self, Block};
 
@@ -27,13 +29,13 @@ const NOT_BEFORE_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// A chain and the key that fits its leaf. `Debug` shows no key material.
 ///
-/// Held as flat DER: nothing parsed stays in memory. Certificates are counted references, so that an
-/// intermediate many bundles share can be held once.
+/// Held as flat DER: nothing parsed stays in memory. The issuers are a counted reference, so that those that many
+/// bundles share can be held once.
 #[derive(Debug)]
 pub struct Bundle {
-    chain: Box<[Arc<[u8]>]>,
+    leaf: Der,
+    issuers: Arc<Issuers>,
     private_key: PrivateKey,
-    not_before: Timestamp,
     not_after: Timestamp,
 }
 
@@ -82,20 +84,17 @@ impl Bundle {
     /// Parses PEM text: certificates in any order and exactly one private key. The work grows with the
     /// length of the text, which the caller caps.
     pub fn parse(pem: &[u8]) -> Result<Self, BundleError> {
-        Self::parse_and(pem, |_, _| Ok(()))
+        Self::parse_and(pem, |_| Ok(()))
     }
 
     /// [`Bundle::parse`] and [`Bundle::check`] in one, for which the leaf is parsed once.
     pub fn parse_for(pem: &[u8], name: &str, now: Timestamp) -> Result<Self, BundleError> {
-        Self::parse_and(pem, |bundle, leaf| {
-            bundle.check_validity(now)?;
-            check_name(leaf, name)
-        })
+        Self::parse_and(pem, |leaf| check(leaf, name, now))
     }
 
     fn parse_and(
         pem: &[u8],
-        check: impl FnOnce(&Self, &X509Certificate<'_>) -> Result<(), BundleError>,
+        check: impl FnOnce(&X509Certificate<'_>) -> Result<(), BundleError>,
     ) -> Result<Self, BundleError> {
         let (certificates, key) = sort_out(pem::read_blocks(pem)?)?;
         let private_key = PrivateKey::from_der(key)?;
@@ -110,38 +109,31 @@ impl Bundle {
             return Err(BundleError::MalformedCertificate(leaf + 1));
         }
 
-        let validity = parsed[leaf].validity();
-        let order = chain_order::from_leaf(&parsed, leaf);
-        let bundle = Bundle {
-            not_before: Timestamp::from_unix_seconds(validity.not_before.timestamp()),
-            not_after: Timestamp::from_unix_seconds(validity.not_after.timestamp()),
-            chain: order.into_iter().map(|place| Arc::from(&*certificates[place])).collect(),
+        check(&parsed[leaf])?;
+
+        let issuers = chain_order::above(&parsed, leaf);
+        Ok(Bundle {
+            not_after: Timestamp::from_unix_seconds(parsed[leaf].validity().not_after.timestamp()),
+            leaf: certificates[leaf].clone(),
+            issuers: issuers.into_iter().map(|place| certificates[place].clone()).collect(),
             private_key,
-        };
-        check(&bundle, &parsed[leaf])?;
-        Ok(bundle)
+        })
     }
 
     /// That it may be served for `name` at `now`: in date, and the leaf's DNS names cover it. Parses the
     /// leaf anew, so it is for accepting a bundle, not for each handshake.
     pub fn check(&self, name: &str, now: Timestamp) -> Result<(), BundleError> {
-        self.check_validity(now)?;
-        check_name(&parse_certificate(&self.chain[0]).ok_or(BundleError::MalformedCertificate(1))?, name)
-    }
-
-    fn check_validity(&self, now: Timestamp) -> Result<(), BundleError> {
-        if now.saturating_add(NOT_BEFORE_TOLERANCE) < self.not_before {
-            return Err(BundleError::NotYetValid);
-        }
-        if now >= self.not_after {
-            return Err(BundleError::Expired);
-        }
-        Ok(())
+        check(&parse_certificate(&self.leaf).ok_or(BundleError::MalformedCertificate(1))?, name, now)
     }
 
     /// The chain's certificates as DER, leaf first; those that don't lead up from the leaf come last.
-    pub fn chain(&self) -> &[Arc<[u8]>] {
-        &self.chain
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        std::iter::once(&*self.leaf).chain(self.issuers.iter().map(|issuer| &**issuer))
+    }
+
+    /// What is above the leaf.
+    pub fn issuers(&self) -> &Arc<Issuers> {
+        &self.issuers
     }
 
     /// The leaf's private key.
@@ -149,35 +141,31 @@ impl Bundle {
         &self.private_key
     }
 
-    /// When the leaf starts to be valid.
-    pub fn not_before(&self) -> Timestamp {
-        self.not_before
-    }
-
     /// When the leaf stops being valid.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// Replaces the leaf's issuers by copies that other bundles hold too.
-    pub fn share_issuers(&mut self, shared: impl Fn(&Arc<[u8]>) -> Arc<[u8]>) {
-        for issuer in self.chain.iter_mut().skip(1) {
-            *issuer = shared(issuer);
-        }
+    /// Replaces the leaf's issuers by ones that other bundles hold too.
+    pub fn share_issuers(&mut self, shared: &Interner<Issuers>) {
+        self.issuers = shared.intern(&self.issuers);
     }
 
-    /// Bytes it occupies in memory, about. A certificate that other bundles hold too counts as a reference, so
-    /// the sum depends on when it is taken.
+    /// Bytes it occupies in memory, about. Issuers that other bundles hold too count as a reference, so the sum
+    /// depends on when it is taken.
     pub fn weight(&self) -> usize {
-        // One count is ours, one may be that of the table of shared certificates.
-        let is_shared = |certificate: &Arc<[u8]>| Arc::strong_count(certificate) > 2;
-        let own = self.chain.iter().filter(|certificate| !is_shared(certificate));
-        let own: usize = own.map(|certificate| certificate.len() + 2 * size_of::<usize>()).sum();
-        size_of::<Self>() + size_of_val(&*self.chain) + own + self.private_key.der().len()
+        // One count is ours, one may be that of the table of shared issuers.
+        let are_shared = Arc::strong_count(&self.issuers) > 2;
+        let issuers = self.issuers.iter().map(|issuer| issuer.len() + size_of_val(issuer));
+        let own = if are_shared { 0 } else { issuers.sum() };
+        size_of::<Self>() + self.leaf.len() + own + self.private_key.der().len()
     }
 }
 
 type Der = Box<[u8]>;
+
+/// The certificates above a leaf as DER, in order.
+pub type Issuers = [Der];
 
 /// Certificates in the order of the text, copies dropped, and the one key.
 fn sort_out(blocks: Vec<Block>) -> Result<(Vec<Der>, Zeroizing<Der>), BundleError> {
@@ -214,7 +202,14 @@ fn parse_certificate(der: &[u8]) -> Option<X509Certificate<'_>> {
     X509Certificate::from_der(der).ok().and_then(|(rest, parsed)| rest.is_empty().then_some(parsed))
 }
 
-fn check_name(leaf: &X509Certificate<'_>, name: &str) -> Result<(), BundleError> {
+fn check(leaf: &X509Certificate<'_>, name: &str, now: Timestamp) -> Result<(), BundleError> {
+    let time = |time: ASN1Time| Timestamp::from_unix_seconds(time.timestamp());
+    if now.saturating_add(NOT_BEFORE_TOLERANCE) < time(leaf.validity().not_before) {
+        return Err(BundleError::NotYetValid);
+    }
+    if now >= time(leaf.validity().not_after) {
+        return Err(BundleError::Expired);
+    }
     let mut dns_names = names::dns_names(leaf).ok_or(BundleError::MalformedCertificate(1))?;
     if dns_names.any(|pattern| names::covers(pattern, name)) {
         Ok(())

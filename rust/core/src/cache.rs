@@ -15,10 +15,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::backoff::BackOff;
+use crate::bundle::Issuers;
 use crate::clock::Clock;
 use crate::counters::{Counters, CountersSnapshot, FetchTimes};
 use crate::disk_store::{DiskError, DiskStore};
-use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey, EntryKeyRef};
+use crate::entry::{ClientAbilities, Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
 use crate::freshness::FreshnessSettings;
 use crate::interner::Interner;
@@ -105,7 +106,7 @@ struct Shared {
     memory: MemoryStore,
     negatives: NegativeStore,
     disk: Option<DiskStore>,
-    issuers: Interner<[u8]>,
+    issuers: Interner<Issuers>,
     hello_queries: Interner<str>,
     back_off: BackOff,
     flights: SingleFlight,
@@ -331,7 +332,7 @@ impl Shared {
         }
     }
 
-    fn log(&self, kind: LogKind, key: &EntryKey, message: impl FnOnce() -> String) {
+    fn log(&self, kind: LogKind, key: EntryKeyRef<'_>, message: impl FnOnce() -> String) {
         let Some(left_out) = self.log_sampler.admit(kind, self.clock.now()) else { return };
         let server_name = Some(key.name.to_string());
         let record = LogRecord { level: LogLevel::Warn, message: message(), server_name, left_out };

@@ -143,7 +143,7 @@ pub fn pem_of(bundle: &Bundle) -> Zeroizing<Vec<u8>> {
         KeyEncoding::Pkcs8 => "PRIVATE KEY",
         KeyEncoding::Sec1 => "EC PRIVATE KEY",
     };
-    let mut blocks: Vec<_> = bundle.chain().iter().map(|der| ("CERTIFICATE", &**der)).collect();
+    let mut blocks: Vec<_> = bundle.chain().map(|der| ("CERTIFICATE", der)).collect();
     blocks.push((key_label, key.der()));
     write_blocks(&blocks)
 }

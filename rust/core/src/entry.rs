@@ -79,8 +79,6 @@ pub struct ResponseFacts {
 pub struct Entry {
     /// This generation's id.
     pub id: EntryId,
-    /// What it is kept under.
-    pub key: EntryKey,
     /// The checked certificate chain and its private key; shared with the generations that the origin renewed
     /// without sending it again.
     pub bundle: Arc<Bundle>,
@@ -92,7 +90,10 @@ pub struct Entry {
     // processor's cache.
     not_after: Timestamp,
     algorithm: KeyAlgorithm,
-    weight: u64,
+    // The parts of its key, side by side with other small ones: a million names pay for each gap.
+    name: CompactString,
+    ecdsa: bool,
+    weight: u32,
     opened: AtomicBool,
     refreshing: AtomicBool,
 }
@@ -100,20 +101,27 @@ pub struct Entry {
 impl Entry {
     /// A new generation with an id of its own.
     pub fn new(key: EntryKey, bundle: Arc<Bundle>, facts: ResponseFacts, hello_query: Arc<str>) -> Self {
-        let weight = size_of::<Self>() + 2 * name_weight(&key.name) + bundle.weight() + STORE_OVERHEAD;
+        let weight = size_of::<Self>() + name_weight(&key.name) + bundle.weight() + STORE_OVERHEAD;
+        let EntryKey { name, ecdsa } = key;
         let (not_after, algorithm) = (bundle.not_after(), bundle.private_key().algorithm());
         Entry {
             id: EntryId::next(),
-            key,
             bundle,
             facts,
             hello_query,
             not_after,
             algorithm,
-            weight: weight as u64,
+            name,
+            ecdsa,
+            weight: u32::try_from(weight).unwrap_or(u32::MAX),
             opened: AtomicBool::new(false),
             refreshing: AtomicBool::new(false),
         }
+    }
+
+    /// What it is kept under.
+    pub fn key(&self) -> EntryKeyRef<'_> {
+        EntryKeyRef { name: &self.name, ecdsa: self.ecdsa }
     }
 
     /// When its certificate stops being valid.
@@ -156,7 +164,7 @@ impl Entry {
     /// Bytes it occupied in memory when it was made, about: its own, the bundle's, and what the stores add. It
     /// stays the same, so that a store's sums do.
     pub fn weight(&self) -> u64 {
-        self.weight
+        self.weight.into()
     }
 }
 

@@ -2,17 +2,18 @@
 //! asked for once does not push out names that are asked for again and again.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
-use crate::entry::{Entry, EntryId, EntryKey, EntryKeyRef};
+use crate::entry::{Entry, EntryId, EntryKeyRef};
 
 /// Entries by key and by id. Thread-safe; no lock is held longer than a map operation.
 pub struct MemoryStore {
-    by_key: Cache<EntryKey, Arc<Entry>, ByWeight, DefaultHashBuilder, Bookkeeping>,
+    by_key: Cache<ByKey, Arc<Entry>, ByWeight, DefaultHashBuilder, Bookkeeping>,
     bookkeeping: Bookkeeping,
 }
 
@@ -44,7 +45,7 @@ impl MemoryStore {
     #[must_use]
     pub fn insert(&self, entry: Arc<Entry>) -> Vec<Arc<Entry>> {
         self.bookkeeping.by_id.write().insert(entry.id, entry.clone());
-        self.by_key.insert(entry.key.clone(), entry);
+        self.by_key.insert(ByKey(entry.clone()), entry);
         self.bookkeeping.take_retired()
     }
 
@@ -89,11 +90,35 @@ impl MemoryStore {
 /// About what an ECDSA leaf with one intermediate weighs; it sizes the eviction policy's own tables.
 const TYPICAL_WEIGHT: u64 = 2048;
 
+/// An entry as the key of its own slot. A lookup reads the entry in any case, and a copy of the name beside it
+/// would be paid for by every name.
+struct ByKey(Arc<Entry>);
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for ByKey {}
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+impl Equivalent<ByKey> for EntryKeyRef<'_> {
+    fn equivalent(&self, slot: &ByKey) -> bool {
+        *self == slot.0.key()
+    }
+}
+
 #[derive(Clone)]
 struct ByWeight;
 
-impl Weighter<EntryKey, Arc<Entry>> for ByWeight {
-    fn weight(&self, _key: &EntryKey, entry: &Arc<Entry>) -> u64 {
+impl Weighter<ByKey, Arc<Entry>> for ByWeight {
+    fn weight(&self, _key: &ByKey, entry: &Arc<Entry>) -> u64 {
         entry.weight()
     }
 }
@@ -116,11 +141,10 @@ impl Bookkeeping {
     }
 }
 
-impl Lifecycle<EntryKey, Arc<Entry>> for Bookkeeping {
-    type RequestState =
-        <DefaultLifecycle<EntryKey, Arc<Entry>> as Lifecycle<EntryKey, Arc<Entry>>>::RequestState;
+impl Lifecycle<ByKey, Arc<Entry>> for Bookkeeping {
+    type RequestState = <DefaultLifecycle<ByKey, Arc<Entry>> as Lifecycle<ByKey, Arc<Entry>>>::RequestState;
 
-    fn on_evict(&self, _state: &mut Self::RequestState, _key: EntryKey, entry: Arc<Entry>) {
+    fn on_evict(&self, _state: &mut Self::RequestState, _key: ByKey, entry: Arc<Entry>) {
         self.retire(entry);
     }
 }

@@ -157,7 +157,7 @@ fn bundles() {
                     sibling.unwrap_or_else(|| panic!("{}: accepted, but Go rejects it", file.path));
                 let plain = fs::read(corpus.folder.join("pem/assembled").join(sibling)).expect("a sibling");
                 let plain = Bundle::parse(&plain).expect("a plain bundle");
-                assert_eq!(bundle.chain(), plain.chain(), "{}", file.path);
+                assert!(bundle.chain().eq(plain.chain()), "{}", file.path);
                 assert_eq!(bundle.private_key().der(), plain.private_key().der(), "{}", file.path);
                 repaired.push(short.to_owned());
             }
@@ -231,7 +231,7 @@ fn certificates() {
         let behind = own.pem() + &certificate + &key.serialize_pem();
         match timed(&file.path, &mut slowest, || Bundle::parse(behind.as_bytes())) {
             Ok(bundle) => {
-                assert_eq!(&*bundle.chain()[0], own.der().as_ref(), "{}", file.path);
+                assert_eq!(bundle.chain().next(), Some(own.der().as_ref()), "{}", file.path);
                 parsed += 1;
             }
             Err(error) => assert_eq!(error, BundleError::MalformedCertificate(2), "{}", file.path),

@@ -109,8 +109,8 @@ impl Store for Lru {
     fn insert(&mut self, entry: Entry) {
         self.uses += 1;
         self.bytes += entry.weight();
-        self.by_use.insert(self.uses, entry.key.name.to_string());
-        self.by_name.insert(entry.key.name.to_string(), (self.uses, entry));
+        self.by_use.insert(self.uses, entry.key().name.to_owned());
+        self.by_name.insert(entry.key().name.to_owned(), (self.uses, entry));
         while self.bytes > self.capacity {
             let (_, name) = self.by_use.pop_first().expect("bytes belong to an entry");
             let (_, entry) = self.by_name.remove(&name).expect("both maps have the name");

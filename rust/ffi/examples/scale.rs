@@ -123,7 +123,7 @@ fn fill(store: &MemoryStore, templates: &Templates, names: usize) {
                     let facts = ResponseFacts { fetched_at: now, freshness, etag: None, last_modified: None };
                     let key = EntryKey { name: name(number).into(), ecdsa: true };
                     let mut bundle = templates.bundle(number);
-                    bundle.share_issuers(|issuer| issuers.intern(issuer));
+                    bundle.share_issuers(issuers);
                     // The host opens each candidate; from then on its parsed key is the host's.
                     drop(bundle.private_key().signing_key());
                     let _evicted =

@@ -77,7 +77,7 @@ pub extern "C" fn cached_http_key_close(key: KeyHandle) -> Status {
 
 fn framed_chain(entry: &Entry) -> Vec<u8> {
     let chain = entry.bundle.chain();
-    let mut framed = Vec::with_capacity(chain.iter().map(|der| der.len() + 4).sum());
+    let mut framed = Vec::with_capacity(chain.clone().map(|der| der.len() + 4).sum());
     for der in chain {
         framed.extend_from_slice(&u32::try_from(der.len()).unwrap_or(u32::MAX).to_le_bytes());
         framed.extend_from_slice(der);

@@ -2,10 +2,10 @@
 
 use x509_parser::certificate::X509Certificate;
 
-/// Places of the certificates, leaf first, then issuer by issuer; those that no link leads to follow in the
-/// order they came in. Names decide, since TLS clients build their own path and check its signatures.
-pub(super) fn from_leaf(certificates: &[X509Certificate<'_>], leaf: usize) -> Vec<usize> {
-    let mut order = vec![leaf];
+/// Places of the certificates above the leaf, issuer by issuer; those that no link leads to follow in the order
+/// they came in. Names decide, since TLS clients build their own path and check its signatures.
+pub(super) fn above(certificates: &[X509Certificate<'_>], leaf: usize) -> Vec<usize> {
+    let mut order = Vec::with_capacity(certificates.len());
     let mut left: Vec<usize> = (0..certificates.len()).filter(|place| *place != leaf).collect();
     let mut last = &certificates[leaf];
     while last.issuer().as_raw() != last.subject().as_raw() {

@@ -8,7 +8,7 @@ use crate::cache::Shared;
 use crate::cache::fetch::Fetch;
 use crate::disk_format::{self, StoredEntry};
 use crate::disk_store::DiskError;
-use crate::entry::{Entry, EntryKey, ResponseFacts};
+use crate::entry::{Entry, EntryKeyRef, ResponseFacts};
 use crate::events::{Event, Outcome};
 use crate::freshness::{self, Freshness, FreshnessSettings, Lifetime, ResponseFreshness};
 use crate::log_sampler::LogKind;
@@ -67,7 +67,7 @@ impl Candidate {
         }
         if !kept && source == Source::Origin {
             // It must not be kept; nor is the one before it right any more.
-            shared.forget(&entry.key);
+            shared.forget(entry.key());
         }
         let instance = Arc::clone(&fetch.instance);
         finish(fetch, &entry);
@@ -87,7 +87,7 @@ impl Candidate {
             Source::Disk => {
                 let shared = Arc::clone(&fetch.shared);
                 shared.counters.refused_bundles.increment();
-                shared.log(LogKind::RefusedBundle, &entry.key, || {
+                shared.log(LogKind::RefusedBundle, entry.key(), || {
                     format!("an entry on disk is refused: {reason}")
                 });
                 fetch.queue_request();
@@ -127,21 +127,21 @@ fn facts_to_write(facts: &ResponseFacts, settings: FreshnessSettings) -> Option<
 impl Shared {
     fn keep(&self, entry: &Arc<Entry>) {
         let retired = self.memory.insert(Arc::clone(entry));
-        self.negatives.remove(entry.key.borrowed());
+        self.negatives.remove(entry.key());
         self.retire(retired);
     }
 
     /// Drops what is kept for a name that the origin no longer has.
-    pub(super) fn forget(self: &Arc<Self>, key: &EntryKey) {
-        let retired = self.memory.remove(key.borrowed());
+    pub(super) fn forget(self: &Arc<Self>, key: EntryKeyRef<'_>) {
+        let retired = self.memory.remove(key);
         self.retire(retired);
         if self.disk.is_none() {
             return;
         }
-        let (shared, key) = (Arc::clone(self), key.clone());
+        let (shared, key) = (Arc::clone(self), key.to_owned());
         self.queue_write(move || {
             if let Some(Err(error)) = shared.disk.as_ref().map(|disk| disk.remove(&key)) {
-                shared.disk_failed(&key, &error);
+                shared.disk_failed(key.borrowed(), &error);
             }
         });
     }
@@ -154,9 +154,9 @@ impl Shared {
         let shared = Arc::clone(self);
         self.queue_write(move || {
             let pem = disk_format::pem_of(&entry.bundle);
-            let stored = StoredEntry { key: entry.key.clone(), facts, pem };
+            let stored = StoredEntry { key: entry.key().to_owned(), facts, pem };
             match shared.disk.as_ref().map(|disk| disk.save(&stored)) {
-                Some(Err(error)) => shared.disk_failed(&entry.key, &error),
+                Some(Err(error)) => shared.disk_failed(entry.key(), &error),
                 _ => shared.counters.disk_writes.increment(),
             }
         });
@@ -168,7 +168,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn disk_failed(&self, key: &EntryKey, error: &DiskError) {
+    pub(super) fn disk_failed(&self, key: EntryKeyRef<'_>, error: &DiskError) {
         self.counters.disk_errors.increment();
         self.log(LogKind::Disk, key, || error.to_string());
     }

@@ -39,7 +39,7 @@ impl Fetch {
             return self.refuse(&error);
         }
         self.warn_if_uncacheable(&facts);
-        let entry = self.entry(kept.key.clone(), Arc::clone(&kept.bundle), facts);
+        let entry = self.entry(kept.key().to_owned(), Arc::clone(&kept.bundle), facts);
         Candidate::offer(self, entry, Source::Origin);
     }
 
@@ -61,7 +61,7 @@ impl Fetch {
             }
             None => self.warn_if_uncacheable(&facts),
         }
-        shared.forget(&self.key);
+        shared.forget(self.key.borrowed());
         self.finish(Outcome::NotFound);
     }
 
@@ -91,7 +91,7 @@ impl Fetch {
         if self.urgency == Urgency::Background {
             let message =
                 || format!("{reason}; the kept certificate is served meanwhile, as stale_if_error allows");
-            self.shared.log(kind, &self.key, message);
+            self.shared.log(kind, self.key.borrowed(), message);
         }
     }
 
@@ -110,6 +110,6 @@ impl Fetch {
             "the origin's answers are not kept, so each handshake asks it again: its response has '{field}'. \
              Send 'Cache-Control: s-maxage=SECONDS', or set the option 'ttl' to override what responses say"
         );
-        self.shared.log(LogKind::Advice, &self.key, || message);
+        self.shared.log(LogKind::Advice, self.key.borrowed(), || message);
     }
 }

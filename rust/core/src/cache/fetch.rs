@@ -57,7 +57,7 @@ impl Fetch {
 
     /// A fetch that replaces an entry, which goes on being served.
     pub(super) fn refresh(shared: &Arc<Shared>, instance: &Arc<Instance>, kept: &Arc<Entry>) -> Self {
-        let key = kept.key.clone();
+        let key = kept.key().to_owned();
         // Nobody waits, so it is for whoever could use what is kept.
         let client = ClientAbilities { ecdsa: key.ecdsa, ed25519: key.ecdsa };
         let mut fetch = Self::new(shared, instance, key, client, &kept.hello_query);
@@ -119,7 +119,7 @@ impl Fetch {
         let stored = match disk.load(&key) {
             Ok(stored) => stored?,
             Err(error) => {
-                self.shared.disk_failed(&key, &error);
+                self.shared.disk_failed(key.borrowed(), &error);
                 return None;
             }
         };
@@ -197,7 +197,7 @@ impl Shared {
         now: Timestamp,
     ) -> Result<Bundle, BundleError> {
         let mut bundle = Bundle::parse_for(pem, &key.name, now)?;
-        bundle.share_issuers(|issuer| self.issuers.intern(issuer));
+        bundle.share_issuers(&self.issuers);
         Ok(bundle)
     }
 }

@@ -85,14 +85,14 @@ impl Shared {
 
     /// Fetches a newer generation of an entry, unless somebody does, or has just failed to. Returns at once.
     pub(super) fn refresh(self: &Arc<Self>, instance: &Arc<Instance>, entry: &Arc<Entry>, now: Timestamp) {
-        if self.back_off.reason(entry.key.borrowed(), now).is_some() || !entry.begin_refresh() {
+        if self.back_off.reason(entry.key(), now).is_some() || !entry.begin_refresh() {
             return;
         }
         let replaced = || {
-            let newest = self.memory.entry_for(entry.key.borrowed());
+            let newest = self.memory.entry_for(entry.key());
             newest.filter(|newest| newest.id != entry.id).map(drop)
         };
-        match self.flights.join(entry.key.clone(), None, replaced) {
+        match self.flights.join(entry.key().to_owned(), None, replaced) {
             Joined::Leader => Fetch::refresh(self, instance, entry).queue_request(),
             Joined::Follower | Joined::Settled(()) => entry.end_refresh(),
         }
