@@ -33,6 +33,7 @@ type sharedEngine struct {
 
 	closing chan struct{} // closed when the engine is about to be
 	drained chan struct{} // closed when its last event is handled
+	close   func() error  // the first call closes the engine and waits for its pending writes
 
 	mutex sync.Mutex
 	hosts []*host // of the module instances that use it, the newest last
@@ -46,6 +47,7 @@ func newSharedEngine(engine engine, origin string) *sharedEngine {
 		closing: make(chan struct{}),
 		drained: make(chan struct{}),
 	}
+	shared.close = sync.OnceValue(shared.closeEngine)
 	pump := &pump{
 		engine:     engine,
 		entries:    shared.entries,
@@ -85,7 +87,9 @@ func (shared *sharedEngine) certificate(entry native.EntryID) (*tls.Certificate,
 const drainTimeout = 3 * time.Second
 
 // Destruct ends the engine. The pool calls it when the last module instance has let go.
-func (shared *sharedEngine) Destruct() error {
+func (shared *sharedEngine) Destruct() error { return shared.close() }
+
+func (shared *sharedEngine) closeEngine() error {
 	close(shared.closing)
 	err := shared.engine.Close()
 	// Whatever still refers to this must not keep keys alive.
@@ -115,6 +119,7 @@ type engineLease struct {
 	*sharedEngine
 	key      engineKey
 	host     *host
+	attached bool
 	released sync.Once
 }
 
@@ -145,9 +150,13 @@ func (lease *engineLease) attach() {
 	lease.mutex.Lock()
 	defer lease.mutex.Unlock()
 	lease.hosts = append(lease.hosts, lease.host)
+	lease.attached = true
 }
 
 // release gives the share back, and ends the engine if it was the last. A second call does nothing.
+//
+// After a reload, Caddy goes on with connections of the configuration before, of which some have not even begun
+// their handshake. The share is given back when they have ended, unless the process does.
 func (lease *engineLease) release() (err error) {
 	lease.released.Do(func() {
 		lease.mutex.Lock()
@@ -155,7 +164,27 @@ func (lease *engineLease) release() (err error) {
 			lease.hosts = slices.Delete(lease.hosts, index, index+1)
 		}
 		lease.mutex.Unlock()
-		_, err = enginePool.Delete(lease.key)
+		switch {
+		case !lease.attached:
+			_, err = enginePool.Delete(lease.key)
+		case caddy.Exiting():
+			err = lease.close()
+		default:
+			later(newConnectionTime+time.Duration(lease.host.getter.Timeout), lease.giveBack)
+		}
 	})
 	return err
 }
+
+func (lease *engineLease) giveBack() {
+	if _, err := enginePool.Delete(lease.key); err != nil {
+		lease.newestHost().logger.Error("closing the certificate cache of an earlier configuration", zap.Error(err))
+	}
+}
+
+// newConnectionTime is how long a server that shuts down waits for the first word of a connection that it has
+// accepted (net/http, Server.Shutdown).
+const newConnectionTime = 5 * time.Second
+
+// later is replaced by tests that look at what is left.
+var later = func(delay time.Duration, end func()) { time.AfterFunc(delay, end) }

@@ -135,6 +135,33 @@ func TestAReloadKeepsTheEngine(t *testing.T) {
 	}
 }
 
+func TestAnEngineOutlivesTheHandshakesOfItsConfiguration(t *testing.T) {
+	opened := useFakeEngines(t)
+	var end func()
+	synchronous := later
+	defer func() { later = synchronous }()
+	later = func(delay time.Duration, giveBack func()) {
+		if delay != 5*time.Second+3*time.Second {
+			t.Errorf("given back after %v", delay)
+		}
+		end = giveBack
+	}
+	getter := provisioned(t, `{"url": "http://backend.example", "timeout": "3s"}`)
+	if err := getter.Cleanup(); err != nil || isClosed((*opened)[0]) {
+		t.Fatal("closed under handshakes of the configuration that went", err)
+	}
+	// A configuration that comes back in time finds its certificates.
+	again := provisioned(t, `{"url": "http://backend.example"}`)
+	end()
+	if len(*opened) != 1 || isClosed((*opened)[0]) {
+		t.Fatal("closed under the newer configuration")
+	}
+	later = synchronous
+	if err := again.Cleanup(); err != nil || !isClosed((*opened)[0]) {
+		t.Fatal("still open", err)
+	}
+}
+
 func TestAFailedProvisionLeavesNothingBehind(t *testing.T) {
 	opened := useFakeEngines(t)
 	fakes := openEngine
