@@ -9,7 +9,7 @@ use std::hint::black_box;
 use cached_http_core::bundle::Bundle;
 use cached_http_core::clock::Clock;
 use cached_http_core::keys::{MAX_SIGNATURE_LENGTH, SignatureScheme, SigningInput};
-use cached_http_core::server_name::ServerName;
+use cached_http_core::server_name::{NameBuffer, ServerName};
 use criterion::{Criterion, criterion_group, criterion_main};
 use support::host::{Host, bundle, origin};
 
@@ -36,7 +36,9 @@ fn lookups(criterion: &mut Criterion) {
         bencher.iter(|| host.look(black_box("unknown.example")))
     });
     criterion.bench_function("server name", |bencher| {
-        bencher.iter(|| ServerName::parse(black_box(b"www.some-shop.example")).is_ok());
+        bencher.iter(|| {
+            ServerName::parse(black_box(b"www.some-shop.example"), &mut NameBuffer::default()).is_ok()
+        });
     });
 }
 

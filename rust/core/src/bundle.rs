@@ -15,7 +15,6 @@ use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
-use crate::interner::Interner;
 use crate::keys::{KeyError, PrivateKey};
 use crate::pem::{self, Block};
 
@@ -147,8 +146,8 @@ impl Bundle {
     }
 
     /// Replaces the leaf's issuers by ones that other bundles hold too.
-    pub fn share_issuers(&mut self, shared: &Interner<Issuers>) {
-        self.issuers = shared.intern(&self.issuers);
+    pub fn share_issuers(&mut self, shared: impl FnOnce(&Arc<Issuers>) -> Arc<Issuers>) {
+        self.issuers = shared(&self.issuers);
     }
 
     /// Bytes it occupies in memory, about. Issuers that other bundles hold too count as a reference, so the sum

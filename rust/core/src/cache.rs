@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod answer;
+mod disk_read;
 mod fetch;
 mod lookup;
 
@@ -27,12 +28,13 @@ use crate::log_sampler::{LogKind, LogSampler};
 use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
 use crate::origin::{Origin, OriginError};
-use crate::server_name::{NameRefusal, ServerName};
+use crate::server_name::{NameBuffer, NameRefusal, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
 use crate::single_flight::{SingleFlight, Token};
 use crate::worker_pool::{Urgency, WorkerPool};
 
 use acceptance::Candidate;
+use disk_read::DiskReads;
 use lookup::Held;
 
 /// The store of one origin and cache directory, with its workers. Thread-safe; clones share it.
@@ -106,6 +108,7 @@ struct Shared {
     memory: MemoryStore,
     negatives: NegativeStore,
     disk: Option<DiskStore>,
+    disk_reads: DiskReads,
     issuers: Interner<Issuers>,
     hello_queries: Interner<str>,
     back_off: BackOff,
@@ -135,6 +138,7 @@ impl Cache {
             memory: MemoryStore::new(settings.max_memory),
             negatives: NegativeStore::new(settings.max_negative),
             disk,
+            disk_reads: DiskReads::default(),
             issuers: Interner::default(),
             hello_queries: Interner::default(),
             back_off: BackOff::default(),
@@ -196,7 +200,8 @@ impl Cache {
         hello_query: &str,
         token: Option<Token>,
     ) -> Lookup {
-        let name = match ServerName::parse(server_name) {
+        let mut buffer = NameBuffer::default();
+        let name = match ServerName::parse(server_name, &mut buffer) {
             Ok(name) => name,
             Err(refusal) => {
                 self.shared.counters.refused_names.increment();

@@ -4,18 +4,22 @@
 //! accepted only as a DNS host name of at least two labels; everything made from it later (store keys,
 //! query strings, file names) starts from the spelling made here.
 
-use std::fmt;
-
 /// The longest DNS name in text form (RFC 1035 2.3.4, without the trailing dot).
 pub const MAX_NAME_LENGTH: usize = 253;
 const MAX_LABEL_LENGTH: usize = 63;
 
 /// A normalised host name: lower-case ASCII letters, digits and hyphens (IDNA A-labels for the rest), two
-/// labels or more, at most 253 bytes. Held in place, so that making one for a lookup allocates nothing.
-#[derive(Clone, Copy)]
-pub struct ServerName {
-    bytes: [u8; MAX_NAME_LENGTH],
-    length: u8,
+/// labels or more, at most 253 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerName<'b>(&'b str);
+
+/// Room for one name, so that a lookup neither allocates nor copies it about.
+pub struct NameBuffer([u8; MAX_NAME_LENGTH]);
+
+impl Default for NameBuffer {
+    fn default() -> Self {
+        NameBuffer([0; MAX_NAME_LENGTH])
+    }
 }
 
 /// Why a name was refused; refusing one costs no backend call.
@@ -41,48 +45,44 @@ pub enum NameRefusal {
     SingleLabel,
 }
 
-impl ServerName {
+impl<'b> ServerName<'b> {
     /// Normalises what a client sent as its server name.
-    pub fn parse(raw: &[u8]) -> Result<Self, NameRefusal> {
+    pub fn parse(raw: &[u8], buffer: &'b mut NameBuffer) -> Result<Self, NameRefusal> {
         if raw.is_empty() {
             return Err(NameRefusal::Empty);
         }
         if raw.is_ascii() {
-            return Self::from_ascii(raw);
+            return Self::from_ascii(raw, buffer);
         }
         let text = std::str::from_utf8(raw).map_err(|_| NameRefusal::BadCharacter)?;
         if text.len() > 4 * MAX_NAME_LENGTH {
             return Err(NameRefusal::TooLong);
         }
         let ascii = idna::domain_to_ascii_strict(text).map_err(|_| NameRefusal::BadCharacter)?;
-        Self::from_ascii(ascii.as_bytes())
+        Self::from_ascii(ascii.as_bytes(), buffer)
     }
 
     /// The name as text.
-    pub fn as_str(&self) -> &str {
-        // The constructor lets only ASCII through.
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    pub fn as_str(self) -> &'b str {
+        self.0
     }
 
     /// One pass: this is part of every handshake.
-    fn from_ascii(raw: &[u8]) -> Result<Self, NameRefusal> {
-        if raw.len() > MAX_NAME_LENGTH {
-            return Err(NameRefusal::TooLong);
-        }
-        let mut name = ServerName { bytes: [0; MAX_NAME_LENGTH], length: raw.len() as u8 };
+    fn from_ascii(raw: &[u8], buffer: &'b mut NameBuffer) -> Result<Self, NameRefusal> {
+        let name = buffer.0.get_mut(..raw.len()).ok_or(NameRefusal::TooLong)?;
         let mut label_start = 0;
         for (index, byte) in raw.iter().map(u8::to_ascii_lowercase).enumerate() {
-            name.bytes[index] = byte;
+            name[index] = byte;
             match byte {
                 b'.' => {
-                    check_label(&name.bytes[label_start..index])?;
+                    check_label(&name[label_start..index])?;
                     label_start = index + 1;
                 }
                 b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
                 _ => return Err(NameRefusal::BadCharacter),
             }
         }
-        let last = &name.bytes[label_start..raw.len()];
+        let last = &name[label_start..];
         check_label(last)?;
         if ends_an_address(last) {
             return Err(NameRefusal::IpAddress);
@@ -90,13 +90,7 @@ impl ServerName {
         if label_start == 0 {
             return Err(NameRefusal::SingleLabel);
         }
-        Ok(name)
-    }
-}
-
-impl fmt::Debug for ServerName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), formatter)
+        std::str::from_utf8(name).map(ServerName).map_err(|_| NameRefusal::BadCharacter)
     }
 }
 
@@ -123,7 +117,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(raw: &str) -> Result<String, NameRefusal> {
-        ServerName::parse(raw.as_bytes()).map(|name| name.as_str().to_owned())
+        parse_bytes(raw.as_bytes())
+    }
+
+    fn parse_bytes(raw: &[u8]) -> Result<String, NameRefusal> {
+        ServerName::parse(raw, &mut NameBuffer::default()).map(|name| name.as_str().to_owned())
     }
 
     #[test]
@@ -158,7 +156,7 @@ mod tests {
         ] {
             assert_eq!(parse(raw), Err(refusal), "{raw:?}");
         }
-        assert_eq!(ServerName::parse(b"\xff\xff.example").err(), Some(NameRefusal::BadCharacter));
+        assert_eq!(parse_bytes(b"\xff\xff.example"), Err(NameRefusal::BadCharacter));
     }
 
     #[test]
@@ -170,11 +168,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_give_a_plain_host_name_or_a_refusal(raw in proptest::collection::vec(any::<u8>(), 0..420)) {
-            if let Ok(name) = ServerName::parse(&raw) {
-                let text = name.as_str();
+            if let Ok(text) = parse_bytes(&raw) {
                 prop_assert!(text.len() <= MAX_NAME_LENGTH);
                 prop_assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.'));
-                prop_assert_eq!(ServerName::parse(text.as_bytes()).map(|n| n.as_str().to_owned()), Ok(text.to_owned()));
+                prop_assert_eq!(parse(&text), Ok(text));
             }
         }
 

@@ -30,11 +30,11 @@ fn main() {
     let ours = hit_ratio(&source, cold(), &mut Ours(MemoryStore::new(capacity)));
     let lru = hit_ratio(&source, cold(), &mut Lru::new(capacity));
     println!(
-        r#"{{"row":"hit ratio of hot names during a scan, memory store","value":{ours:.4},"unit":"ratio","target":{lru:.4},"pass":{}}}"#,
+        r#"{{"row":"hit ratio of hot names during a scan, memory store","value":{ours:.4},"unit":"ratio","target":"> {lru:.4}","pass":{}}}"#,
         ours > lru
     );
     println!(
-        r#"{{"row":"hit ratio of hot names during a scan, plain LRU","value":{lru:.4},"unit":"ratio","target":null,"pass":true}}"#
+        r#"{{"row":"hit ratio of hot names during a scan, plain LRU","value":{lru:.4},"unit":"ratio","note":"for comparison"}}"#
     );
 }
 

@@ -31,7 +31,8 @@ type benchmark struct {
 	Allocations float64 `json:"allocations"` // at most, per operation
 }
 
-var benchmarkLine = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op(?:.*\s(\d+) allocs/op)?`)
+// benchmarkLine is a result of go test -bench, whose name may be parted from its figures by a line of a log.
+var benchmarkLine = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+(?:\d{4}-\d\d-\d\dT.*\n\s*)*\d+\s+([\d.]+) ns/op(?:.*\s(\d+) allocs/op)?`)
 
 // commands runs what the list names. One that fails, or prints nothing, doesn't keep the others from running.
 func (bench *bench) commands(ctx context.Context, list string) error {

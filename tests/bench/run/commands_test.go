@@ -39,7 +39,7 @@ func TestACommandThatFailsOrIsSilentOrHangsIsAnError(t *testing.T) {
 
 func TestGoBenchmarksBecomeRows(t *testing.T) {
 	bench, err := runList(t, `[{"command":["printf","%s\n",
-		"BenchmarkHit-2   \t 100\t 240.5 ns/op\t 0 B/op\t 0 allocs/op", "BenchmarkHit-2 \t 100\t 251 ns/op\t 16 B/op\t 1 allocs/op",
+		"BenchmarkHit-2   \t 100\t 240.5 ns/op\t 0 B/op\t 0 allocs/op", "BenchmarkHit-2 \t2026-11-23T14:58:31.071Z\tDEBUG\ta line of a log", " 100\t 251 ns/op\t 16 B/op\t 1 allocs/op",
 		"BenchmarkHit-2 \t 100\t 238 ns/op\t 0 B/op\t 0 allocs/op"],
 		"benchmarks":{"Hit":{"row":"hit path","nanoseconds":250,"allocations":0}}}]`)
 	if err != nil || len(bench.rows) != 1 {

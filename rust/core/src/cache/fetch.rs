@@ -5,16 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::bundle::{Bundle, BundleError};
-use crate::cache::acceptance::{Candidate, Source};
-use crate::cache::lookup::usable_keys;
 use crate::cache::{Instance, Shared};
 use crate::clock::Timestamp;
-use crate::disk_store::DiskStore;
 use crate::entry::{ClientAbilities, Entry, EntryKey};
 use crate::events::{Event, Outcome};
-use crate::freshness::Freshness;
 use crate::origin::{OriginRequest, OriginResponse, Validators};
-use crate::worker_pool::{NotTaken, Urgency, WorkerPool};
+use crate::worker_pool::{NotTaken, Urgency};
 
 /// A flight and what it needs to get its answer. It belongs to no handshake: a client that leaves ends nothing.
 pub(super) struct Fetch {
@@ -70,7 +66,7 @@ impl Fetch {
     /// Queues the work; returns at once.
     pub(super) fn start(self) {
         if self.shared.disk.is_some() {
-            self.queue(|shared| &shared.disk_readers, Fetch::read_disk);
+            self.queue_read();
         } else {
             self.queue_request();
         }
@@ -78,57 +74,22 @@ impl Fetch {
 
     /// Goes on to the origin, from the disk or because an entry from there was refused.
     pub(super) fn queue_request(self) {
-        self.queue(|shared| &shared.fetchers, Fetch::request);
+        let shared = Arc::clone(&self.shared);
+        let urgency = self.urgency;
+        let mut fetch = self;
+        let job = move || {
+            let given_up = format!("{}: the fetch was given up", fetch.shared.origin_name);
+            fetch.outcome_if_dropped = Outcome::Failed(given_up);
+            fetch.request();
+        };
+        if shared.fetchers.submit(urgency, Box::new(job)) == Err(NotTaken::Full) {
+            shared.counters.overloaded.increment();
+        }
     }
 
     /// Ends the flight and tells whoever waits.
     pub(super) fn finish(mut self, outcome: Outcome) {
         self.end(outcome);
-    }
-
-    fn queue(mut self, pool: fn(&Shared) -> &WorkerPool, work: fn(Fetch)) {
-        let shared = Arc::clone(&self.shared);
-        let urgency = self.urgency;
-        self.outcome_if_dropped = Outcome::Overloaded;
-        let job = move || {
-            let given_up = format!("{}: the fetch was given up", self.shared.origin_name);
-            self.outcome_if_dropped = Outcome::Failed(given_up);
-            work(self);
-        };
-        if pool(&shared).submit(urgency, Box::new(job)) == Err(NotTaken::Full) {
-            shared.counters.overloaded.increment();
-        }
-    }
-
-    /// Past its lifetime an entry still serves, as in memory: its next lookup sets a refresh in motion.
-    fn read_disk(mut self) {
-        let found = self.shared.disk.as_ref().and_then(|disk| {
-            usable_keys(self.key.borrowed()).find_map(|key| self.load(disk, key.to_owned()))
-        });
-        let Some(entry) = found else { return self.queue_request() };
-        if self.instance.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired {
-            self.kept = Some(Arc::new(entry));
-            return self.queue_request();
-        }
-        self.shared.counters.disk_hits.increment();
-        Candidate::offer(self, entry, Source::Disk);
-    }
-
-    /// The entry on disk, if it is whole, in date and usable by this client.
-    fn load(&self, disk: &DiskStore, key: EntryKey) -> Option<Entry> {
-        let stored = match disk.load(&key) {
-            Ok(stored) => stored?,
-            Err(error) => {
-                self.shared.disk_failed(key.borrowed(), &error);
-                return None;
-            }
-        };
-        let now = self.shared.clock.now();
-        let checked = self.shared.checked_bundle(&stored.pem, &key, now);
-        // Not worth a word: an entry of long ago whose certificate has ended is simply fetched again.
-        let bundle = checked.ok()?;
-        let usable = self.client.can_use(bundle.private_key().algorithm());
-        usable.then(|| self.entry(key, Arc::new(bundle), stored.facts))
     }
 
     fn request(mut self) {
@@ -197,7 +158,7 @@ impl Shared {
         now: Timestamp,
     ) -> Result<Bundle, BundleError> {
         let mut bundle = Bundle::parse_for(pem, &key.name, now)?;
-        bundle.share_issuers(&self.issuers);
+        bundle.share_issuers(|issuers| self.issuers.intern(issuers));
         Ok(bundle)
     }
 }

@@ -1,0 +1,52 @@
+//! A disk that does not answer, or whose reading panics, while the origin is well.
+//! Run with `cargo test -p cached-http-core --features failpoints --test slow_disk`.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use cached_http_core::events::Outcome;
+use fail::FailScenario;
+use support::host::{CacheDirectory, Host, origin};
+
+#[test]
+fn a_disk_that_hangs_fails_no_handshake() {
+    let scenario = FailScenario::setup();
+    let origin = origin("Cache-Control: s-maxage=86400\r\n");
+    let directory = CacheDirectory::new();
+    let mut host = Host::new(&origin, Some(&directory.path), "");
+    for n in 0..5 {
+        assert!(matches!(host.ask(&format!("known-{n}.example")), Outcome::Found(_)));
+    }
+    host.close();
+
+    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut ask = |name: &str| {
+        let begin = Instant::now();
+        assert!(matches!(host.ask(name), Outcome::Found(_)), "{name}");
+        let counters = host.cache.counters();
+        (begin.elapsed(), origin.count() - 5, counters.disk_hits, counters.disk_errors)
+    };
+    fail::cfg("disk_read", "sleep(3000)").unwrap();
+    let hung = Instant::now();
+    let (first, requests, ..) = ask("known-0.example");
+    let (second, ..) = ask("known-1.example");
+    println!("a disk that hangs: the first name after {first:?}, the next after {second:?}");
+    assert!(first < Duration::from_secs(2) && requests == 1, "{first:?}, {requests} requests");
+    assert!(
+        second < Duration::from_millis(500),
+        "the next waits for a disk that is known to hang: {second:?}"
+    );
+
+    fail::remove("disk_read");
+    std::thread::sleep(Duration::from_millis(3300).saturating_sub(hung.elapsed()));
+    let (_, requests, disk_hits, disk_errors) = ask("known-2.example");
+    assert_eq!((requests, disk_hits, disk_errors), (2, 1, 1), "the disk is used again");
+
+    fail::cfg("disk_read", "panic").unwrap();
+    let (_, requests, disk_hits, _) = ask("known-3.example");
+    assert_eq!((requests, disk_hits), (3, 1), "a read that panics");
+    scenario.teardown();
+    let told = host.logs.iter().filter(|record| record.message.contains("does not answer")).count();
+    assert_eq!(told, 1, "{:?}", host.logs);
+}
