@@ -99,9 +99,7 @@ func collectEngine(metrics chan<- prometheus.Metric, origin string, counters nat
 	count(fetchesMetric, counters.NotFound, "no_certificate")
 	count(fetchesMetric, counters.NotModified, "not_modified")
 	count(fetchesMetric, counters.FetchErrors, "failed")
-	others := counters.NotFound + counters.NotModified + counters.FetchErrors
-	// Totals are read one after the other: a request that ended in between must not make this one negative.
-	count(fetchesMetric, counters.Fetches-min(counters.Fetches, others), "found")
+	count(fetchesMetric, counters.Found, "found")
 	count(refreshes, counters.Refreshes)
 	count(refused, counters.RefusedBundles)
 	count(overloaded, counters.Overloaded)

@@ -114,7 +114,7 @@ func TestAFailingNameFailsAtOnce(t *testing.T) {
 		}
 	}
 	counters, err := getter.lease.engine.Counters()
-	if err != nil || counters.Fetches != 1 || counters.BackedOff != 1 || counters.FailingNames != 1 {
+	if err != nil || counters.FetchErrors != 1 || counters.BackedOff != 1 || counters.FailingNames != 1 {
 		t.Errorf("%+v, %v", counters, err)
 	}
 }

@@ -57,6 +57,9 @@ func (pump *pump) handle(event native.Event) {
 	case native.EventFinished:
 		certificate := pump.candidates[event.Entry]
 		delete(pump.candidates, event.Entry)
+		if event.Status != native.StatusHit {
+			certificate = nil // of a kind that this client can't use
+		}
 		// It is not put into entries: a name is hot when it is asked for again, and this answer may be one
 		// that is not to be kept.
 		answer := native.Answer{Status: event.Status, Entry: event.Entry, Reason: event.Text}

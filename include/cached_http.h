@@ -219,9 +219,9 @@ typedef struct {
    */
   uint64_t refused_names;
   /*
-   Requests made to the origin.
+   200 answers.
    */
-  uint64_t fetches;
+  uint64_t found;
   /*
    Requests that gave no answer.
    */
@@ -320,7 +320,8 @@ typedef struct {
    */
   uint32_t level;
   /*
-   For `CANDIDATE`, `RETIRED`, and `FINISHED` with `HIT`.
+   For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
+   or not, or 0.
    */
   cached_http_entry entry;
   /*

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"crypto/x509"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/cached-http/caddy-cached-http/tests/origin"
@@ -64,8 +66,20 @@ func TestECDSAIsNotForOldClients(t *testing.T) {
 	t.Parallel()
 	const name = "ecdsa.example.com"
 	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
-	c := startCaddy(t, site{url: backend.URL()})
-	c.handshakes(name)
+	// A certificate of another kind is no "no": neither is a permission asked for one of Caddy's own, nor the backend
+	// again. Of the one name the old client comes first.
+	permission := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the permission was asked")
+	}))
+	t.Cleanup(permission.Close)
+	c := startCaddy(t, site{
+		url: backend.URL(), options: []string{"on_negative pass"},
+		global: []string{"on_demand_tls {", "\task " + permission.URL, "}"},
+	})
+	for range 3 {
+		c.refused("first."+name, rsaOnly)
+	}
+	c.handshakes("first."+name, name)
 	for range 3 {
 		c.refused(name, rsaOnly)
 	}

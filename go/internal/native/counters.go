@@ -15,7 +15,7 @@ type Counters struct {
 	// Lookups answered with a certificate, with "no such name", by a fetch, and refused for their name.
 	Hits, NegativeHits, Misses, RefusedNames uint64
 	// Requests to the origin, those without an answer, 204 answers, bundles refused.
-	Fetches, FetchErrors, NotFound, RefusedBundles uint64
+	Found, FetchErrors, NotFound, RefusedBundles uint64
 	// Misses answered from disk, entries written, and what the disk refused.
 	DiskHits, DiskWrites, DiskErrors uint64
 	// Entries that left memory, lookups turned away by a full queue.
@@ -42,7 +42,7 @@ func (counters Counters) Plus(other Counters) Counters {
 	counters.NegativeHits += other.NegativeHits
 	counters.Misses += other.Misses
 	counters.RefusedNames += other.RefusedNames
-	counters.Fetches += other.Fetches
+	counters.Found += other.Found
 	counters.FetchErrors += other.FetchErrors
 	counters.NotFound += other.NotFound
 	counters.RefusedBundles += other.RefusedBundles
@@ -82,7 +82,7 @@ func (engine *Engine) Counters() (Counters, error) {
 		NegativeHits:   uint64(view.negative_hits),
 		Misses:         uint64(view.misses),
 		RefusedNames:   uint64(view.refused_names),
-		Fetches:        uint64(view.fetches),
+		Found:          uint64(view.found),
 		FetchErrors:    uint64(view.fetch_errors),
 		NotFound:       uint64(view.not_found),
 		RefusedBundles: uint64(view.refused_bundles),

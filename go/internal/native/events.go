@@ -13,8 +13,8 @@ const (
 	// EventCandidate: a bundle passed the engine's checks. Entry is to be confirmed or refused, once.
 	EventCandidate EventKind = C.CACHED_HTTP_EVENT_CANDIDATE
 	// EventFinished: the fetch of ServerName that Tokens waited for (none, if it was a refresh) ended with
-	// Status: StatusHit with Entry, StatusNegative, StatusOverloaded, or StatusFailed or StatusBackedOff with
-	// the reason in Text.
+	// Status: StatusHit, StatusNegative, StatusOverloaded, or StatusFailed or StatusBackedOff with the reason in
+	// Text. Entry is the candidate that was confirmed, if there was one, be it of use to the client or not.
 	EventFinished EventKind = C.CACHED_HTTP_EVENT_FINISHED
 	// EventRetired: Entry left the engine's memory. Drop what was built from it.
 	EventRetired EventKind = C.CACHED_HTTP_EVENT_RETIRED

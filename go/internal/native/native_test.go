@@ -175,7 +175,7 @@ func TestAHitTakesNoMemory(t *testing.T) {
 		t.Errorf("%v allocations", allocations)
 	}
 	counters, err := engine.Counters()
-	if err != nil || counters.Hits < 1000 || counters.Entries != 1 || counters.Fetches != 1 {
+	if err != nil || counters.Hits < 1000 || counters.Entries != 1 || counters.Found != 1 {
 		t.Errorf("%+v %v", counters, err)
 	}
 }

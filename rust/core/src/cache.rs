@@ -33,6 +33,8 @@ use crate::settings::{EngineSettings, LookupSettings};
 use crate::single_flight::{SingleFlight, Token};
 use crate::worker_pool::{Urgency, WorkerPool};
 
+pub use acceptance::UNUSABLE;
+
 use acceptance::Candidate;
 use disk_read::DiskReads;
 use lookup::Held;
@@ -81,7 +83,7 @@ pub enum Lookup {
     Refused(NameRefusal),
     /// The origin failed lately and is not asked again yet; holds the reason of the last failure.
     BackedOff(Arc<str>),
-    /// A certificate is kept, but of a kind this client can't use.
+    /// The origin has a certificate, but of a kind this client can't use.
     Unusable,
     /// The cache is closed.
     Closed,

@@ -37,8 +37,8 @@ counters! {
     misses,
     /// Lookups refused for their server name.
     refused_names,
-    /// Requests made to the origin.
-    fetches,
+    /// 200 answers.
+    found,
     /// Requests for a newer certificate while the kept one is served.
     refreshes,
     /// 304 answers.

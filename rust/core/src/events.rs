@@ -23,6 +23,8 @@ pub enum Event {
         server_name: Box<str>,
         /// Whether the origin was asked, or the disk knew.
         asked_origin: bool,
+        /// The candidate that the host agreed to, if there was one.
+        accepted: Option<EntryId>,
         /// Who waited; nobody, if it was a refresh.
         tokens: Vec<Token>,
         /// How it ended.

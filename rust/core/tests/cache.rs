@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cached_http_core::cache::{Lookup, Sizes};
+use cached_http_core::cache::{Lookup, Sizes, UNUSABLE};
 use cached_http_core::clock::{Clock, Timestamp};
 use cached_http_core::events::{Event, Outcome};
 use rcgen::{CertificateParams, KeyPair};
@@ -145,7 +145,7 @@ fn many_wait_for_one_request() {
         assert_eq!(lookup, Lookup::Pending);
     }
     assert!(matches!(host.pump_until(tokens[199]), Outcome::Found(_)));
-    assert_eq!((origin.count(), host.cache.counters().fetches), (1, 1));
+    assert_eq!((origin.count(), host.cache.counters().found), (1, 1));
 }
 
 #[test]
@@ -190,9 +190,9 @@ fn an_entry_on_disk_takes_the_same_road_as_a_fresh_one() {
 fn an_rsa_only_client_never_gets_an_ecdsa_certificate() {
     let origin = origin("");
     let mut host = Host::new(&origin, None, "");
-    assert_eq!(host.ask_as("known.example", RSA_ONLY), Outcome::NotFound);
+    assert_eq!(host.ask_as("known.example", RSA_ONLY), Outcome::Failed(UNUSABLE.into()), "which is no 'no'");
     let lookup = host.cache.lookup(&host.instance, b"known.example", RSA_ONLY, "", None);
-    assert_eq!(lookup, Lookup::Negative, "and is not asked about again");
+    assert_eq!(lookup, Lookup::Unusable, "and is not asked about again");
     assert!(
         matches!(host.look("known.example"), Lookup::Hit(_)),
         "what came is kept for those who can use it"

@@ -33,8 +33,8 @@ pub struct CountersView {
     pub misses: u64,
     /// Lookups refused for their server name.
     pub refused_names: u64,
-    /// Requests made to the origin.
-    pub fetches: u64,
+    /// 200 answers.
+    pub found: u64,
     /// Requests that gave no answer.
     pub fetch_errors: u64,
     /// 204 answers.
@@ -236,7 +236,7 @@ fn counters_view(cache: &Cache, size: usize) -> CountersView {
         negative_hits: totals.negative_hits,
         misses: totals.misses,
         refused_names: totals.refused_names,
-        fetches: totals.fetches,
+        found: totals.found,
         fetch_errors: totals.fetch_errors,
         not_found: totals.not_found,
         refused_bundles: totals.refused_bundles,

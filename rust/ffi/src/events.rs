@@ -29,7 +29,8 @@ pub struct EventView {
     pub status: Status,
     /// For `LOG`.
     pub level: u32,
-    /// For `CANDIDATE`, `RETIRED`, and `FINISHED` with `HIT`.
+    /// For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
+    /// or not, or 0.
     pub entry: EntryNumber,
     /// For `LOG`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
     pub text: Buffer,
@@ -135,12 +136,13 @@ impl From<Event> for EventView {
                 let text = serde_json::to_vec(&record).unwrap_or_default().into();
                 EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }
             }
-            Event::Finished { server_name, asked_origin, tokens, outcome } => {
+            Event::Finished { server_name, asked_origin, accepted, tokens, outcome } => {
                 let tokens = tokens.into_iter().map(|token| token.0).collect::<Vec<_>>().into();
                 let server_name = server_name.into_boxed_bytes().into_vec().into();
                 let asked_origin = u32::from(asked_origin);
                 let kind = CACHED_HTTP_EVENT_FINISHED;
-                let finished = EventView { kind, asked_origin, server_name, tokens, ..empty };
+                let entry = accepted.map_or(0, |id| id.0);
+                let finished = EventView { kind, entry, asked_origin, server_name, tokens, ..empty };
                 match outcome {
                     Outcome::Found(id) => EventView { status: Status::Hit, entry: id.0, ..finished },
                     Outcome::NotFound => EventView { status: Status::Negative, ..finished },

@@ -1,6 +1,6 @@
 //! The one call of every handshake.
 
-use cached_http_core::cache::Lookup;
+use cached_http_core::cache::{Lookup, UNUSABLE};
 use cached_http_core::entry::ClientAbilities;
 use cached_http_core::single_flight::Token;
 
@@ -66,13 +66,7 @@ pub unsafe extern "C" fn fetch_cached_cert(
             // SAFETY: passed on from the caller.
             Lookup::Refused(refusal) => unsafe { explain(message, Status::Refused, &refusal) },
             // SAFETY: passed on from the caller.
-            Lookup::Unusable => unsafe {
-                explain(
-                    message,
-                    Status::Failed,
-                    &"the certificate is of a kind that this client can't use (Ed25519)",
-                )
-            },
+            Lookup::Unusable => unsafe { explain(message, Status::Failed, &UNUSABLE) },
         })
     })
 }

@@ -50,7 +50,8 @@ impl Candidate {
 
     /// Keeps the entry and ends the flight with it.
     pub(super) fn confirm(self) {
-        let Candidate { fetch, entry, source } = self;
+        let Candidate { mut fetch, entry, source } = self;
+        fetch.accepted = Some(entry.id);
         let shared = Arc::clone(&fetch.shared);
         let kept = freshness::lifetime(&entry.facts.freshness, fetch.instance.freshness).is_some();
         if kept {
@@ -97,19 +98,22 @@ impl Candidate {
     }
 }
 
+/// What a client is told that can't use the certificate there is.
+pub const UNUSABLE: &str = "the certificate is of a kind that this client can't use (ECDSA or Ed25519)";
+
 /// Ends the flight with an entry that was accepted, if its client can use it.
 fn finish(fetch: Fetch, entry: &Entry) {
     if fetch.client.can_use(entry.bundle.private_key().algorithm()) {
         return fetch.finish(Outcome::Found(entry.id));
     }
-    if fetch.client.ecdsa {
-        let reason = "the origin's certificate is of a kind that this client can't use (Ed25519)";
-        return fetch.finish(Outcome::Failed(reason.into()));
+    // It lies under the key of other clients. That is no "no": Caddy might order a certificate of its own for a name
+    // that the origin has one for.
+    if !fetch.client.ecdsa {
+        let fetched_at = entry.facts.fetched_at;
+        let negative = Negative { fetched_at, lifetime: None, is_other_kind: true };
+        fetch.shared.negatives.insert(fetch.key.borrowed(), negative);
     }
-    // The origin has nothing for clients like this one: as good as a 204.
-    let negative = Negative { fetched_at: entry.facts.fetched_at, lifetime: None };
-    fetch.shared.negatives.insert(fetch.key.borrowed(), negative);
-    fetch.finish(Outcome::NotFound);
+    fetch.finish(Outcome::Failed(UNUSABLE.into()));
 }
 
 /// What goes to disk beside the bundle. `no-store` is never written, not even under a pinned lifetime; what else

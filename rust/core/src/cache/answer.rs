@@ -56,7 +56,7 @@ impl Fetch {
         };
         match lifetime {
             Some(lifetime) => {
-                let negative = Negative { fetched_at: facts.fetched_at, lifetime };
+                let negative = Negative { fetched_at: facts.fetched_at, lifetime, is_other_kind: false };
                 shared.negatives.insert(self.key.borrowed(), negative);
             }
             None => self.warn_if_uncacheable(&facts),

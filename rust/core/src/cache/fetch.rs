@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::bundle::{Bundle, BundleError};
 use crate::cache::{Instance, Shared};
 use crate::clock::Timestamp;
-use crate::entry::{ClientAbilities, Entry, EntryKey};
+use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey};
 use crate::events::{Event, Outcome};
 use crate::origin::{OriginRequest, OriginResponse, Validators};
 use crate::worker_pool::{NotTaken, Urgency};
@@ -22,6 +22,8 @@ pub(super) struct Fetch {
     /// What is kept already: a refresh is to replace it, and it can make the request conditional.
     pub(super) kept: Option<Arc<Entry>>,
     pub(super) urgency: Urgency,
+    /// The candidate that the host has agreed to, which ends the flight whether or not its client can use it.
+    pub(super) accepted: Option<EntryId>,
     deadline: Instant,
     asked_origin: bool,
     outcome_if_dropped: Outcome,
@@ -44,6 +46,7 @@ impl Fetch {
             hello_query: hello_query.into(),
             kept: None,
             urgency: Urgency::Foreground,
+            accepted: None,
             deadline: Instant::now() + instance.timeout,
             asked_origin: false,
             outcome_if_dropped: Outcome::Overloaded,
@@ -106,7 +109,6 @@ impl Fetch {
             return self.finish(Outcome::BackedOff(reason));
         }
         self.asked_origin = true;
-        self.shared.counters.fetches.increment();
         let request = OriginRequest {
             server_name: self.key.name.as_str().into(),
             hello_query: Arc::clone(&self.hello_query),
@@ -116,7 +118,10 @@ impl Fetch {
         let answer = self.instance.origin.fetch(&request, time_left, now);
         self.shared.fetch_times.record(asked_at.elapsed());
         match answer {
-            Ok(OriginResponse::Found { pem, facts }) => self.found(&pem, facts),
+            Ok(OriginResponse::Found { pem, facts }) => {
+                self.shared.counters.found.increment();
+                self.found(&pem, facts);
+            }
             Ok(OriginResponse::NotModified { facts }) => self.not_modified(facts),
             Ok(OriginResponse::NotFound { facts }) => self.not_found(facts),
             Err(error) => self.fail(error),
@@ -143,6 +148,7 @@ impl Fetch {
         self.shared.events.push(Event::Finished {
             server_name,
             asked_origin: self.asked_origin,
+            accepted: self.accepted,
             tokens,
             outcome,
         });

@@ -42,7 +42,7 @@ impl Shared {
             return Some(Held { answer, due });
         }
         let negative = self.negatives.negative(key)?;
-        let answer = Lookup::Negative;
+        let answer = if negative.is_other_kind { Lookup::Unusable } else { Lookup::Negative };
         negative.is_fresh(instance.negative_ttl, now).then_some(Held { answer, due: None })
     }
 
