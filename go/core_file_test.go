@@ -40,6 +40,9 @@ func TestKeysOfEvictedEntriesAreNotInACoreFile(t *testing.T) {
 	}
 	smaller := provisioned(t, "{"+options+`, "max_memory": 1}`)
 	defer smaller.Cleanup()
+	if err := getter.Cleanup(); err != nil {
+		t.Error(err)
+	}
 	expectHandles(t, 3) // engine and two instances
 	if copies := copiesInCoreFile(t, gcore, backend.Secrets); copies > 0 {
 		t.Errorf("%d copies of keys or PEM text are in a core file", copies)

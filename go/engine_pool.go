@@ -25,9 +25,24 @@ type engineKey struct {
 	cacheDir string
 }
 
+// openEngines are those that are open. Who only wants to look at them must not wait for the pool, whose lock is held
+// while an engine opens, on a disk that may be slow.
+var openEngines struct {
+	mutex   sync.Mutex
+	engines []*sharedEngine
+}
+
+// currentEngines are the engines open now.
+func currentEngines() []*sharedEngine {
+	openEngines.mutex.Lock()
+	defer openEngines.mutex.Unlock()
+	return slices.Clone(openEngines.engines)
+}
+
 // sharedEngine is an engine and what this side keeps with it. Safe for concurrent use.
 type sharedEngine struct {
 	engine  engine
+	origin  string
 	entries *entries
 	waiters *waiters
 
@@ -35,13 +50,15 @@ type sharedEngine struct {
 	drained chan struct{} // closed when its last event is handled
 	close   func() error  // the first call closes the engine and waits for its pending writes
 
-	mutex sync.Mutex
-	hosts []*host // of the module instances that use it, the newest last
+	mutex    sync.Mutex
+	hosts    []*host        // of the module instances that use it, the newest last
+	settings engineSettings // as they apply
 }
 
 func newSharedEngine(engine engine, origin string) *sharedEngine {
 	shared := &sharedEngine{
 		engine:  engine,
+		origin:  origin,
 		entries: newEntries(maxHotEntries),
 		waiters: newWaiters(),
 		closing: make(chan struct{}),
@@ -64,9 +81,12 @@ func newSharedEngine(engine engine, origin string) *sharedEngine {
 	}()
 	go func() {
 		for notice := range pump.notices {
-			shared.newestHost().emit(notice)
+			shared.servingHost().emit(notice)
 		}
 	}()
+	openEngines.mutex.Lock()
+	defer openEngines.mutex.Unlock()
+	openEngines.engines = append(openEngines.engines, shared)
 	return shared
 }
 
@@ -90,6 +110,9 @@ const drainTimeout = 3 * time.Second
 func (shared *sharedEngine) Destruct() error { return shared.close() }
 
 func (shared *sharedEngine) closeEngine() error {
+	openEngines.mutex.Lock()
+	openEngines.engines = slices.DeleteFunc(openEngines.engines, func(open *sharedEngine) bool { return open == shared })
+	openEngines.mutex.Unlock()
 	close(shared.closing)
 	err := shared.engine.Close()
 	// Whatever still refers to this must not keep keys alive.
@@ -114,6 +137,37 @@ func (shared *sharedEngine) newestHost() *host {
 	return shared.hosts[len(shared.hosts)-1]
 }
 
+// servingHost is the newest whose configuration runs: one that is being loaded may still be refused.
+func (shared *sharedEngine) servingHost() *host {
+	shared.mutex.Lock()
+	for _, host := range slices.Backward(shared.hosts) {
+		if host.serves.Load() {
+			shared.mutex.Unlock()
+			return host
+		}
+	}
+	shared.mutex.Unlock()
+	return shared.newestHost()
+}
+
+// applyLimits gives the engine the greatest limits that one of its hosts wants, so that neither a configuration that
+// is refused nor a second site makes it drop what another needs. The caller holds the mutex.
+func (shared *sharedEngine) applyLimits() error {
+	wanted := shared.hosts[0].settings
+	for _, host := range shared.hosts[1:] {
+		wanted = wanted.orMore(host.settings)
+	}
+	if wanted == shared.settings {
+		return nil
+	}
+	document, err := wanted.document()
+	if err != nil {
+		return err
+	}
+	shared.settings = wanted
+	return shared.engine.Resize(document)
+}
+
 // engineLease is one module instance's share of an engine.
 type engineLease struct {
 	*sharedEngine
@@ -123,34 +177,44 @@ type engineLease struct {
 	released sync.Once
 }
 
-// leaseEngine finds the engine for a key or opens it, and applies the settings to it either way.
-func leaseEngine(key engineKey, settings []byte, host *host) (*engineLease, error) {
-	pooled, loaded, err := enginePool.LoadOrNew(key, func() (caddy.Destructor, error) {
-		opened, err := openEngine(settings)
+// leaseEngine finds the engine for a key or opens it.
+func leaseEngine(key engineKey, host *host) (*engineLease, error) {
+	document, err := host.settings.document()
+	if err != nil {
+		return nil, err
+	}
+	pooled, _, err := enginePool.LoadOrNew(key, func() (caddy.Destructor, error) {
+		opened, err := openEngine(document)
 		if err != nil {
 			return nil, err
 		}
-		return newSharedEngine(opened, key.origin), nil
+		shared := newSharedEngine(opened, key.origin)
+		shared.settings = host.settings
+		return shared, nil
 	})
 	if err != nil {
 		// The pool has forgotten the key by itself: a Delete would take the next one's.
 		return nil, err
 	}
-	lease := &engineLease{sharedEngine: pooled.(*sharedEngine), key: key, host: host}
-	if loaded {
-		if err := lease.engine.Resize(settings); err != nil {
-			return nil, errors.Join(err, lease.release())
-		}
-	}
-	return lease, nil
+	return &engineLease{sharedEngine: pooled.(*sharedEngine), key: key, host: host}, nil
 }
 
+var errOtherIdentity = errors.New("another get_certificate cached_http of this configuration has the same URL and cache_dir, " +
+	"but another header, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
+	"Give one of them another cache_dir, or a query in its URL, such as ?account=2")
+
 // attach makes the module instance the one that the engine turns to. It must be ready to be asked.
-func (lease *engineLease) attach() {
+func (lease *engineLease) attach() error {
 	lease.mutex.Lock()
 	defer lease.mutex.Unlock()
+	for _, other := range lease.hosts {
+		if lease.host.isBeside(other) && lease.host.identity != other.identity {
+			return errOtherIdentity
+		}
+	}
 	lease.hosts = append(lease.hosts, lease.host)
 	lease.attached = true
+	return lease.applyLimits()
 }
 
 // release gives the share back, and ends the engine if it was the last. A second call does nothing.
@@ -162,13 +226,16 @@ func (lease *engineLease) release() (err error) {
 		lease.mutex.Lock()
 		if index := slices.Index(lease.hosts, lease.host); index >= 0 {
 			lease.hosts = slices.Delete(lease.hosts, index, index+1)
+			if len(lease.hosts) > 0 {
+				err = lease.applyLimits()
+			}
 		}
 		lease.mutex.Unlock()
 		switch {
 		case !lease.attached:
 			_, err = enginePool.Delete(lease.key)
 		case caddy.Exiting():
-			err = lease.close()
+			err = errors.Join(err, lease.close())
 		default:
 			later(newConnectionTime+time.Duration(lease.host.getter.Timeout), lease.giveBack)
 		}

@@ -190,9 +190,11 @@ func newGetter(t testing.TB) (*CertGetter, *fakeEngine, *observer.ObservedLogs) 
 	core, logs := observer.New(zap.DebugLevel)
 	logger := zap.New(core)
 	shared := newSharedEngine(fake, "http://backend.example/")
-	shared.hosts = []*host{{logger: logger}}
+	own := &host{logger: logger}
+	shared.hosts = []*host{own}
 	getter := &CertGetter{
 		logger:   logger,
+		host:     own,
 		lease:    &engineLease{sharedEngine: shared},
 		instance: fakeInstance{fake},
 	}

@@ -17,6 +17,9 @@ import (
 // most for `timeout`. The handshake's own context is not looked at: certmagic lets one handshake ask for all
 // that arrive for a name, so an error because this client has left would fail the others too.
 func (getter *CertGetter) GetCertificate(_ context.Context, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if !getter.host.serves.Load() {
+		getter.host.serves.Store(true)
+	}
 	certificate, err := getter.lookUp(hello)
 	if errors.Is(err, native.ErrGone) {
 		// The entry left memory between two calls. The second try fetches it, or finds a newer one.

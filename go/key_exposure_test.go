@@ -114,6 +114,9 @@ func testKeyExposure(t *testing.T, options string, roots *x509.CertPool, name st
 
 	// A reload that leaves no room drives the entry out.
 	smaller := provisioned(t, "{"+options+`, "max_memory": 1}`)
+	if err := getter.Cleanup(); err != nil {
+		t.Error(err)
+	}
 	expectHandles(t, 3) // engine and two instances
 	expectCopies(t, "evicted", secrets, 0, limits{text: loaded.text})
 

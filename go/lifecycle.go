@@ -60,21 +60,23 @@ func (getter *CertGetter) openInstance() error {
 	if err != nil {
 		return err
 	}
-	engineSettings, err := getter.engineSettings(key)
-	if err != nil {
+	getter.host.settings = getter.engineSettings(key)
+	if getter.host.identity, err = getter.identity(); err != nil {
 		return err
 	}
 	instanceSettings, err := getter.instanceSettings()
 	if err != nil {
 		return err
 	}
-	if getter.lease, err = leaseEngine(key, engineSettings, getter.host); err != nil {
+	if getter.lease, err = leaseEngine(key, getter.host); err != nil {
 		return fmt.Errorf("opening the certificate cache: %w", err)
 	}
 	if getter.instance, err = getter.lease.engine.OpenInstance(instanceSettings); err != nil {
 		return fmt.Errorf("opening the certificate cache: %w", err)
 	}
-	getter.lease.attach()
+	if err := getter.lease.attach(); err != nil {
+		return err
+	}
 	getter.logger.Debug("certificate cache ready",
 		zap.String("origin", key.origin), zap.String("archive_sha256", native.ArchiveDigest()))
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 )
@@ -132,6 +133,69 @@ func TestAReloadKeepsTheEngine(t *testing.T) {
 	}
 	if !isClosed(first) || !isClosed((*opened)[1]) {
 		t.Error("an engine is still open")
+	}
+}
+
+func TestTheGreatestLimitsApply(t *testing.T) {
+	opened := useFakeEngines(t)
+	big := provisioned(t, `{"url": "http://backend.example", "max_memory": 2000, "max_negative": 10}`)
+	small := provisioned(t, `{"url": "http://backend.example", "max_memory": 1000, "max_negative": 20}`)
+	last := func() string {
+		resized := (*opened)[0].resized
+		if len(resized) == 0 {
+			return ""
+		}
+		return resized[len(resized)-1]
+	}
+	// As long as both are there: the newer may be of a configuration that is refused in the end.
+	if settings := last(); !strings.Contains(settings, `"max_memory":2000,"max_negative":20,`) {
+		t.Error(settings)
+	}
+	if err := big.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	if settings := last(); !strings.Contains(settings, `"max_memory":1000,"max_negative":20,`) {
+		t.Error(settings)
+	}
+	if err := small.Cleanup(); err != nil || len((*opened)[0].resized) != 2 {
+		t.Error(err, (*opened)[0].resized)
+	}
+}
+
+func TestOneConfigurationMustNotMixWhatTheBackendTellsDifferentClients(t *testing.T) {
+	useFakeEngines(t)
+	getter := func(text string, app *caddytls.TLS) error {
+		getter := new(CertGetter)
+		if err := caddy.StrictUnmarshalJSON([]byte(text), getter); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = getter.Cleanup() })
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+		defer cancel()
+		getter.logger = ctx.Logger()
+		getter.host = &host{context: ctx, logger: getter.logger, getter: getter}
+		getter.tlsApp = app
+		getter.applyDefaults()
+		return getter.openInstance()
+	}
+	one, next := new(caddytls.TLS), new(caddytls.TLS)
+	const first = `{"url": "http://backend.example", "header": {"X-Account": ["a"]}}`
+	for _, test := range []struct {
+		text    string
+		app     *caddytls.TLS
+		refused bool
+	}{
+		{first, one, false},
+		{first, one, false},
+		{`{"url": "http://backend.example", "header": {"X-Account": ["b"]}}`, one, true},
+		{`{"url": "http://user@backend.example", "header": {"X-Account": ["a"]}}`, one, true},
+		{`{"url": "http://backend.example?account=b", "header": {"X-Account": ["b"]}}`, one, false},
+		// Credentials may change with a reload.
+		{`{"url": "http://backend.example", "header": {"X-Account": ["c"]}}`, next, false},
+	} {
+		if err := getter(test.text, test.app); errors.Is(err, errOtherIdentity) != test.refused || err != nil && !test.refused {
+			t.Errorf("%s: %v", test.text, err)
+		}
 	}
 }
 

@@ -62,18 +62,16 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 // Collect sends the values. Safe for concurrent use.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	byOrigin := make(map[string]native.Counters)
-	enginePool.Range(func(key, pooled any) bool {
-		counters, err := pooled.(*sharedEngine).engine.Counters()
+	for _, shared := range currentEngines() {
+		counters, err := shared.engine.Counters()
 		if err != nil {
-			return true // it was closed just now
+			continue // it was closed just now
 		}
-		origin := key.(engineKey).origin
-		if other, twice := byOrigin[origin]; twice {
+		if other, twice := byOrigin[shared.origin]; twice {
 			counters = counters.Plus(other) // one origin with two cache directories
 		}
-		byOrigin[origin] = counters
-		return true
-	})
+		byOrigin[shared.origin] = counters
+	}
 	for origin, counters := range byOrigin {
 		collectEngine(metrics, origin, counters)
 	}

@@ -1,6 +1,9 @@
 package cachedhttp
 
 import (
+	"crypto/sha256"
+	"sync/atomic"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
@@ -49,6 +52,15 @@ type host struct {
 	logger  *zap.Logger
 	getter  *CertGetter
 	events  *caddyevents.App // nil outside of a Caddy configuration
+
+	settings engineSettings    // its limits are wishes: those of all hosts of an engine count
+	identity [sha256.Size]byte // see CertGetter.identity
+	serves   atomic.Bool       // whether handshakes come, which begin once its configuration runs
+}
+
+// isBeside tells whether both are of one configuration.
+func (host *host) isBeside(other *host) bool {
+	return host.getter.tlsApp != nil && host.getter.tlsApp == other.getter.tlsApp
 }
 
 // emit runs the handlers of an event, on the caller's time.

@@ -79,16 +79,17 @@ func (permission *Permission) Provision(caddy.Context) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	permission.asker, err = newAsker(permission)
+	permission.asker, err = leaseAsker(permission)
 	return err
 }
 
-// Cleanup closes what is idle.
+// Cleanup gives the share of what ask has said back.
 func (permission *Permission) Cleanup() error {
-	if permission.asker != nil {
-		permission.asker.client.CloseIdleConnections()
+	if permission.asker == nil {
+		return nil
 	}
-	return nil
+	_, err := askers.Delete(permission.askerKey())
+	return err
 }
 
 var errAskMissing = errors.New("ttl, negative_ttl and timeout are about ask, which is missing")
@@ -101,7 +102,7 @@ func (permission *Permission) CertificateAllowed(ctx context.Context, name strin
 	case known:
 		return nil
 	case permission.asker != nil:
-		return permission.asker.allowed(ctx, name)
+		return permission.asker.allowed(name)
 	case err != nil:
 		return fmt.Errorf("cached_http: %q: %w", cappedName(name), err)
 	}
@@ -145,14 +146,13 @@ func managersKnow(hello *tls.ClientHelloInfo, mayFetch bool) (bool, error) {
 	return false, failed
 }
 
-// currentGetters returns the newest manager over each engine.
+// currentGetters returns the newest manager in use over each engine.
 func currentGetters() (getters []*CertGetter) {
-	enginePool.Range(func(_, pooled any) bool {
-		if getter := pooled.(*sharedEngine).newestHost().getter; getter != nil {
+	for _, shared := range currentEngines() {
+		if getter := shared.servingHost().getter; getter != nil {
 			getters = append(getters, getter)
 		}
-		return true
-	})
+	}
 	return getters
 }
 

@@ -109,18 +109,40 @@ func originName(backend string) (string, error) {
 	return name.String(), nil
 }
 
-// engineSettings is the document that the native engine is opened with.
-func (getter *CertGetter) engineSettings(key engineKey) ([]byte, error) {
-	return json.Marshal(struct {
-		Origin               string `json:"origin"`
-		CacheDir             string `json:"cache_dir,omitempty"`
-		MaxMemory            uint64 `json:"max_memory"`
-		MaxNegative          uint64 `json:"max_negative"`
-		MaxConcurrentFetches int    `json:"max_concurrent_fetches"`
-	}{
+// engineSettings is the document that a native engine is opened with.
+type engineSettings struct {
+	Origin               string `json:"origin"`
+	CacheDir             string `json:"cache_dir,omitempty"`
+	MaxMemory            uint64 `json:"max_memory"`
+	MaxNegative          uint64 `json:"max_negative"`
+	MaxConcurrentFetches int    `json:"max_concurrent_fetches"`
+}
+
+func (getter *CertGetter) engineSettings(key engineKey) engineSettings {
+	return engineSettings{
 		key.origin, key.cacheDir,
 		uint64(getter.MaxMemory), uint64(getter.MaxNegative), getter.MaxConcurrentFetches,
-	})
+	}
+}
+
+// orMore has the greater of each limit.
+func (settings engineSettings) orMore(other engineSettings) engineSettings {
+	settings.MaxMemory = max(settings.MaxMemory, other.MaxMemory)
+	settings.MaxNegative = max(settings.MaxNegative, other.MaxNegative)
+	settings.MaxConcurrentFetches = max(settings.MaxConcurrentFetches, other.MaxConcurrentFetches)
+	return settings
+}
+
+func (settings engineSettings) document() ([]byte, error) { return json.Marshal(settings) }
+
+// identity stands for what the backend knows the module instance by: its answers may depend on it.
+func (getter *CertGetter) identity() ([sha256.Size]byte, error) {
+	parsed, err := url.Parse(getter.URL)
+	if err != nil {
+		return [sha256.Size]byte{}, errors.New("the URL of the backend can't be parsed")
+	}
+	text, err := json.Marshal([]any{parsed.User.String(), getter.Header, getter.ClientCertificate})
+	return sha256.Sum256(text), err
 }
 
 // instanceSettings is the document that a native instance is opened with. It holds secrets.
