@@ -76,13 +76,21 @@ func TestRestartDuringAnOutage(t *testing.T) {
 	c := prepareCaddy(t)
 	s := site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}}
 	c.start(s)
-	c.handshakes("a.example.com", "b.example.com")
+	// More than it takes to open the breaker, as do the scanners who come first.
+	names := make([]string, 20)
+	for i := range names {
+		names[i] = fmt.Sprintf("known-%d.example.com", i)
+	}
+	c.handshakes(names...)
 	c.stop()
 	backend.Close()
 	time.Sleep(1100 * time.Millisecond)
 	c.start(s)
-	c.handshakes("a.example.com", "b.example.com", "a.example.com")
-	c.refused("c.example.com")
+	for i := range 10 {
+		c.refused(fmt.Sprintf("made-up-%d.example.com", i))
+	}
+	c.handshakes(append(names, names...)...)
+	c.refused("made-up.example.com")
 }
 
 // A name that fails, hammered: few requests, each handshake fails at once and with the reason.

@@ -7,7 +7,7 @@ mod disk_read;
 mod fetch;
 mod lookup;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, PipeReader};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,7 +20,7 @@ use crate::bundle::Issuers;
 use crate::clock::Clock;
 use crate::counters::{Counters, CountersSnapshot, FetchTimes};
 use crate::disk_store::{DiskError, DiskStore};
-use crate::entry::{ClientAbilities, Entry, EntryId, EntryKeyRef};
+use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
 use crate::freshness::FreshnessSettings;
 use crate::interner::Interner;
@@ -111,6 +111,8 @@ struct Shared {
     negatives: NegativeStore,
     disk: Option<DiskStore>,
     disk_reads: DiskReads,
+    /// What the origin no longer has, until it is gone from the disk too.
+    withdrawn: Mutex<HashSet<EntryKey>>,
     issuers: Interner<Issuers>,
     hello_queries: Interner<str>,
     back_off: BackOff,
@@ -141,6 +143,7 @@ impl Cache {
             negatives: NegativeStore::new(settings.max_negative),
             disk,
             disk_reads: DiskReads::default(),
+            withdrawn: Mutex::default(),
             issuers: Interner::default(),
             hello_queries: Interner::default(),
             back_off: BackOff::default(),
@@ -318,7 +321,7 @@ impl Cache {
 const MAX_QUEUED_FETCHES: usize = 16_384;
 /// Entries that may wait to be written; beyond it an entry stays in memory only.
 const MAX_QUEUED_WRITES: usize = 8_192;
-const DISK_READERS: usize = 2;
+const DISK_READERS: usize = 4;
 /// The longest hello query that entries share and keep, and how many different ones.
 const MAX_QUERY_LENGTH: usize = 1024;
 const MAX_QUERIES: usize = 4096;
@@ -327,8 +330,8 @@ impl Shared {
     /// A hello query as an entry keeps it for its refreshes. Clients choose what is in it, so neither length nor
     /// number may grow with their imagination: beyond it a refresh sends the name alone.
     fn kept_query(&self, hello_query: &str) -> Arc<str> {
-        let kept = hello_query.len() <= MAX_QUERY_LENGTH && self.hello_queries.len() < MAX_QUERIES;
-        self.hello_queries.intern(&if kept { hello_query.into() } else { "".into() })
+        let kept = if hello_query.len() <= MAX_QUERY_LENGTH { hello_query } else { "" };
+        self.hello_queries.intern_within(MAX_QUERIES, &kept.into()).unwrap_or_default()
     }
 
     /// Tells the host of entries that left memory, if it had built something from them.

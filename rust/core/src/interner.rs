@@ -29,17 +29,24 @@ const SMALLEST_SWEEP: usize = 64;
 impl<T: ?Sized + Eq + Hash> Interner<T> {
     /// The allocation that holds this value: an earlier one, or the given.
     pub fn intern(&self, value: &Arc<T>) -> Arc<T> {
+        self.intern_within(usize::MAX, value).unwrap_or_else(|| Arc::clone(value))
+    }
+
+    /// The same, but `None` for a value that would be one more than `most` that are in use.
+    pub fn intern_within(&self, most: usize, value: &Arc<T>) -> Option<Arc<T>> {
         let mut known = self.known.lock();
         if let Some(first) = known.values.get(&**value) {
-            return Arc::clone(first);
+            return Some(Arc::clone(first));
         }
-        if known.values.len() >= known.sweep_at {
+        if known.values.len() >= known.sweep_at.min(most) {
             // What only this set still holds belongs to no entry any more.
             known.values.retain(|value| Arc::strong_count(value) > 1);
             known.sweep_at = SMALLEST_SWEEP.max(2 * known.values.len());
         }
-        known.values.insert(Arc::clone(value));
-        Arc::clone(value)
+        (known.values.len() < most).then(|| {
+            known.values.insert(Arc::clone(value));
+            Arc::clone(value)
+        })
     }
 
     /// How many different values are held, those counted that nobody uses any more.
@@ -56,6 +63,17 @@ impl<T: ?Sized + Eq + Hash> Interner<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_one_still_knows_what_it_has_and_takes_more_once_some_are_out_of_use() {
+        let interner = Interner::<str>::default();
+        let kept: Vec<_> =
+            (0..10).map(|n| interner.intern_within(10, &n.to_string().into()).unwrap()).collect();
+        assert!(Arc::ptr_eq(&kept[3], &interner.intern_within(10, &"3".into()).unwrap()));
+        assert_eq!(interner.intern_within(10, &"10".into()), None);
+        drop(kept);
+        assert!(interner.intern_within(10, &"10".into()).is_some());
+    }
 
     #[test]
     fn equal_bytes_share_and_unused_ones_go() {

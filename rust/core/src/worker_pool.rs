@@ -37,7 +37,7 @@ pub struct WorkerPool {
 
 impl WorkerPool {
     /// A pool of at most `max_workers` threads called `name`, with at most `max_queued` jobs of either urgency
-    /// waiting. An eighth of the workers is the reserve for background jobs.
+    /// waiting. An eighth of the workers, one at least of several, is the reserve for background jobs.
     pub fn new(name: &'static str, max_workers: usize, max_queued: usize) -> Self {
         let state = State {
             foreground: VecDeque::new(),
@@ -77,6 +77,12 @@ impl WorkerPool {
             }
         }
         Ok(())
+    }
+
+    /// Whether a job waits or runs.
+    pub fn is_busy(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.foreground.len() + state.background.len() > 0 || state.idle.len() < state.workers
     }
 
     /// Changes how many threads there may be; surplus ones leave when their job is done.
@@ -141,7 +147,7 @@ impl State {
     }
 
     fn take_job(&mut self) -> Option<(Urgency, Job)> {
-        let reserve = self.max_workers / 8;
+        let reserve = (self.max_workers / 8).max(1).min(self.max_workers - 1);
         if self.foreground_running < self.max_workers - reserve
             && let Some(job) = self.foreground.pop_front()
         {
@@ -220,7 +226,7 @@ mod tests {
                 started.send(n).unwrap();
                 let _ = gate.lock().recv();
             };
-            pool.submit(Urgency::Foreground, Box::new(job)).unwrap();
+            pool.submit(Urgency::Background, Box::new(job)).unwrap();
         }
         let patience = Duration::from_secs(5);
         assert_eq!(

@@ -3,14 +3,55 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cached_http_core::cache::Lookup;
 use cached_http_core::events::Outcome;
 use fail::FailScenario;
-use support::host::{CacheDirectory, Host, origin};
+use parking_lot::Mutex;
+use support::host::{CacheDirectory, Host, answer, origin};
+use support::{Step, TestOrigin};
+
+/// Points of failure belong to the process: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+#[test]
+fn what_the_origin_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to_forget() {
+    let _turn = ONE_AT_A_TIME.lock();
+    let scenario = FailScenario::setup();
+    let gone = Arc::new(AtomicBool::new(false));
+    let origin = TestOrigin::start({
+        let gone = Arc::clone(&gone);
+        move |request| match gone.load(Ordering::SeqCst) {
+            false => vec![answer(request, "Cache-Control: s-maxage=100\r\n")],
+            // Not to be kept: each handshake asks again, and looks at the disk before.
+            true => vec![Step::respond("204 No Content", "Cache-Control: no-store\r\n", "")],
+        }
+    });
+    let directory = CacheDirectory::new();
+    let mut host =
+        Host::new(&origin, Some(&directory.path), r#","stale_if_error_ms":86400000,"refresh_ahead":true"#);
+    assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
+    while host.cache.counters().disk_writes == 0 {
+        std::thread::yield_now();
+    }
+    fail::cfg("disk_remove", "sleep(1000)").unwrap();
+    gone.store(true, Ordering::SeqCst);
+    host.clock.advance(Duration::from_secs(100));
+    assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
+    host.pump_one_fetch();
+    for _ in 0..3 {
+        assert_eq!(host.ask("known.example"), Outcome::NotFound);
+    }
+    scenario.teardown();
+    host.close();
+}
 
 #[test]
 fn a_disk_that_hangs_fails_no_handshake() {
+    let _turn = ONE_AT_A_TIME.lock();
     let scenario = FailScenario::setup();
     let origin = origin("Cache-Control: s-maxage=86400\r\n");
     let directory = CacheDirectory::new();
@@ -47,6 +88,6 @@ fn a_disk_that_hangs_fails_no_handshake() {
     let (_, requests, disk_hits, _) = ask("known-3.example");
     assert_eq!((requests, disk_hits), (3, 1), "a read that panics");
     scenario.teardown();
-    let told = host.logs.iter().filter(|record| record.message.contains("does not answer")).count();
+    let told = host.logs.iter().filter(|record| record.message.contains("does not answer in time")).count();
     assert_eq!(told, 1, "{:?}", host.logs);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cached_http_core::cache::Lookup;
 use cached_http_core::events::Outcome;
-use support::host::{CacheDirectory, Host, answer, bundle};
+use support::host::{CacheDirectory, Host, RSA_ONLY, answer, bundle};
 use support::{Step, TestOrigin};
 
 /// A day past its lifetime of 100 s, and refreshed ahead.
@@ -279,4 +279,74 @@ fn whatever_the_clock_does_nothing_out_of_date_is_served_and_little_is_asked() {
             assert!(moody.origin.count() <= asked + 1, "one refetch per jump at most");
         }
     }
+}
+
+#[test]
+fn after_a_restart_in_an_outage_the_disk_knows_more_names_than_it_takes_to_open_the_breaker() {
+    let moody = Moody::start(FIELDS);
+    let directory = CacheDirectory::new();
+    let mut host = moody.host(Some(&directory.path));
+    let names: Vec<_> = (0..20).map(|n| format!("known-{n}.example")).collect();
+    for name in &names {
+        assert!(matches!(host.ask(name), Outcome::Found(_)));
+    }
+    let clock = host.clock.clone();
+    host.close();
+    clock.advance(Duration::from_secs(3600));
+    moody.becomes(STATUS_500);
+    let mut host = Host::with_clock(&moody.origin, Some(&directory.path), STALE, clock);
+    for n in 0..10 {
+        assert!(matches!(
+            host.ask(&format!("made-up-{n}.example")),
+            Outcome::Failed(_) | Outcome::BackedOff(_)
+        ));
+    }
+    assert!(host.cache.sizes().breaker_is_open);
+    for name in &names {
+        assert!(matches!(host.ask(name), Outcome::Found(_)), "{name}");
+    }
+    assert!(matches!(host.ask("made-up.example"), Outcome::BackedOff(_)), "nothing to serve");
+    host.close();
+}
+
+#[test]
+fn what_a_304_leaves_out_stays_as_it_was() {
+    let origin = TestOrigin::start(|request| match request.header("if-none-match") {
+        Some(_) => vec![Step::send("HTTP/1.1 304 Not Modified\r\n\r\n")],
+        None => vec![answer(request, FIELDS)],
+    });
+    let mut host = Host::new(&origin, None, STALE);
+    let Outcome::Found(id) = host.ask("known.example") else { panic!() };
+    let freshness = host.cache.entry(id).unwrap().facts.freshness.clone();
+    host.clock.advance(Duration::from_secs(100));
+    assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
+    host.pump_one_fetch();
+    let Lookup::Hit(renewed) = host.look("known.example") else { panic!() };
+    assert_eq!(host.cache.entry(renewed).unwrap().facts.freshness, freshness);
+}
+
+#[test]
+fn an_rsa_only_client_does_not_ask_for_ever_once_the_name_has_moved_to_ecdsa() {
+    let moved = Arc::new(AtomicU8::new(0));
+    let origin = TestOrigin::start({
+        let moved = Arc::clone(&moved);
+        move |_| {
+            let pem = bundle("known.example", moved.load(Ordering::SeqCst) == 0);
+            vec![Step::respond("200 OK", FIELDS, pem)]
+        }
+    });
+    let mut host = Host::new(&origin, None, STALE);
+    assert!(matches!(host.ask_as("known.example", RSA_ONLY), Outcome::Found(_)));
+    moved.store(1, Ordering::SeqCst);
+    host.clock.advance(Duration::from_secs(100));
+    for _ in 0..200 {
+        let lookup = host.cache.lookup(&host.instance, b"known.example", RSA_ONLY, "", None);
+        assert!(matches!(lookup, Lookup::Stale(_)), "{lookup:?}");
+        std::thread::sleep(Duration::from_millis(2));
+        for event in host.cache.next_events(16).unwrap() {
+            host.handle(event);
+        }
+        host.clock.advance(Duration::from_millis(50));
+    }
+    assert!((2..=6).contains(&origin.count()), "{} requests in 10 s", origin.count());
 }

@@ -4,16 +4,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::backoff::Blame;
 use crate::cache::Shared;
 use crate::cache::fetch::Fetch;
 use crate::disk_format::{self, StoredEntry};
 use crate::disk_store::DiskError;
-use crate::entry::{Entry, EntryKeyRef, ResponseFacts};
+use crate::entry::{Entry, EntryKey, EntryKeyRef, ResponseFacts};
 use crate::events::{Event, Outcome};
 use crate::freshness::{self, Freshness, FreshnessSettings, Lifetime, ResponseFreshness};
 use crate::log_sampler::LogKind;
 use crate::negative_store::Negative;
-use crate::worker_pool::Urgency;
+use crate::worker_pool::{NotTaken, Urgency};
 
 /// Where a candidate came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +54,18 @@ impl Candidate {
         let Candidate { mut fetch, entry, source } = self;
         fetch.accepted = Some(entry.id);
         let shared = Arc::clone(&fetch.shared);
-        let kept = freshness::lifetime(&entry.facts.freshness, fetch.instance.freshness).is_some();
-        if kept {
-            shared.keep(&entry);
+        let may_be_kept = freshness::lifetime(&entry.facts.freshness, fetch.instance.freshness).is_some();
+        let mut kept = may_be_kept;
+        if may_be_kept {
+            // One that comes late is served to who waits for it, and not kept.
+            kept = shared.keep(&entry);
         }
-        if source == Source::Origin {
+        let is_usable = fetch.client.can_use(entry.algorithm());
+        if source == Source::Origin && is_usable {
             shared.back_off.succeeded(fetch.key.borrowed());
+        } else if source == Source::Origin {
+            // It came for another key than the one that was asked for, which would ask again at once.
+            shared.back_off.failed(fetch.key.borrowed(), Blame::Name, UNUSABLE, None, shared.clock.now());
         }
         if kept
             && source == Source::Origin
@@ -66,9 +73,9 @@ impl Candidate {
         {
             shared.queue_save(Arc::clone(&entry), facts);
         }
-        if !kept && source == Source::Origin {
+        if !may_be_kept && source == Source::Origin {
             // It must not be kept; nor is the one before it right any more.
-            shared.forget(entry.key());
+            shared.forget(entry.key(), true);
         }
         let instance = Arc::clone(&fetch.instance);
         finish(fetch, &entry);
@@ -98,12 +105,15 @@ impl Candidate {
     }
 }
 
+/// As many as there may be writes under way, and some that the disk has refused.
+const MAX_WITHDRAWN: usize = 16_384;
+
 /// What a client is told that can't use the certificate there is.
 pub const UNUSABLE: &str = "the certificate is of a kind that this client can't use (ECDSA or Ed25519)";
 
 /// Ends the flight with an entry that was accepted, if its client can use it.
 fn finish(fetch: Fetch, entry: &Entry) {
-    if fetch.client.can_use(entry.bundle.private_key().algorithm()) {
+    if fetch.client.can_use(entry.algorithm()) {
         return fetch.finish(Outcome::Found(entry.id));
     }
     // It lies under the key of other clients. That is no "no": Caddy might order a certificate of its own for a name
@@ -129,23 +139,43 @@ fn facts_to_write(facts: &ResponseFacts, settings: FreshnessSettings) -> Option<
 }
 
 impl Shared {
-    fn keep(&self, entry: &Arc<Entry>) {
+    /// Keeps an entry; false if a newer one is kept already, which another fetch has brought meanwhile.
+    fn keep(&self, entry: &Arc<Entry>) -> bool {
+        let (fetched_at, now) = (entry.facts.fetched_at, self.clock.now());
+        // One from the future is no measure: the clock was set back.
+        let is_newer = |kept: &Arc<Entry>| fetched_at < kept.facts.fetched_at && kept.facts.fetched_at <= now;
+        if self.memory.entry_for(entry.key()).as_ref().is_some_and(is_newer) {
+            return false;
+        }
         let retired = self.memory.insert(Arc::clone(entry));
         self.negatives.remove(entry.key());
         self.retire(retired);
+        true
     }
 
     /// Drops what is kept for a name that the origin no longer has.
-    pub(super) fn forget(self: &Arc<Self>, key: EntryKeyRef<'_>) {
+    pub(super) fn forget(self: &Arc<Self>, key: EntryKeyRef<'_>, may_be_on_disk: bool) {
         let retired = self.memory.remove(key);
+        // It may be on its way there.
+        let may_be_on_disk = may_be_on_disk || !retired.is_empty() || self.disk_writer.is_busy();
         self.retire(retired);
-        if self.disk.is_none() {
+        if self.disk.is_none() || !may_be_on_disk {
             return;
         }
         let (shared, key) = (Arc::clone(self), key.to_owned());
-        self.queue_write(move || {
-            if let Some(Err(error)) = shared.disk.as_ref().map(|disk| disk.remove(&key)) {
-                shared.disk_failed(key.borrowed(), &error);
+        // Until it is gone it must not be read again.
+        {
+            let mut withdrawn = self.withdrawn.lock();
+            if withdrawn.len() < MAX_WITHDRAWN {
+                withdrawn.insert(key.clone());
+            }
+        }
+        self.queue_write(key.clone(), move || {
+            #[cfg(feature = "failpoints")]
+            fail::fail_point!("disk_remove");
+            match shared.disk.as_ref().map(|disk| disk.remove(&key)) {
+                Some(Err(error)) => shared.disk_failed(key.borrowed(), &error),
+                _ => drop(shared.withdrawn.lock().remove(&key)),
             }
         });
     }
@@ -156,19 +186,24 @@ impl Shared {
             return;
         }
         let shared = Arc::clone(self);
-        self.queue_write(move || {
+        self.queue_write(entry.key().to_owned(), move || {
             let pem = disk_format::pem_of(&entry.bundle);
             let stored = StoredEntry { key: entry.key().to_owned(), facts, pem };
             match shared.disk.as_ref().map(|disk| disk.save(&stored)) {
                 Some(Err(error)) => shared.disk_failed(entry.key(), &error),
-                _ => shared.counters.disk_writes.increment(),
+                _ => {
+                    shared.counters.disk_writes.increment();
+                    shared.withdrawn.lock().remove(&stored.key);
+                }
             }
         });
     }
 
-    fn queue_write(&self, write: impl FnOnce() + Send + 'static) {
-        if self.disk_writer.submit(Urgency::Foreground, Box::new(write)).is_err() {
-            self.counters.disk_errors.increment();
+    fn queue_write(&self, key: EntryKey, write: impl FnOnce() + Send + 'static) {
+        if self.disk_writer.submit(Urgency::Foreground, Box::new(write)) == Err(NotTaken::Full) {
+            let slow =
+                "the disk under cache_dir is too slow: an entry is not written or not removed".to_owned();
+            self.disk_failed(key.borrowed(), &DiskError(slow));
         }
     }
 

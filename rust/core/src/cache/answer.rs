@@ -32,11 +32,15 @@ impl Fetch {
     }
 
     /// The kept bundle gets a new lifetime, by the road of every answer.
-    pub(super) fn not_modified(self, facts: ResponseFacts) {
+    pub(super) fn not_modified(self, mut facts: ResponseFacts) {
         self.shared.counters.not_modified.increment();
         let Some(kept) = self.kept.clone() else { return };
         if let Err(error) = kept.bundle.check(&self.key.name, self.shared.clock.now()) {
             return self.refuse(&error);
+        }
+        // What it leaves out stays as it was (RFC 9111 4.3.4).
+        if facts.freshness.lifetime == Lifetime::Unspecified {
+            facts.freshness = kept.facts.freshness.clone();
         }
         self.warn_if_uncacheable(&facts);
         let entry = self.entry(kept.key().to_owned(), Arc::clone(&kept.bundle), facts);
@@ -61,7 +65,8 @@ impl Fetch {
             }
             None => self.warn_if_uncacheable(&facts),
         }
-        shared.forget(self.key.borrowed());
+        // A flood of made-up names must not become one of writes.
+        shared.forget(self.key.borrowed(), !self.is_not_on_disk || self.kept.is_some());
         self.finish(Outcome::NotFound);
     }
 

@@ -2,8 +2,8 @@
 //! at all: a read can't be cut, but the fetch need not wait for it. It lies where both the reading thread and a
 //! watching one can take it, and whoever does goes on with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::freshness::Freshness;
 use crate::log_sampler::LogKind;
 use crate::worker_pool::Urgency;
 
-/// How long a fetch waits for the disk, or for half of its own time, if that is less.
+/// How long a read may take before the disk is taken to hang. A fetch waits for half of its own time at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often somebody looks who has waited for so long.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
@@ -34,21 +34,40 @@ pub(super) struct DiskReads {
 
 #[derive(Default)]
 struct Waiting {
-    places: Vec<(Instant, Arc<Place>)>,
+    places: Vec<Arc<Place>>,
     watched: bool,
 }
 
-/// Where a fetch waits.
-type Place = Mutex<Holder>;
+/// Where a fetch waits, first in the queue and then for its read.
+struct Place {
+    holder: Mutex<Holder>,
+    queued_at: Instant,
+    read_at: OnceLock<Instant>,
+    /// Half of the fetch's own time.
+    longest: Duration,
+}
 
 enum Holder {
     Waits(Fetch),
     Gone,
-    GaveUp,
+    /// The read that was waited for has not returned.
+    Hangs,
 }
 
-/// The reading side's hold on a place. Dropped with the fetch still in it, since nothing was found, the queue is full
-/// or the read panics, it sends the fetch on to the origin.
+impl Place {
+    /// Whether the read takes too long.
+    fn hangs(&self) -> bool {
+        self.read_at.get().is_some_and(|read_at| read_at.elapsed() >= PATIENCE.min(self.longest))
+    }
+
+    /// Whether the fetch has waited for long enough. A long queue says nothing of the disk's health.
+    fn is_overdue(&self, disk_hangs: bool) -> bool {
+        self.hangs() || disk_hangs && self.read_at.get().is_none() || self.queued_at.elapsed() >= self.longest
+    }
+}
+
+/// The reading side's hold on a place. Dropped with the fetch still in it, since the queue is full or the read panics,
+/// it sends the fetch on to the origin.
 struct Read {
     shared: Arc<Shared>,
     place: Arc<Place>,
@@ -64,11 +83,11 @@ impl Fetch {
         if shared.disk_reads.hanging.load(Ordering::Relaxed) > 0 {
             return self.queue_request();
         }
-        let patience_ends = Instant::now() + PATIENCE.min(self.instance.timeout / 2);
         let (key, client, hello_query) = (self.key.clone(), self.client, Arc::clone(&self.hello_query));
-        let place = Arc::new(Mutex::new(Holder::Waits(self)));
+        let (queued_at, read_at, longest) = (Instant::now(), OnceLock::new(), self.instance.timeout / 2);
+        let place = Arc::new(Place { holder: Mutex::new(Holder::Waits(self)), queued_at, read_at, longest });
         let read = Read { shared: Arc::clone(&shared), place: Arc::clone(&place), key, client, hello_query };
-        shared.watch(patience_ends, place);
+        shared.watch(place);
         // A job that is not taken drops its hold.
         let _ = shared.disk_readers.submit(Urgency::Foreground, Box::new(move || read.run()));
     }
@@ -77,12 +96,19 @@ impl Fetch {
 impl Read {
     fn run(self) {
         // If nobody waits any more, the disk has enough to do.
-        let somebody_waits = matches!(*self.place.lock(), Holder::Waits(_));
-        if somebody_waits
-            && let Some(entry) = self.find()
-            && let Holder::Waits(fetch) = self.take()
+        let somebody_waits = matches!(*self.place.holder.lock(), Holder::Waits(_));
+        let _ = self.place.read_at.set(Instant::now());
+        let found = somebody_waits.then(|| self.find());
+        if let Some(found) = found
+            && let Holder::Waits(mut fetch) = self.take()
         {
-            fetch.found_on_disk(entry);
+            match found {
+                Some(entry) => fetch.found_on_disk(entry),
+                None => {
+                    fetch.is_not_on_disk = true;
+                    fetch.queue_request();
+                }
+            }
         }
     }
 
@@ -96,6 +122,9 @@ impl Read {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("disk_read");
         let shared = &self.shared;
+        if shared.withdrawn.lock().contains(&key) {
+            return None;
+        }
         let stored = match disk.load(&key) {
             Ok(stored) => stored?,
             Err(error) => {
@@ -111,8 +140,8 @@ impl Read {
 
     /// What was in the place; a fetch that gave up is told of the read's end.
     fn take(&self) -> Holder {
-        let holder = std::mem::replace(&mut *self.place.lock(), Holder::Gone);
-        if matches!(holder, Holder::GaveUp) {
+        let holder = std::mem::replace(&mut *self.place.holder.lock(), Holder::Gone);
+        if matches!(holder, Holder::Hangs) {
             self.shared.disk_reads.hanging.fetch_sub(1, Ordering::Relaxed);
         }
         holder
@@ -141,9 +170,9 @@ impl Fetch {
 
 impl Shared {
     /// Sends a fetch on to the origin when its patience ends. One thread looks after all of them, while there are any.
-    fn watch(self: &Arc<Self>, patience_ends: Instant, place: Arc<Place>) {
+    fn watch(self: &Arc<Self>, place: Arc<Place>) {
         let mut waiting = self.disk_reads.waiting.lock();
-        waiting.places.push((patience_ends, place));
+        waiting.places.push(place);
         if !waiting.watched {
             let shared = Arc::clone(self);
             let watcher = thread::Builder::new().name("cached_http_wd".into()).stack_size(WATCHER_STACK_SIZE);
@@ -154,26 +183,29 @@ impl Shared {
     /// Waits for a moment and sends on whoever has waited for too long; false if nobody waits any more.
     fn look_after_reads(self: &Arc<Self>) -> bool {
         thread::sleep(WATCH_INTERVAL);
-        let now = Instant::now();
-        let mut impatient = Vec::new();
+        let mut overdue = Vec::new();
         let anybody = {
             let mut waiting = self.disk_reads.waiting.lock();
-            waiting.places.retain(|(patience_ends, place)| {
-                let mut holder = place.lock();
+            let hanging = &self.disk_reads.hanging;
+            waiting.places.retain(|place| {
+                let mut holder = place.holder.lock();
                 match *holder {
-                    Holder::Waits(_) if now < *patience_ends => return true,
-                    Holder::Waits(_) => {
-                        self.disk_reads.hanging.fetch_add(1, Ordering::Relaxed);
-                        impatient.push(std::mem::replace(&mut *holder, Holder::GaveUp));
+                    Holder::Waits(_) if !place.is_overdue(hanging.load(Ordering::Relaxed) > 0) => {
+                        return true;
                     }
-                    Holder::Gone | Holder::GaveUp => {}
+                    Holder::Waits(_) if place.hangs() => {
+                        hanging.fetch_add(1, Ordering::Relaxed);
+                        overdue.push(std::mem::replace(&mut *holder, Holder::Hangs));
+                    }
+                    Holder::Waits(_) => overdue.push(std::mem::replace(&mut *holder, Holder::Gone)),
+                    Holder::Gone | Holder::Hangs => {}
                 }
                 false
             });
             waiting.watched = !waiting.places.is_empty();
             waiting.watched
         };
-        for holder in impatient {
+        for holder in overdue {
             let Holder::Waits(fetch) = holder else { continue };
             self.counters.disk_errors.increment();
             self.log(LogKind::Disk, fetch.key.borrowed(), || NO_ANSWER.into());
@@ -183,5 +215,5 @@ impl Shared {
     }
 }
 
-const NO_ANSWER: &str = "the disk under cache_dir does not answer; the origin is asked instead, and nothing is read from disk until it does";
+const NO_ANSWER: &str = "the disk under cache_dir does not answer in time; the origin is asked instead, and nothing is read from disk until it does";
 const WATCHER_STACK_SIZE: usize = 256 * 1024;

@@ -22,6 +22,8 @@ pub(super) struct Fetch {
     /// What is kept already: a refresh is to replace it, and it can make the request conditional.
     pub(super) kept: Option<Arc<Entry>>,
     pub(super) urgency: Urgency,
+    /// Whether the disk was looked at and has nothing.
+    pub(super) is_not_on_disk: bool,
     /// The candidate that the host has agreed to, which ends the flight whether or not its client can use it.
     pub(super) accepted: Option<EntryId>,
     deadline: Instant,
@@ -46,6 +48,7 @@ impl Fetch {
             hello_query: hello_query.into(),
             kept: None,
             urgency: Urgency::Foreground,
+            is_not_on_disk: false,
             accepted: None,
             deadline: Instant::now() + instance.timeout,
             asked_origin: false,
@@ -78,6 +81,10 @@ impl Fetch {
     /// Goes on to the origin, from the disk or because an entry from there was refused.
     pub(super) fn queue_request(self) {
         let shared = Arc::clone(&self.shared);
+        if let Some(reason) = shared.back_off.reason(self.key.borrowed(), shared.clock.now()) {
+            shared.counters.backed_off.increment();
+            return self.finish(Outcome::BackedOff(reason));
+        }
         let urgency = self.urgency;
         let mut fetch = self;
         let job = move || {
@@ -99,9 +106,10 @@ impl Fetch {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("fetch");
         let time_left = self.deadline.saturating_duration_since(Instant::now());
-        if time_left.is_zero() {
-            let reason =
-                format!("{}: no worker was free within {:?}", self.shared.origin_name, self.instance.timeout);
+        // A request that can hardly be answered in time helps nobody, and keeps the next from being so.
+        if time_left < self.instance.timeout / 4 {
+            self.shared.counters.overloaded.increment();
+            let reason = format!("{}: no worker was free in time", self.shared.origin_name);
             return self.finish(Outcome::Failed(reason));
         }
         let now = self.shared.clock.now();
@@ -124,6 +132,11 @@ impl Fetch {
             }
             Ok(OriginResponse::NotModified { facts }) => self.not_modified(facts),
             Ok(OriginResponse::NotFound { facts }) => self.not_found(facts),
+            // The time that a request has spent in our queue is not the origin's fault.
+            Err(error) if asked_at.elapsed() >= time_left && time_left < self.instance.timeout * 3 / 4 => {
+                self.shared.counters.fetch_errors.increment();
+                self.finish(Outcome::Failed(error.message));
+            }
             Err(error) => self.fail(error),
         }
     }

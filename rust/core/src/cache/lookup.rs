@@ -59,10 +59,12 @@ impl Shared {
             return Lookup::Closed;
         }
         let now = self.clock.now();
-        // A flight that has failed in the meantime has left its reason.
+        // A flight that has failed in the meantime has left its reason. Where there is a disk, it may know the name all
+        // the same: then the origin's failure is looked at after it.
         let settled = || {
             let answer = self.held(instance, key, client, now).map(|held| held.answer);
-            answer.or_else(|| self.back_off.reason(key, now).map(Lookup::BackedOff))
+            let only_origin = || self.disk.is_none().then(|| self.back_off.reason(key, now)).flatten();
+            answer.or_else(|| only_origin().map(Lookup::BackedOff))
         };
         match self.flights.join(key.to_owned(), Some(token), settled) {
             Joined::Settled(answer) => {

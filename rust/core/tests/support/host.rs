@@ -109,7 +109,7 @@ impl Host {
         assert!(count > 0, "the cache holds the other end");
     }
 
-    fn handle(&mut self, event: Event) -> Option<(Vec<Token>, Outcome)> {
+    pub fn handle(&mut self, event: Event) -> Option<(Vec<Token>, Outcome)> {
         match event {
             Event::Candidate(id) => match self.refuse {
                 None => assert!(self.cache.confirm(id)),
