@@ -88,5 +88,6 @@ rollback)
 	[ $# -le 2 ] || die "rollback wants one path at most"
 	rollback "${2:-}"
 	;;
+[!-]*) die "there is no command \"$1\"; see ./xcaddy.sh --help" ;;
 *) build "$@" ;;
 esac

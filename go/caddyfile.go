@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -194,6 +195,10 @@ func parseSize(d *caddyfile.Dispenser, option *ByteSize) error {
 	}
 	if size == 0 {
 		return d.Errf("%s: 0 is too small; write a size such as 256MiB", name)
+	}
+	// Whoever writes 256 means MiB; 256 bytes would hold nothing.
+	if strings.Trim(text, "0123456789") == "" {
+		return d.Errf("%s: %s has no unit; write a size such as 256MiB", name, text)
 	}
 	*option = size
 	return nil

@@ -166,7 +166,7 @@ func TestErrorsSayWhichNameAndWhy(t *testing.T) {
 	}{
 		"a.example":  {native.Answer{Status: native.StatusFailed, Reason: "refused: bad key"}, `cached_http: "a.example": refused: bad key`},
 		"b.example":  {native.Answer{Status: native.StatusOverloaded}, `cached_http: "b.example": too many names wait for the origin`},
-		"c.example":  {native.Answer{Status: native.StatusBackedOff, Reason: "next try in 3 s"}, `cached_http: "c.example": next try in 3 s`},
+		"c.example":  {native.Answer{Status: native.StatusBackedOff, Reason: "it was 502"}, `cached_http: "c.example": not asked again yet; the last answer was: it was 502`},
 		"d.example":  {native.Answer{Status: native.StatusNegative}, `cached_http: "d.example": the origin has no certificate for this name`},
 		"e.example":  {native.Answer{Status: native.StatusClosed}, `cached_http: "e.example": the certificate cache is closed`},
 		"f.example":  {native.Answer{Status: 77}, `cached_http: "f.example": unknown status 77 of the certificate cache`},

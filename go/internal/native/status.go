@@ -74,6 +74,9 @@ func (err *Error) Error() string {
 	if err.Message == "" {
 		return err.Status.String()
 	}
+	if err.Status == StatusBackedOff {
+		return "not asked again yet; the last answer was: " + err.Message
+	}
 	return err.Message
 }
 

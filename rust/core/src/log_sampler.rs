@@ -18,6 +18,8 @@ pub enum LogKind {
     Disk,
     /// Something the operator should change once.
     Advice,
+    /// That the origin as a whole fails, or answers again.
+    Breaker,
 }
 
 /// The least time between two records of a kind.
@@ -26,7 +28,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Decides which records are written. Thread-safe.
 #[derive(Default)]
 pub struct LogSampler {
-    kinds: [Mutex<State>; 4],
+    kinds: [Mutex<State>; 5],
 }
 
 #[derive(Default)]

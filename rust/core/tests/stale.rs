@@ -350,3 +350,22 @@ fn an_rsa_only_client_does_not_ask_for_ever_once_the_name_has_moved_to_ecdsa() {
     }
     assert!((2..=6).contains(&origin.count()), "{} requests in 10 s", origin.count());
 }
+
+#[test]
+fn an_outage_has_a_line_for_its_beginning_and_one_for_its_end() {
+    let moody = Moody::start(FIELDS);
+    let mut host = moody.host(None);
+    moody.becomes(STATUS_500);
+    for n in 0..10 {
+        drop(host.ask(&format!("known-{n}.example")));
+    }
+    host.clock.advance(Duration::from_secs(2));
+    moody.becomes(UP);
+    assert!(matches!(host.ask("known-0.example"), Outcome::Found(_)));
+    drop(host.ask("known-1.example"));
+    let lines: Vec<_> = host.logs.iter().map(|record| record.message.as_str()).collect();
+    assert!(
+        matches!(lines[..], [began, ended] if began.contains("one name after the other") && ended.contains("answers again")),
+        "{lines:?}"
+    );
+}

@@ -62,10 +62,12 @@ impl Candidate {
         }
         let is_usable = fetch.client.can_use(entry.algorithm());
         if source == Source::Origin && is_usable {
-            shared.back_off.succeeded(fetch.key.borrowed());
+            shared.note_outcome(&fetch.key, |back_off| back_off.succeeded(fetch.key.borrowed()));
         } else if source == Source::Origin {
             // It came for another key than the one that was asked for, which would ask again at once.
-            shared.back_off.failed(fetch.key.borrowed(), Blame::Name, UNUSABLE, None, shared.clock.now());
+            let (key, now) = (fetch.key.borrowed(), shared.clock.now());
+            shared
+                .note_outcome(&fetch.key, |back_off| back_off.failed(key, Blame::Name, UNUSABLE, None, now));
         }
         if kept
             && source == Source::Origin

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::backoff::Blame;
+use crate::backoff::{BackOff, Blame};
 use crate::bundle::Bundle;
+use crate::cache::Shared;
 use crate::cache::acceptance::{Candidate, Source};
 use crate::cache::fetch::Fetch;
 use crate::entry::{ClientAbilities, Entry, EntryKey, ResponseFacts};
@@ -50,7 +51,7 @@ impl Fetch {
     pub(super) fn not_found(self, facts: ResponseFacts) {
         let shared = &self.shared;
         shared.counters.not_found.increment();
-        shared.back_off.succeeded(self.key.borrowed());
+        shared.note_outcome(&self.key, |back_off| back_off.succeeded(self.key.borrowed()));
         let pinned = self.instance.freshness.pinned.is_some();
         let lifetime = match facts.freshness.lifetime {
             _ if pinned => Some(None),
@@ -75,7 +76,9 @@ impl Fetch {
         shared.counters.fetch_errors.increment();
         let blame = if error.is_outage { Blame::Origin } else { Blame::Name };
         let now = shared.clock.now();
-        shared.back_off.failed(self.key.borrowed(), blame, &error.message, error.retry_after, now);
+        let (key, message) = (self.key.borrowed(), &error.message);
+        shared
+            .note_outcome(&self.key, |back_off| back_off.failed(key, blame, message, error.retry_after, now));
         self.log_failed_refresh(LogKind::FailedFetch, &error.message);
         self.finish(Outcome::Failed(error.message));
     }
@@ -86,7 +89,8 @@ impl Fetch {
         shared.counters.refused_bundles.increment();
         let reason = format!("{}: the answer is refused: {reason}", shared.origin_name);
         let now = shared.clock.now();
-        shared.back_off.failed(self.key.borrowed(), Blame::Name, &reason, None, now);
+        let key = self.key.borrowed();
+        shared.note_outcome(&self.key, |back_off| back_off.failed(key, Blame::Name, &reason, None, now));
         self.log_failed_refresh(LogKind::RefusedBundle, &reason);
         self.finish(Outcome::Failed(reason));
     }
@@ -116,5 +120,21 @@ impl Fetch {
              Send 'Cache-Control: s-maxage=SECONDS', or set the option 'ttl' to override what responses say"
         );
         self.shared.log(LogKind::Advice, self.key.borrowed(), || message);
+    }
+}
+
+impl Shared {
+    /// Remembers how a request ended. When an outage began and ended is worth a line each.
+    pub(super) fn note_outcome(&self, key: &EntryKey, outcome: impl FnOnce(&BackOff)) {
+        let was_open = self.back_off.breaker_is_open();
+        outcome(&self.back_off);
+        let message = match (was_open, self.back_off.breaker_is_open()) {
+            (false, true) => {
+                "fails for one name after the other; until it answers it is asked by single requests"
+            }
+            (true, false) => "answers again",
+            _ => return,
+        };
+        self.log(LogKind::Breaker, key.borrowed(), || format!("the backend {} {message}", self.origin_name));
     }
 }

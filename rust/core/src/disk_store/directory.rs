@@ -55,7 +55,7 @@ pub(super) fn is_private(path: &Path) -> Result<bool, DiskError> {
         format!("it is not a directory; wanted is one owned by uid {own_user} with mode 0700")
     } else if found.uid() != own_user {
         format!(
-            "it is owned by uid {}, this process runs as uid {own_user}: chown {own_user} {path}",
+            "it is owned by uid {}, this process runs as uid {own_user}: chown -R {own_user} {path}",
             found.uid()
         )
     } else if mode & OTHERS != 0 {

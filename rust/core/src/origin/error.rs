@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use rustls::{AlertDescription, CertificateError};
+
 use super::OriginError;
 
 /// How much of another library's text is repeated; a server's certificate can name a thousand hosts.
@@ -79,9 +81,21 @@ fn io_text(error: &io::Error) -> String {
 
 fn tls_text(error: &rustls::Error) -> String {
     match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "TLS: the certificate is of no authority that is trusted; is the option trusted_ca missing?".to_owned()
+        }
+        rustls::Error::InvalidCertificate(reason) if detail(reason).contains("CaUsedAsEndEntity") => {
+            "TLS: the certificate is marked as an authority's own (CA:TRUE); give the backend one of its own, made \
+             with CA:FALSE, and the authority to trusted_ca"
+                .to_owned()
+        }
         rustls::Error::InvalidCertificate(reason) => {
             format!("TLS: certificate not trusted ({})", detail(reason))
         }
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "TLS: it wants a certificate of ours; set the option client_certificate".to_owned()
+        }
+        rustls::Error::InvalidMessage(_) => "TLS: what it sent is no TLS; is its URL http, not https?".to_owned(),
         error => format!("TLS: {}", detail(error)),
     }
 }

@@ -107,7 +107,10 @@ fn another_users_directory_is_refused() {
         drop(open(&directory));
         chown(&part, Some(1), None).unwrap();
         let text = message(DiskStore::open(&directory, ORIGIN));
-        assert!(text.contains("uid 1,") && text.contains(&format!("chown 0 {}", part.display())), "{text}");
+        assert!(
+            text.contains("uid 1,") && text.contains(&format!("chown -R 0 {}", part.display())),
+            "{text}"
+        );
         chown(&part, Some(0), None).unwrap();
     }
 }
