@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cached_http_core::cache::Lookup;
 use cached_http_core::events::Outcome;
-use support::host::{CacheDirectory, Host, RSA_ONLY, answer, bundle};
+use support::host::{CacheDirectory, Host, MODERN, RSA_ONLY, answer, bundle, next_token};
 use support::{Step, TestOrigin};
 
 /// A day past its lifetime of 100 s, and refreshed ahead.
@@ -368,4 +368,67 @@ fn an_outage_has_a_line_for_its_beginning_and_one_for_its_end() {
         matches!(lines[..], [began, ended] if began.contains("one name after the other") && ended.contains("answers again")),
         "{lines:?}"
     );
+}
+
+#[test]
+fn time_spent_in_our_own_queue_is_not_the_origins_fault() {
+    let origin = TestOrigin::start(|request| {
+        std::thread::sleep(Duration::from_secs(1));
+        vec![answer(request, FIELDS)]
+    });
+    // 7 workers for handshakes, 5 s for each: 28 can be answered.
+    let mut host = Host::new(&origin, None, STALE);
+    let asked = 60;
+    for n in 0..asked {
+        let name = format!("known-{n}.example");
+        let lookup = host.cache.lookup(&host.instance, name.as_bytes(), MODERN, "", Some(next_token()));
+        assert_eq!(lookup, Lookup::Pending);
+    }
+    let (mut found, mut turned_away) = (0, 0);
+    while found + turned_away < asked {
+        for event in host.next_events(64) {
+            match host.handle(event) {
+                Some((_, Outcome::Found(_))) => found += 1,
+                Some((_, Outcome::Failed(reason))) if reason.contains("no worker was free") => {
+                    turned_away += 1
+                }
+                Some((_, other)) => panic!("{other:?}"),
+                None => {}
+            }
+        }
+    }
+    assert_eq!(origin.count(), found, "a request that can't be answered in time is not made");
+    let sizes = host.cache.sizes();
+    assert!(found >= 14 && !sizes.breaker_is_open && sizes.failing_names == 0, "{found} {sizes:?}");
+}
+
+#[test]
+fn a_late_answer_does_not_displace_a_newer_one() {
+    // 1 once it is asked, 2 when it may answer.
+    let released = Arc::new(AtomicU8::new(0));
+    let origin = TestOrigin::start({
+        let released = Arc::clone(&released);
+        move |request| {
+            // The hello query tells the slow one.
+            if request.parameter("slow").is_some() {
+                let _ = released.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+                while released.load(Ordering::SeqCst) == 1 {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            vec![Step::respond("200 OK", FIELDS, bundle("known.example", false))]
+        }
+    });
+    let mut host = Host::new(&origin, None, STALE);
+    let slow = next_token();
+    let lookup = host.cache.lookup(&host.instance, b"known.example", RSA_ONLY, "slow=1", Some(slow));
+    assert_eq!(lookup, Lookup::Pending);
+    while released.load(Ordering::SeqCst) == 0 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    host.clock.advance(Duration::from_secs(1));
+    let Outcome::Found(newer) = host.ask("known.example") else { panic!() };
+    released.store(2, Ordering::SeqCst);
+    assert!(matches!(host.pump_until(slow), Outcome::Failed(_)), "of no use to that client");
+    assert_eq!(host.look("known.example"), Lookup::Hit(newer));
 }
