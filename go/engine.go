@@ -7,11 +7,11 @@ import (
 // engine is what this package needs of a native engine. Tests have one of their own.
 type engine interface {
 	Resize(settings []byte) error
-	OpenInstance(settings []byte) (instance, error)
+	OpenLookupConfig(settings []byte) (instance, error)
 	OpenEntry(entry native.EntryID) (key, [][]byte, error)
 	NextEvents() ([]native.Event, error)
 	ConfirmCandidate(entry native.EntryID) error
-	RefuseCandidate(entry native.EntryID, reason string) error
+	RejectCandidate(entry native.EntryID, reason string) error
 	Counters() (native.Counters, error)
 	Close() error
 }
@@ -42,8 +42,8 @@ type nativeEngine struct {
 	*native.Engine
 }
 
-func (engine nativeEngine) OpenInstance(settings []byte) (instance, error) {
-	opened, err := engine.Engine.OpenInstance(settings)
+func (engine nativeEngine) OpenLookupConfig(settings []byte) (instance, error) {
+	opened, err := engine.Engine.OpenLookupConfig(settings)
 	if err != nil {
 		return nil, err
 	}

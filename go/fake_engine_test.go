@@ -120,7 +120,7 @@ func (fake *fakeEngine) ConfirmCandidate(entry native.EntryID) error {
 	return nil
 }
 
-func (fake *fakeEngine) RefuseCandidate(entry native.EntryID, reason string) error {
+func (fake *fakeEngine) RejectCandidate(entry native.EntryID, reason string) error {
 	fake.mutex.Lock()
 	defer fake.mutex.Unlock()
 	fake.refused[entry] = reason
@@ -134,7 +134,7 @@ func (fake *fakeEngine) Resize(settings []byte) error {
 	return nil
 }
 
-func (fake *fakeEngine) OpenInstance(settings []byte) (instance, error) {
+func (fake *fakeEngine) OpenLookupConfig(settings []byte) (instance, error) {
 	fake.mutex.Lock()
 	defer fake.mutex.Unlock()
 	fake.settings = append(fake.settings, string(settings))

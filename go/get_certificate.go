@@ -44,7 +44,7 @@ func (getter *CertGetter) lookUp(hello *tls.ClientHelloInfo) (*tls.Certificate, 
 	switch answer.Status {
 	case native.StatusHit, native.StatusStale:
 		return getter.lease.certificate(answer.Entry)
-	case native.StatusNegative, native.StatusRefused:
+	case native.StatusNegative, native.StatusInvalidName:
 		if getter.passesNegatives() {
 			return nil, nil
 		}

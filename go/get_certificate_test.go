@@ -165,14 +165,14 @@ func TestErrorsSayWhichNameAndWhy(t *testing.T) {
 		text   string
 	}{
 		"a.example":  {native.Answer{Status: native.StatusFailed, Reason: "refused: bad key"}, `cached_http: "a.example": refused: bad key`},
-		"b.example":  {native.Answer{Status: native.StatusOverloaded}, `cached_http: "b.example": too many names wait for the origin`},
+		"b.example":  {native.Answer{Status: native.StatusOverloaded}, `cached_http: "b.example": too many names wait for the backend`},
 		"c.example":  {native.Answer{Status: native.StatusBackedOff, Reason: "it was 502"}, `cached_http: "c.example": not asked again yet; the last answer was: it was 502`},
-		"d.example":  {native.Answer{Status: native.StatusNegative}, `cached_http: "d.example": the origin has no certificate for this name`},
+		"d.example":  {native.Answer{Status: native.StatusNegative}, `cached_http: "d.example": the backend has no certificate for this name`},
 		"e.example":  {native.Answer{Status: native.StatusClosed}, `cached_http: "e.example": the certificate cache is closed`},
 		"f.example":  {native.Answer{Status: 77}, `cached_http: "f.example": unknown status 77 of the certificate cache`},
-		"10.0.0.1":   {native.Answer{Status: native.StatusRefused, Reason: "an address"}, `cached_http: "10.0.0.1": an address`},
-		"a\xff\n\"b": {native.Answer{Status: native.StatusRefused, Reason: "bad"}, `cached_http: "a\xff\n\"b": bad`},
-		long:         {native.Answer{Status: native.StatusRefused, Reason: "long"}, `cached_http: "` + long[:253] + `": long`},
+		"10.0.0.1":   {native.Answer{Status: native.StatusInvalidName, Reason: "an address"}, `cached_http: "10.0.0.1": an address`},
+		"a\xff\n\"b": {native.Answer{Status: native.StatusInvalidName, Reason: "bad"}, `cached_http: "a\xff\n\"b": bad`},
+		long:         {native.Answer{Status: native.StatusInvalidName, Reason: "long"}, `cached_http: "` + long[:253] + `": long`},
 	} {
 		fake.answer(name, test.answer)
 		certificate, err := getter.GetCertificate(context.Background(), helloFor(name))

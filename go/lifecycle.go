@@ -71,7 +71,7 @@ func (getter *CertGetter) openInstance() error {
 	if getter.lease, err = leaseEngine(key, getter.host); err != nil {
 		return fmt.Errorf("opening the certificate cache: %w", err)
 	}
-	if getter.instance, err = getter.lease.engine.OpenInstance(instanceSettings); err != nil {
+	if getter.instance, err = getter.lease.engine.OpenLookupConfig(instanceSettings); err != nil {
 		return fmt.Errorf("opening the certificate cache: %w", err)
 	}
 	if err := getter.lease.attach(); err != nil {

@@ -74,8 +74,8 @@ func TestProvisionPassesTheSettingsOn(t *testing.T) {
 	}`)
 	defer getter.Cleanup()
 	fake := (*opened)[0]
-	wantEngine := `{"origin":"https://backend.example:8443/certs?sha256=HEX","cache_dir":"` + folder + `/cache",` +
-		`"max_memory":1073741824,"max_negative":1048576,"max_concurrent_fetches":8}`
+	wantEngine := `{"backend":"https://backend.example:8443/certs?sha256=HEX","cache_dir":"` + folder + `/cache",` +
+		`"max_memory":1073741824,"max_negative_memory":1048576,"max_concurrent_fetches":8}`
 	digest := fake.settings[0][strings.Index(fake.settings[0], "sha256=")+7:][:16]
 	if strings.Replace(fake.settings[0], digest, "HEX", 1) != wantEngine {
 		t.Errorf("engine: %s", fake.settings[0])
@@ -97,7 +97,7 @@ func TestDefaults(t *testing.T) {
 	getter := provisioned(t, `{"url": "http://backend.example"}`)
 	defer getter.Cleanup()
 	settings := (*opened)[0].settings
-	if settings[0] != `{"origin":"http://backend.example/","max_memory":268435456,"max_negative":16777216,"max_concurrent_fetches":64}` {
+	if settings[0] != `{"backend":"http://backend.example/","max_memory":268435456,"max_negative_memory":16777216,"max_concurrent_fetches":64}` {
 		t.Error(settings[0])
 	}
 	if settings[1] != `{"url":"http://backend.example","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":10000,"stale_if_error_ms":86400000,"refresh_ahead":true}` {
@@ -148,13 +148,13 @@ func TestTheGreatestLimitsApply(t *testing.T) {
 		return resized[len(resized)-1]
 	}
 	// As long as both are there: the newer may be of a configuration that is refused in the end.
-	if settings := last(); !strings.Contains(settings, `"max_memory":2000,"max_negative":20,`) {
+	if settings := last(); !strings.Contains(settings, `"max_memory":2000,"max_negative_memory":20,`) {
 		t.Error(settings)
 	}
 	if err := big.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	if settings := last(); !strings.Contains(settings, `"max_memory":1000,"max_negative":20,`) {
+	if settings := last(); !strings.Contains(settings, `"max_memory":1000,"max_negative_memory":20,`) {
 		t.Error(settings)
 	}
 	if err := small.Cleanup(); err != nil || len((*opened)[0].resized) != 2 {
@@ -230,7 +230,7 @@ func TestAFailedProvisionLeavesNothingBehind(t *testing.T) {
 	opened := useFakeEngines(t)
 	fakes := openEngine
 	openEngine = func([]byte) (engine, error) {
-		return nil, &native.Error{Status: native.StatusDirectoryRefused, Message: "/x is open to others; it needs mode 0700"}
+		return nil, &native.Error{Status: native.StatusDirectoryRejected, Message: "/x is open to others; it needs mode 0700"}
 	}
 	getter := &CertGetter{URL: "http://backend.example", CacheDir: "/x"}
 	err := provision(t, getter)

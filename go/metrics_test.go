@@ -84,7 +84,7 @@ func valueOf(metric *dto.Metric) float64 {
 }
 
 func TestNoticesTellWhatTheBackendSaid(t *testing.T) {
-	finished := native.Event{Kind: native.EventFinished, ServerName: "a.example", AskedOrigin: true}
+	finished := native.Event{Kind: native.EventFinished, ServerName: "a.example", AskedBackend: true}
 	for status, want := range map[native.Status]string{
 		native.StatusHit:        eventFetched,
 		native.StatusNegative:   eventDenied,
@@ -97,7 +97,7 @@ func TestNoticesTellWhatTheBackendSaid(t *testing.T) {
 			t.Errorf("%v: %q", status, got.event)
 		}
 	}
-	finished.AskedOrigin = false
+	finished.AskedBackend = false
 	if _, isNews := noticeOf(finished, ""); isNews {
 		t.Error("what the disk knew is no news")
 	}
@@ -109,7 +109,7 @@ func TestAFailingNameFailsAtOnce(t *testing.T) {
 	defer getter.Cleanup()
 	for _, again := range []string{"", "not asked again yet; the last answer was: "} {
 		_, err := getter.GetCertificate(context.Background(), helloFor("a.example"))
-		if err == nil || err.Error() != `cached_http: "a.example": `+again+`origin 127.0.0.1:1: connection refused` {
+		if err == nil || err.Error() != `cached_http: "a.example": `+again+`backend 127.0.0.1:1: connection refused` {
 			t.Fatal(err)
 		}
 	}

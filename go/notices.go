@@ -30,7 +30,7 @@ const maxNotices = 1024
 
 // noticeOf tells which Caddy event stands for the end of a fetch. What the disk knew is no news.
 func noticeOf(finished native.Event, origin string) (notice, bool) {
-	if !finished.AskedOrigin {
+	if !finished.AskedBackend {
 		return notice{}, false
 	}
 	data := map[string]any{"server_name": finished.ServerName, "origin": origin}

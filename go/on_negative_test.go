@@ -36,7 +36,7 @@ func TestNamesWithoutACertificate(t *testing.T) {
 			getter := runCaddy(t, test.onDemand, fmt.Sprintf(`"on_negative": %q,`, test.onNegative))
 			fake := (*opened)[0]
 			fake.answer("no.example", native.Answer{Status: native.StatusNegative})
-			fake.answer("127.0.0.1", native.Answer{Status: native.StatusRefused, Reason: "an address"})
+			fake.answer("127.0.0.1", native.Answer{Status: native.StatusInvalidName, Reason: "an address"})
 			for name, reason := range map[string]string{"no.example": "no certificate for this name", "127.0.0.1": "an address"} {
 				certificate, err := getter.GetCertificate(context.Background(), helloFor(name))
 				if certificate != nil {

@@ -120,7 +120,7 @@ func managersKnow(hello *tls.ClientHelloInfo, mayFetch bool) (bool, error) {
 		switch getter.instance.Lookup(hello.ServerName, helloFlags(hello), "", 0).Status {
 		case native.StatusHit, native.StatusStale:
 			return true, nil
-		case native.StatusNegative, native.StatusRefused:
+		case native.StatusNegative, native.StatusInvalidName:
 			denied = true
 		default:
 			unsure = append(unsure, getter)
@@ -138,7 +138,7 @@ func managersKnow(hello *tls.ClientHelloInfo, mayFetch bool) (bool, error) {
 		switch answer.Status {
 		case native.StatusHit, native.StatusStale:
 			return true, nil
-		case native.StatusNegative, native.StatusRefused:
+		case native.StatusNegative, native.StatusInvalidName:
 		default:
 			failed = errors.Join(failed, &native.Error{Status: answer.Status, Message: answer.Reason})
 		}

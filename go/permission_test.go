@@ -58,7 +58,7 @@ func TestPermissionAnswersFromTheManagersCache(t *testing.T) {
 	for range 3 {
 		for name, want := range map[string]string{
 			"a.example": "yes", "unknown.example": "no", "127.0.0.1": "no", "single": "no",
-			"broken.example": `cached_http: "broken.example": origin ` + strings.TrimPrefix(origin.URL, "http://") + `: answered 500 Internal Server Error`,
+			"broken.example": `cached_http: "broken.example": backend ` + strings.TrimPrefix(origin.URL, "http://") + `: answered 500 Internal Server Error`,
 		} {
 			answer := strings.Replace(allowed(t, permission, name), "not asked again yet; the last answer was: ", "", 1)
 			if answer != want {

@@ -82,7 +82,7 @@ func (pump *pump) handle(event native.Event) {
 func (pump *pump) judge(entry native.EntryID) {
 	certificate, err := buildCertificate(pump.engine, entry)
 	if err != nil {
-		_ = pump.engine.RefuseCandidate(entry, capped(err.Error()))
+		_ = pump.engine.RejectCandidate(entry, capped(err.Error()))
 		return
 	}
 	if pump.engine.ConfirmCandidate(entry) == nil {

@@ -111,10 +111,10 @@ func originName(backend string) (string, error) {
 
 // engineSettings is the document that a native engine is opened with.
 type engineSettings struct {
-	Origin               string `json:"origin"`
+	Origin               string `json:"backend"`
 	CacheDir             string `json:"cache_dir,omitempty"`
 	MaxMemory            uint64 `json:"max_memory"`
-	MaxNegative          uint64 `json:"max_negative"`
+	MaxNegative          uint64 `json:"max_negative_memory"`
 	MaxConcurrentFetches int    `json:"max_concurrent_fetches"`
 }
 

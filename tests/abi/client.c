@@ -9,7 +9,7 @@
 
 #include "../../include/cached_http.h"
 #include "../../include/cached_http.h" /* twice: it must guard itself */
-#include "origin.h"
+#include "backend.h"
 
 static int passed, failed;
 
@@ -26,11 +26,11 @@ static pthread_cond_t told = PTHREAD_COND_INITIALIZER;
 static uint64_t told_token;
 static cached_http_event last_finished;
 static char last_text[512];
-static int refuse_next, retired, closed;
+static int reject_next, retired, closed;
 
-static void on_candidate(cached_http_engine engine, cached_http_entry entry) {
-  if (refuse_next) {
-    cached_http_candidate_refuse(engine, entry, BYTES("the host said no"));
+static void on_candidate(cached_http_engine engine, cached_http_entry_id entry) {
+  if (reject_next) {
+    cached_http_candidate_reject(engine, entry, BYTES("the host said no"));
     check(cached_http_candidate_confirm(engine, entry) == CACHED_HTTP_STATUS_GONE, "a candidate is decided once");
     return;
   }
@@ -85,15 +85,15 @@ static void *pump(void *argument) {
   return NULL;
 }
 
-static cached_http_status look(cached_http_instance instance, const char *name, uint64_t token, cached_http_entry *entry) {
-  return fetch_cached_cert(instance, BYTES(name), CACHED_HTTP_HELLO_ECDSA, BYTES("local_ip=127.0.0.1"), token, entry, NULL);
+static cached_http_status look(cached_http_lookup_config config, const char *name, uint64_t token, cached_http_entry_id *entry) {
+  return fetch_cached_cert(config, BYTES(name), CACHED_HTTP_HELLO_ECDSA, BYTES("local_ip=127.0.0.1"), token, entry, NULL);
 }
 
 /* Looks with a token and waits for its event. */
-static cached_http_status ask(cached_http_instance instance, const char *name, cached_http_entry *entry) {
+static cached_http_status ask(cached_http_lookup_config config, const char *name, cached_http_entry_id *entry) {
   static uint64_t token = 100;
   token++;
-  cached_http_status status = look(instance, name, token, entry);
+  cached_http_status status = look(config, name, token, entry);
   if (status != CACHED_HTTP_STATUS_PENDING) return status;
   pthread_mutex_lock(&lock);
   while (told_token != token) pthread_cond_wait(&told, &lock);
@@ -113,41 +113,41 @@ static void write_file(const char *folder, const char *name, const void *data, s
 static void settings_are_checked(void) {
   cached_http_engine engine = 0;
   cached_http_buffer message = {0};
-  check(cached_http_engine_open(NULL, 5, &engine, &descriptor, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "NULL with a length is refused");
-  check(cached_http_engine_open(BYTES("{}"), NULL, &descriptor, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "a NULL output is refused");
-  check(cached_http_engine_open(BYTES("{\"tll\":1}"), &engine, &descriptor, &message) == CACHED_HTTP_STATUS_SETTINGS_REFUSED && message.length > 0,
-        "an unknown setting is refused with a reason");
+  check(cached_http_engine_open(NULL, 5, &engine, &descriptor, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "NULL with a length is rejected");
+  check(cached_http_engine_open(BYTES("{}"), NULL, &descriptor, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "a NULL output is rejected");
+  check(cached_http_engine_open(BYTES("{\"tll\":1}"), &engine, &descriptor, &message) == CACHED_HTTP_STATUS_SETTINGS_REJECTED && message.length > 0,
+        "an unknown setting is rejected with a reason");
   cached_http_buffer_free(message);
   message = (cached_http_buffer){0};
-  const char *bad_folder = "{\"origin\":\"http://o\",\"cache_dir\":\"/dev/null\",\"max_memory\":1,\"max_negative\":1,\"max_concurrent_fetches\":1}";
-  check(cached_http_engine_open(BYTES(bad_folder), &engine, &descriptor, &message) == CACHED_HTTP_STATUS_DIRECTORY_REFUSED && message.length > 0,
-        "a folder that is none is refused with a reason");
+  const char *bad_folder = "{\"backend\":\"http://o\",\"cache_dir\":\"/dev/null\",\"max_memory\":1,\"max_negative_memory\":1,\"max_concurrent_fetches\":1}";
+  check(cached_http_engine_open(BYTES(bad_folder), &engine, &descriptor, &message) == CACHED_HTTP_STATUS_DIRECTORY_REJECTED && message.length > 0,
+        "a folder that is none is rejected with a reason");
   cached_http_buffer_free(message);
-  check(engine == 0 && cached_http_live_handles() == 0, "a refused engine leaves nothing behind");
+  check(engine == 0 && cached_http_live_handles() == 0, "a rejected engine leaves nothing behind");
 }
 
-static void lookups(cached_http_engine engine, cached_http_instance instance, const char *folder) {
-  cached_http_entry entry = 0, again = 0;
+static void lookups(cached_http_engine engine, cached_http_lookup_config config, const char *folder) {
+  cached_http_entry_id entry = 0, again = 0;
   cached_http_buffer message = {0};
-  check(look(instance, "kept.example", 0, &entry) == CACHED_HTTP_STATUS_MISS, "without a token a miss only looks");
-  check(ask(instance, "kept.example", &entry) == CACHED_HTTP_STATUS_HIT && entry != 0, "a miss is fetched and confirmed");
-  check(look(instance, "KEPT.example", 0, &again) == CACHED_HTTP_STATUS_HIT && again == entry, "the next look is a hit");
-  check(origin_requests() == 1, "and cost no request");
+  check(look(config, "kept.example", 0, &entry) == CACHED_HTTP_STATUS_MISS, "without a token a miss only looks");
+  check(ask(config, "kept.example", &entry) == CACHED_HTTP_STATUS_HIT && entry != 0, "a miss is fetched and confirmed");
+  check(look(config, "KEPT.example", 0, &again) == CACHED_HTTP_STATUS_HIT && again == entry, "the next look is a hit");
+  check(backend_requests() == 1, "and cost no request");
 
-  check(ask(instance, "gone.example", &again) == CACHED_HTTP_STATUS_NEGATIVE, "a 204 is a negative");
-  check(look(instance, "gone.example", 0, &again) == CACHED_HTTP_STATUS_NEGATIVE && origin_requests() == 2, "which is kept");
-  check(ask(instance, "down.example", &again) == CACHED_HTTP_STATUS_FAILED && strstr(last_text, "500"), "an error says why");
-  check(look(instance, "down.example", 0, &again) == CACHED_HTTP_STATUS_MISS, "and is not kept");
-  check(ask(instance, "once.example", &again) == CACHED_HTTP_STATUS_HIT, "no-store is served to who waits");
-  check(look(instance, "once.example", 0, &again) == CACHED_HTTP_STATUS_MISS, "and not kept");
-  refuse_next = 1;
-  check(ask(instance, "kept.two.example", &again) == CACHED_HTTP_STATUS_FAILED && strstr(last_text, "the host said no"),
-        "what the host refuses fails with its reason");
-  refuse_next = 0;
-  check(fetch_cached_cert(instance, BYTES("127.0.0.1"), 0, NULL, 0, 0, &again, &message) == CACHED_HTTP_STATUS_REFUSED && message.length,
+  check(ask(config, "gone.example", &again) == CACHED_HTTP_STATUS_NEGATIVE, "a 204 is a negative");
+  check(look(config, "gone.example", 0, &again) == CACHED_HTTP_STATUS_NEGATIVE && backend_requests() == 2, "which is kept");
+  check(ask(config, "down.example", &again) == CACHED_HTTP_STATUS_FAILED && strstr(last_text, "500"), "an error says why");
+  check(look(config, "down.example", 0, &again) == CACHED_HTTP_STATUS_MISS, "and is not kept");
+  check(ask(config, "once.example", &again) == CACHED_HTTP_STATUS_HIT, "no-store is served to who waits");
+  check(look(config, "once.example", 0, &again) == CACHED_HTTP_STATUS_MISS, "and not kept");
+  reject_next = 1;
+  check(ask(config, "kept.two.example", &again) == CACHED_HTTP_STATUS_FAILED && strstr(last_text, "the host said no"),
+        "what the host rejects fails with its reason");
+  reject_next = 0;
+  check(fetch_cached_cert(config, BYTES("127.0.0.1"), 0, NULL, 0, 0, &again, &message) == CACHED_HTTP_STATUS_INVALID_NAME && message.length,
         "an address is no server name");
   cached_http_buffer_free(message);
-  check(fetch_cached_cert(instance, NULL, 0, 0, NULL, 0, 0, &again, NULL) == CACHED_HTTP_STATUS_REFUSED, "nor is none at all");
+  check(fetch_cached_cert(config, NULL, 0, 0, NULL, 0, 0, &again, NULL) == CACHED_HTTP_STATUS_INVALID_NAME, "nor is none at all");
   check(cached_http_entry_open(engine, 999999, &again, &message) == CACHED_HTTP_STATUS_GONE, "an entry that is not kept is gone");
 
   cached_http_key key = 0;
@@ -160,22 +160,22 @@ static void lookups(cached_http_engine engine, cached_http_instance instance, co
   check(cached_http_key_sign(key, 0x0403, 0, BYTES(text), signature, sizeof signature, &length) == CACHED_HTTP_STATUS_OK, "its key signs");
   write_file(folder, "message", text, strlen(text));
   write_file(folder, "signature", signature, length);
-  check(cached_http_key_sign(key, 0x0804, 0, BYTES(text), signature, sizeof signature, &length) == CACHED_HTTP_STATUS_SIGNING_REFUSED,
+  check(cached_http_key_sign(key, 0x0804, 0, BYTES(text), signature, sizeof signature, &length) == CACHED_HTTP_STATUS_SIGNING_REJECTED,
         "but not with a scheme of another kind of key");
-  check(cached_http_key_sign(key, 0x0403, 0, BYTES(text), signature, 4, &length) == CACHED_HTTP_STATUS_SIGNING_REFUSED,
+  check(cached_http_key_sign(key, 0x0403, 0, BYTES(text), signature, 4, &length) == CACHED_HTTP_STATUS_SIGNING_REJECTED,
         "nor into a buffer that is too small");
-  check(cached_http_key_sign(key, 0x0403, 1, BYTES("short"), signature, sizeof signature, &length) == CACHED_HTTP_STATUS_SIGNING_REFUSED,
+  check(cached_http_key_sign(key, 0x0403, 1, BYTES("short"), signature, sizeof signature, &length) == CACHED_HTTP_STATUS_SIGNING_REJECTED,
         "nor a digest of the wrong length");
 
   cached_http_counters counters = {.size = sizeof counters};
-  check(cached_http_engine_counters(engine, &counters) == CACHED_HTTP_STATUS_OK && counters.found + counters.not_found + counters.fetch_errors == 5 && counters.entries == 1,
+  check(cached_http_engine_counters(engine, &counters) == CACHED_HTTP_STATUS_OK && counters.found + counters.no_certificate + counters.fetch_errors == 5 && counters.entries == 1,
         "the counters agree");
   struct { cached_http_counters counters; } shorter = {{.size = offsetof(cached_http_counters, negatives)}};
   check(cached_http_engine_counters(engine, &shorter.counters) == CACHED_HTTP_STATUS_OK && shorter.counters.negatives == 0,
         "an older, shorter struct is not written past its end");
 
-  check(cached_http_instance_close(instance) == CACHED_HTTP_STATUS_OK, "the instance closes");
-  check(look(instance, "kept.example", 0, &again) == CACHED_HTTP_STATUS_CLOSED, "and is closed");
+  check(cached_http_lookup_config_close(config) == CACHED_HTTP_STATUS_OK, "the config closes");
+  check(look(config, "kept.example", 0, &again) == CACHED_HTTP_STATUS_CLOSED, "and is closed");
   check(cached_http_engine_close(engine) == CACHED_HTTP_STATUS_OK, "the engine closes");
   check(cached_http_engine_close(engine) == CACHED_HTTP_STATUS_CLOSED, "once");
   check(cached_http_entry_open(engine, entry, &again, &message) == CACHED_HTTP_STATUS_CLOSED, "and gives nothing out any more");
@@ -188,24 +188,24 @@ static void lookups(cached_http_engine engine, cached_http_instance instance, co
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
-  cached_http_abi_1();
+  cached_http_abi_2();
   settings_are_checked();
 
   char json[512], url[256];
-  int port = origin_start(argv[1]);
+  int port = backend_start(argv[1]);
   snprintf(url, sizeof url, "http://127.0.0.1:%d/", port);
   snprintf(json, sizeof json,
-           "{\"origin\":\"%s\",\"cache_dir\":\"%s/cache\",\"max_memory\":1000000,\"max_negative\":100000,\"max_concurrent_fetches\":4}", url, argv[2]);
+           "{\"backend\":\"%s\",\"cache_dir\":\"%s/cache\",\"max_memory\":1000000,\"max_negative_memory\":100000,\"max_concurrent_fetches\":4}", url, argv[2]);
   cached_http_engine engine = 0;
-  cached_http_instance instance = 0;
+  cached_http_lookup_config config = 0;
   check(cached_http_engine_open(BYTES(json), &engine, &descriptor, NULL) == CACHED_HTTP_STATUS_OK, "an engine opens");
   check(cached_http_engine_resize(engine, BYTES(json), NULL) == CACHED_HTTP_STATUS_OK, "and takes newer limits");
   snprintf(json, sizeof json, "{\"url\":\"%s\",\"default_ttl_ms\":60000,\"negative_ttl_ms\":60000,\"timeout_ms\":5000,\"stale_if_error_ms\":0,\"refresh_ahead\":false}", url);
-  check(cached_http_instance_open(engine, BYTES(json), &instance, NULL) == CACHED_HTTP_STATUS_OK, "an instance opens");
+  check(cached_http_lookup_config_open(engine, BYTES(json), &config, NULL) == CACHED_HTTP_STATUS_OK, "a config opens");
 
   pthread_t thread;
   if (pthread_create(&thread, NULL, pump, &engine)) return 2;
-  lookups(engine, instance, argv[2]);
+  lookups(engine, config, argv[2]);
   pthread_join(thread, NULL);
   check(closed && retired == 1, "the pump ends; what was not kept was retired");
   check(cached_http_live_handles() == 0, "nothing is left open");

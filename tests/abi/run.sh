@@ -40,7 +40,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
   -keyout "$work/key.pem" -out "$work/leaf.pem" 2>/dev/null
 cat "$work/leaf.pem" "$work/key.pem" >"$work/bundle.pem"
 
-cc "${flags[@]}" tests/abi/client.c tests/abi/origin.c "$archive" "${libraries[@]}" -o "$work/client"
+cc "${flags[@]}" tests/abi/client.c tests/abi/backend.c "$archive" "${libraries[@]}" -o "$work/client"
 "$work/client" "$work/bundle.pem" "$work"
 openssl x509 -in "$work/leaf.pem" -pubkey -noout >"$work/public.pem"
 openssl dgst -sha256 -verify "$work/public.pem" -signature "$work/signature" "$work/message"

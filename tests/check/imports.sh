@@ -24,8 +24,8 @@ refuse 'unsafe code, raw pointers and extern "C" belong in rust/ffi' \
 grep -q '^#!\[forbid(unsafe_code)\]' rust/core/src/lib.rs ||
 	refuse 'unsafe code is no longer forbidden in' rust/core/src/lib.rs
 
-# --- Rust: ffi -> core; in core: cache -> parts -> leaves. A part imports leaves only, but for these.
-leaves=' clock counters entry error freshness server_name settings '
+# --- Rust: ffi -> core; in core: engine -> parts -> leaves. A part imports leaves only, but for these.
+leaves=" clock counters entry error freshness server_name settings "
 exceptions=' bundle>keys bundle>pem disk_format>bundle disk_format>keys disk_store>bundle disk_store>disk_format'
 exceptions+=' disk_store>keys entry>bundle entry>keys events>single_flight '
 
@@ -51,12 +51,12 @@ core_imports() {
 }
 against_the_arrows() {
 	core_imports | while read -r importer imported place; do
-		[ "$importer" = cache ] || [ "$importer" = "$imported" ] && continue
+		[ "$importer" = engine ] || [ "$importer" = "$imported" ] && continue
 		[[ $leaves == *" $imported "* || $exceptions == *" $importer>$imported "* ]] && continue
 		echo "$place: $importer imports $imported"
 	done
 }
-refuse 'imports in rust/core point from cache to the parts and from the parts to the leaves' "$(against_the_arrows)"
+refuse 'imports in rust/core point from engine to the parts and from the parts to the leaves' "$(against_the_arrows)"
 refuse 'rust/core knows nothing of rust/ffi' "$(search 'cached_http_ffi|cached_http::' rust/core/src)"
 
 # --- Go: cachedhttp -> native, and only native knows C.

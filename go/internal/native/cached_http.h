@@ -15,7 +15,7 @@
 #define CACHED_HTTP_VERSION "0.1.0"
 
 /*
- A bundle passed the checks: confirm or refuse `entry`, once.
+ A bundle passed the checks: confirm or reject `entry`, once.
  */
 #define CACHED_HTTP_EVENT_CANDIDATE 1
 
@@ -31,7 +31,7 @@
 #define CACHED_HTTP_EVENT_RETIRED 3
 
 /*
- `text` is a JSON object with `message` and perhaps `server_name` and `left_out` (how many records like it
+ `text` is a JSON object with `message` and perhaps `server_name` and `suppressed` (how many records like it
  were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
  */
 #define CACHED_HTTP_EVENT_LOG 4
@@ -68,7 +68,7 @@ enum cached_http_status
    */
   CACHED_HTTP_STATUS_STALE = 2,
   /*
-   The origin has no certificate for the name.
+   The backend has no certificate for the name.
    */
   CACHED_HTTP_STATUS_NEGATIVE = 3,
   /*
@@ -82,9 +82,9 @@ enum cached_http_status
   /*
    The server name is none that anybody could own; the message says why.
    */
-  CACHED_HTTP_STATUS_REFUSED = 6,
+  CACHED_HTTP_STATUS_INVALID_NAME = 6,
   /*
-   The origin failed lately and is not asked again yet.
+   The backend failed lately and is not asked again yet.
    */
   CACHED_HTTP_STATUS_BACKED_OFF = 7,
   /*
@@ -114,15 +114,15 @@ enum cached_http_status
   /*
    The key can't sign with this scheme, or the buffer is too small for the signature.
    */
-  CACHED_HTTP_STATUS_SIGNING_REFUSED = 104,
+  CACHED_HTTP_STATUS_SIGNING_REJECTED = 104,
   /*
    The settings can't be used; the message says why.
    */
-  CACHED_HTTP_STATUS_SETTINGS_REFUSED = 105,
+  CACHED_HTTP_STATUS_SETTINGS_REJECTED = 105,
   /*
    The cache directory can't be used; the message says why.
    */
-  CACHED_HTTP_STATUS_DIRECTORY_REFUSED = 106,
+  CACHED_HTTP_STATUS_DIRECTORY_REJECTED = 106,
   /*
    The operating system has no descriptor left for this.
    */
@@ -215,9 +215,9 @@ typedef struct {
    */
   uint64_t misses;
   /*
-   Lookups refused for their server name.
+   Lookups rejected for their server name.
    */
-  uint64_t refused_names;
+  uint64_t invalid_names;
   /*
    200 answers.
    */
@@ -229,11 +229,11 @@ typedef struct {
   /*
    204 answers.
    */
-  uint64_t not_found;
+  uint64_t no_certificate;
   /*
-   Bundles refused.
+   Bundles rejected.
    */
-  uint64_t refused_bundles;
+  uint64_t invalid_bundles;
   /*
    Misses answered from disk.
    */
@@ -243,7 +243,7 @@ typedef struct {
    */
   uint64_t disk_writes;
   /*
-   Reads and writes that the disk refused, and damaged entries.
+   Reads and writes that the disk rejected, and damaged entries.
    */
   uint64_t disk_errors;
   /*
@@ -267,7 +267,7 @@ typedef struct {
    */
   uint64_t not_modified;
   /*
-   Lookups turned away because the origin failed lately.
+   Lookups turned away because the backend failed lately.
    */
   uint64_t backed_off;
   /*
@@ -275,11 +275,11 @@ typedef struct {
    */
   uint64_t failing_names;
   /*
-   1 while no name is asked for, since the origin failed for one after the other; else 0.
+   1 while no name is asked for, since the backend failed for one after the other; else 0.
    */
   uint64_t breaker_is_open;
   /*
-   Microseconds that all requests to the origin took.
+   Microseconds that all requests to the backend took.
    */
   uint64_t fetch_time_us;
   /*
@@ -289,14 +289,14 @@ typedef struct {
 } cached_http_counters;
 
 /*
- Names an open instance: one module instance's settings over an engine.
+ Names an open config: one module instance's settings over an engine.
  */
-typedef uint64_t cached_http_instance;
+typedef uint64_t cached_http_lookup_config;
 
 /*
  Names one immutable generation of an entry. Not a handle: there is nothing to close.
  */
-typedef uint64_t cached_http_entry;
+typedef uint64_t cached_http_entry_id;
 
 /*
  Names a key to sign with, held until it is closed.
@@ -323,15 +323,15 @@ typedef struct {
    For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
    or not, or 0.
    */
-  cached_http_entry entry;
+  cached_http_entry_id entry;
   /*
    For `LOG`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
    */
   cached_http_buffer text;
   /*
-   For `FINISHED`: 1 if the origin was asked, 0 if the disk knew or nobody was asked.
+   For `FINISHED`: 1 if the backend was asked, 0 if the disk knew or nobody was asked.
    */
-  uint32_t asked_origin;
+  uint32_t asked_backend;
   /*
    For `FINISHED`: the name in its normal form.
    */
@@ -363,8 +363,8 @@ void cached_http_buffer_free(cached_http_buffer buffer);
 void cached_http_tokens_free(cached_http_tokens tokens);
 
 /*
- Opens an engine: `settings` is JSON with `origin` (URL without credentials and query, marks entries on
- disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative` (bytes) and
+ Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
+ disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative_memory` (bytes) and
  `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
  again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
  and may make it non-blocking. On an error `message` (may be NULL) receives the reason, for the caller to free.
@@ -379,7 +379,7 @@ cached_http_status cached_http_engine_open(const uint8_t *settings,
                                            cached_http_buffer *message);
 
 /*
- Applies the limits of newer settings (the same JSON) to an open engine; origin and directory stay as they
+ Applies the limits of newer settings (the same JSON) to an open engine; backend and directory stay as they
  are.
 
  # Safety
@@ -407,23 +407,23 @@ cached_http_status cached_http_engine_counters(cached_http_engine engine,
                                                cached_http_counters *counters);
 
 /*
- Opens an instance over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
+ Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
  `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
- `client_certificate_pem`. They apply to the lookups made through this instance.
+ `client_certificate_pem`. They apply to the lookups made through this config.
 
  # Safety
  As for `cached_http_engine_open`.
  */
-cached_http_status cached_http_instance_open(cached_http_engine engine,
-                                             const uint8_t *settings,
-                                             size_t settings_length,
-                                             cached_http_instance *instance,
-                                             cached_http_buffer *message);
+cached_http_status cached_http_lookup_config_open(cached_http_engine engine,
+                                                  const uint8_t *settings,
+                                                  size_t settings_length,
+                                                  cached_http_lookup_config *config,
+                                                  cached_http_buffer *message);
 
 /*
- Closes an instance. Fetches that its lookups started go on.
+ Closes a config. Fetches that its lookups started go on.
  */
-cached_http_status cached_http_instance_close(cached_http_instance instance);
+cached_http_status cached_http_lookup_config_close(cached_http_lookup_config config);
 
 /*
  Opens an entry that is a candidate or in memory; `GONE` otherwise. `key` receives a handle to sign with, to
@@ -434,7 +434,7 @@ cached_http_status cached_http_instance_close(cached_http_instance instance);
  The outputs are NULL or writable.
  */
 cached_http_status cached_http_entry_open(cached_http_engine engine,
-                                          cached_http_entry entry,
+                                          cached_http_entry_id entry,
                                           cached_http_key *key,
                                           cached_http_buffer *chain);
 
@@ -478,22 +478,22 @@ cached_http_status cached_http_next_events(cached_http_engine engine,
  Accepts a candidate: it is kept, and a `FINISHED` event follows. `GONE` if there is no such candidate.
  */
 cached_http_status cached_http_candidate_confirm(cached_http_engine engine,
-                                                 cached_http_entry entry);
+                                                 cached_http_entry_id entry);
 
 /*
- Refuses a candidate; `reason` (UTF-8, without secrets) goes into the error of whoever waits. `GONE` if
+ Rejects a candidate; `reason` (UTF-8, without secrets) goes into the error of whoever waits. `GONE` if
  there is no such candidate.
 
  # Safety
  `reason` points to `reason_length` readable bytes.
  */
-cached_http_status cached_http_candidate_refuse(cached_http_engine engine,
-                                                cached_http_entry entry,
+cached_http_status cached_http_candidate_reject(cached_http_engine engine,
+                                                cached_http_entry_id entry,
                                                 const uint8_t *reason,
                                                 size_t reason_length);
 
 /*
- How many engines, instances and keys are open in this process: 0 where nothing leaks. Any thread; never
+ How many engines, lookup_configs and keys are open in this process: 0 where nothing leaks. Any thread; never
  blocks.
  */
 uint64_t cached_http_live_handles(void);
@@ -502,28 +502,28 @@ uint64_t cached_http_live_handles(void);
  Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
  not link. The number grows with each change that breaks callers.
  */
-void cached_http_abi_1(void);
+void cached_http_abi_2(void);
 
 /*
  Looks up the certificate for a server name. Never waits and does no I/O.
 
  `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
  miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
- call. `query` holds the further query parameters for the origin, percent-encoded UTF-8, and is read on a
- miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REFUSED`, `BACKED_OFF` and
+ call. `query` holds the further query parameters for the backend, percent-encoded UTF-8, and is read on a
+ miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REJECTED`, `BACKED_OFF` and
  `FAILED`, for the caller to free.
 
  # Safety
  The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable.
  */
-cached_http_status fetch_cached_cert(cached_http_instance instance,
+cached_http_status fetch_cached_cert(cached_http_lookup_config config,
                                      const uint8_t *server_name,
                                      size_t server_name_length,
                                      uint32_t hello_flags,
                                      const uint8_t *query,
                                      size_t query_length,
                                      uint64_t token,
-                                     cached_http_entry *entry,
+                                     cached_http_entry_id *entry,
                                      cached_http_buffer *message);
 
 #ifdef __cplusplus

@@ -12,23 +12,23 @@ import (
 type Counters struct {
 	// Entries, their bytes, and negatives in memory.
 	Entries, EntryBytes, Negatives uint64
-	// Lookups answered with a certificate, with "no such name", by a fetch, and refused for their name.
-	Hits, NegativeHits, Misses, RefusedNames uint64
-	// Requests to the origin, those without an answer, 204 answers, bundles refused.
-	Found, FetchErrors, NotFound, RefusedBundles uint64
-	// Misses answered from disk, entries written, and what the disk refused.
+	// Lookups answered with a certificate, with "no such name", by a fetch, and rejected for their name.
+	Hits, NegativeHits, Misses, InvalidNames uint64
+	// Requests to the backend, those without an answer, 204 answers, bundles rejected.
+	Found, FetchErrors, NoCertificate, InvalidBundles uint64
+	// Misses answered from disk, entries written, and what the disk rejected.
 	DiskHits, DiskWrites, DiskErrors uint64
 	// Entries that left memory, lookups turned away by a full queue.
 	Evictions, Overloaded uint64
-	// Lookups answered with a certificate past its lifetime, and turned away since the origin failed lately.
+	// Lookups answered with a certificate past its lifetime, and turned away since the backend failed lately.
 	StaleHits, BackedOff uint64
 	// Requests for a newer certificate while the kept one is served, 304 answers.
 	Refreshes, NotModified uint64
 	// Names whose last fetch failed, as far as they are remembered.
 	FailingNames uint64
-	// Whether no name is asked for, since the origin failed for one after the other.
+	// Whether no name is asked for, since the backend failed for one after the other.
 	BreakerIsOpen bool
-	// How long requests to the origin took: all together, and how many up to each of FetchTimeBounds, and longer.
+	// How long requests to the backend took: all together, and how many up to each of FetchTimeBounds, and longer.
 	FetchTime  time.Duration
 	FetchTimes [len(FetchTimeBounds) + 1]uint64
 }
@@ -41,11 +41,11 @@ func (counters Counters) Plus(other Counters) Counters {
 	counters.Hits += other.Hits
 	counters.NegativeHits += other.NegativeHits
 	counters.Misses += other.Misses
-	counters.RefusedNames += other.RefusedNames
+	counters.InvalidNames += other.InvalidNames
 	counters.Found += other.Found
 	counters.FetchErrors += other.FetchErrors
-	counters.NotFound += other.NotFound
-	counters.RefusedBundles += other.RefusedBundles
+	counters.NoCertificate += other.NoCertificate
+	counters.InvalidBundles += other.InvalidBundles
 	counters.DiskHits += other.DiskHits
 	counters.DiskWrites += other.DiskWrites
 	counters.DiskErrors += other.DiskErrors
@@ -81,11 +81,11 @@ func (engine *Engine) Counters() (Counters, error) {
 		Hits:           uint64(view.hits),
 		NegativeHits:   uint64(view.negative_hits),
 		Misses:         uint64(view.misses),
-		RefusedNames:   uint64(view.refused_names),
+		InvalidNames:   uint64(view.invalid_names),
 		Found:          uint64(view.found),
 		FetchErrors:    uint64(view.fetch_errors),
-		NotFound:       uint64(view.not_found),
-		RefusedBundles: uint64(view.refused_bundles),
+		NoCertificate:  uint64(view.no_certificate),
+		InvalidBundles: uint64(view.invalid_bundles),
 		DiskHits:       uint64(view.disk_hits),
 		DiskWrites:     uint64(view.disk_writes),
 		DiskErrors:     uint64(view.disk_errors),

@@ -10,7 +10,7 @@ type EventKind uint32
 
 // The numbers are the header's own.
 const (
-	// EventCandidate: a bundle passed the engine's checks. Entry is to be confirmed or refused, once.
+	// EventCandidate: a bundle passed the engine's checks. Entry is to be confirmed or rejected, once.
 	EventCandidate EventKind = C.CACHED_HTTP_EVENT_CANDIDATE
 	// EventFinished: the fetch of ServerName that Tokens waited for (none, if it was a refresh) ended with
 	// Status: StatusHit, StatusNegative, StatusOverloaded, or StatusFailed or StatusBackedOff with the reason in
@@ -43,8 +43,8 @@ type Event struct {
 	Tokens []uint64
 
 	// Of EventFinished.
-	ServerName  string
-	AskedOrigin bool
+	ServerName   string
+	AskedBackend bool
 }
 
 // eventBatch is how many events one call takes.
@@ -97,7 +97,7 @@ func takeEvent(event C.cached_http_event) Event {
 		Text:   takeText(event.text),
 		Tokens: takeTokens(event.tokens),
 
-		ServerName:  takeText(event.server_name),
-		AskedOrigin: event.asked_origin != 0,
+		ServerName:   takeText(event.server_name),
+		AskedBackend: event.asked_backend != 0,
 	}
 }

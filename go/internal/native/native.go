@@ -17,7 +17,7 @@ import (
 
 // abiVersion refers to a symbol with the ABI's version in its name, so that an archive of another version does
 // not link.
-var abiVersion = unsafe.Pointer(C.cached_http_abi_1) //nolint:unused // its initialisation is the use
+var abiVersion = unsafe.Pointer(C.cached_http_abi_2) //nolint:unused // its initialisation is the use
 
 // archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice a changed
 // archive, but it does notice a changed Go file.
@@ -68,7 +68,7 @@ func OpenEngine(settings []byte) (*Engine, error) {
 	return engine, nil
 }
 
-// Resize applies the limits of newer settings; origin and directory stay as they are.
+// Resize applies the limits of newer settings; backend and directory stay as they are.
 func (engine *Engine) Resize(settings []byte) error {
 	var message C.cached_http_buffer
 	data, length := bytesView(settings)
@@ -86,13 +86,13 @@ func (engine *Engine) Close() error {
 
 // ConfirmCandidate accepts a candidate: it is kept, and an EventFinished follows.
 func (engine *Engine) ConfirmCandidate(entry EntryID) error {
-	return asError(C.cached_http_candidate_confirm(engine.handle, C.cached_http_entry(entry)))
+	return asError(C.cached_http_candidate_confirm(engine.handle, C.cached_http_entry_id(entry)))
 }
 
-// RefuseCandidate refuses a candidate; reason goes into the error of whoever waits for it.
-func (engine *Engine) RefuseCandidate(entry EntryID, reason string) error {
+// RejectCandidate rejects a candidate; reason goes into the error of whoever waits for it.
+func (engine *Engine) RejectCandidate(entry EntryID, reason string) error {
 	data, length := textView(reason)
-	return asError(C.cached_http_candidate_refuse(engine.handle, C.cached_http_entry(entry), data, length))
+	return asError(C.cached_http_candidate_reject(engine.handle, C.cached_http_entry_id(entry), data, length))
 }
 
 // OpenEntry opens an entry that is a candidate or in memory: a key, to be closed, and the chain as DER, leaf
@@ -100,7 +100,7 @@ func (engine *Engine) RefuseCandidate(entry EntryID, reason string) error {
 func (engine *Engine) OpenEntry(entry EntryID) (*Key, [][]byte, error) {
 	key := new(Key)
 	var framed C.cached_http_buffer
-	status := C.cached_http_entry_open(engine.handle, C.cached_http_entry(entry), &key.handle, &framed)
+	status := C.cached_http_entry_open(engine.handle, C.cached_http_entry_id(entry), &key.handle, &framed)
 	if err := asError(status); err != nil {
 		return nil, nil, err
 	}
@@ -112,32 +112,32 @@ func (engine *Engine) OpenEntry(entry EntryID) (*Key, [][]byte, error) {
 	return key, chain, nil
 }
 
-// OpenInstance makes an instance, whose settings (a JSON document that cached_http.h describes) apply to the
+// OpenLookupConfig makes a config, whose settings (a JSON document that cached_http.h describes) apply to the
 // lookups made through it.
-func (engine *Engine) OpenInstance(settings []byte) (*Instance, error) {
-	instance := new(Instance)
+func (engine *Engine) OpenLookupConfig(settings []byte) (*LookupConfig, error) {
+	config := new(LookupConfig)
 	var message C.cached_http_buffer
 	data, length := bytesView(settings)
-	status := C.cached_http_instance_open(engine.handle, data, length, &instance.handle, &message)
+	status := C.cached_http_lookup_config_open(engine.handle, data, length, &config.handle, &message)
 	if err := outcome(status, message); err != nil {
 		return nil, err
 	}
-	runtime.AddCleanup(instance, closeInstance, instance.handle)
-	return instance, nil
+	runtime.AddCleanup(config, closeLookupConfig, config.handle)
+	return config, nil
 }
 
-func closeInstance(handle C.cached_http_instance) {
+func closeLookupConfig(handle C.cached_http_lookup_config) {
 	// Closed already, perhaps: a handle is never reused, so that is harmless.
-	_ = C.cached_http_instance_close(handle)
+	_ = C.cached_http_lookup_config_close(handle)
 }
 
-// Instance is one set of settings over an engine. It closes itself once nothing refers to it.
-type Instance struct {
-	handle C.cached_http_instance
+// LookupConfig is one set of settings over an engine. It closes itself once nothing refers to it.
+type LookupConfig struct {
+	handle C.cached_http_lookup_config
 	closed atomic.Bool
 }
 
-// Answer is what a lookup found. Entry is set for StatusHit and StatusStale, Reason for StatusRefused and
+// Answer is what a lookup found. Entry is set for StatusHit and StatusStale, Reason for StatusInvalidName and
 // StatusFailed.
 type Answer struct {
 	Status Status
@@ -148,14 +148,14 @@ type Answer struct {
 // Lookup looks up the certificate for a server name as the client sent it. It never waits and does no I/O.
 // With token 0 it only looks; another token joins, on a miss, the name's fetch, for which query holds further
 // query parameters, and is told by one EventFinished.
-func (instance *Instance) Lookup(serverName string, flags HelloFlags, query string, token uint64) Answer {
-	var entry C.cached_http_entry
+func (config *LookupConfig) Lookup(serverName string, flags HelloFlags, query string, token uint64) Answer {
+	var entry C.cached_http_entry_id
 	var message C.cached_http_buffer
 	name, nameLength := textView(serverName)
 	parameters, parametersLength := textView(query)
-	status := Status(C.fetch_cached_cert(instance.handle, name, nameLength, C.uint32_t(flags),
+	status := Status(C.fetch_cached_cert(config.handle, name, nameLength, C.uint32_t(flags),
 		parameters, parametersLength, C.uint64_t(token), &entry, &message))
-	runtime.KeepAlive(instance)
+	runtime.KeepAlive(config)
 	answer := Answer{Status: status, Entry: EntryID(entry)}
 	if message.data != nil {
 		answer.Reason = takeText(message)
@@ -163,12 +163,12 @@ func (instance *Instance) Lookup(serverName string, flags HelloFlags, query stri
 	return answer
 }
 
-// Close ends the instance; fetches that its lookups started go on. Closing again does nothing.
-func (instance *Instance) Close() error {
-	if instance.closed.Swap(true) {
+// Close ends the config; fetches that its lookups started go on. Closing again does nothing.
+func (config *LookupConfig) Close() error {
+	if config.closed.Swap(true) {
 		return nil
 	}
-	return asError(C.cached_http_instance_close(instance.handle))
+	return asError(C.cached_http_lookup_config_close(config.handle))
 }
 
 // Key signs with a private key that stays on the other side. It works until it is closed, whatever becomes of

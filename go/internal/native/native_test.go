@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-const engineJSON = `{"origin":"http://backend.example/","max_memory":1048576,"max_negative":65536,"max_concurrent_fetches":2}`
+const engineJSON = `{"backend":"http://backend.example/","max_memory":1048576,"max_negative_memory":65536,"max_concurrent_fetches":2}`
 
 // newEngine opens an engine that is closed, and whose events are taken to the end, with the test.
 func newEngine(t testing.TB, settings string) *Engine {
@@ -52,19 +52,19 @@ func newEngine(t testing.TB, settings string) *Engine {
 	return engine
 }
 
-func newInstance(t testing.TB, engine *Engine, url string) *Instance {
+func newLookupConfig(t testing.TB, engine *Engine, url string) *LookupConfig {
 	t.Helper()
 	settings := fmt.Sprintf(`{"url":%q,"default_ttl_ms":60000,"negative_ttl_ms":60000,"timeout_ms":5000,"stale_if_error_ms":0,"refresh_ahead":false}`, url)
-	instance, err := engine.OpenInstance([]byte(settings))
+	config, err := engine.OpenLookupConfig([]byte(settings))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := instance.Close(); err != nil {
+		if err := config.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return instance
+	return config
 }
 
 // next waits for an event that is no log record.
@@ -84,15 +84,15 @@ func next(t testing.TB, engine *Engine) Event {
 }
 
 func TestOneEntryFromMissToSignature(t *testing.T) {
-	origin := testorigin.New(t)
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+	backend := testorigin.New(t)
+	backend.Keep("a.example", backend.Bundle("P-256", "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, origin.URL+"/certs?x=1")
+	config := newLookupConfig(t, engine, backend.URL+"/certs?x=1")
 
-	if answer := instance.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusMiss {
+	if answer := config.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusMiss {
 		t.Fatal(answer.Status)
 	}
-	if answer := instance.Lookup("A.Example", HelloECDSA, "cipher_suites=1301", 42); answer.Status != StatusPending {
+	if answer := config.Lookup("A.Example", HelloECDSA, "cipher_suites=1301", 42); answer.Status != StatusPending {
 		t.Fatal(answer.Status)
 	}
 	candidate := next(t, engine)
@@ -121,10 +121,10 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 		len(finished.Tokens) != 1 || finished.Tokens[0] != 42 {
 		t.Fatalf("%+v", finished)
 	}
-	if answer := instance.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusHit || answer.Entry != candidate.Entry {
+	if answer := config.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusHit || answer.Entry != candidate.Entry {
 		t.Fatalf("%+v", answer)
 	}
-	query := origin.Requests("a.example")[0].URL.RawQuery
+	query := backend.Requests("a.example")[0].URL.RawQuery
 	if query != "cipher_suites=1301&server_name=a.example&x=1" {
 		t.Errorf("the backend was asked for %s", query)
 	}
@@ -144,8 +144,8 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var refused *Error
-	if _, err := key.Sign(0x0804, false, message); !errors.As(err, &refused) || refused.Status != StatusSigningRefused {
+	var rejected *Error
+	if _, err := key.Sign(0x0804, false, message); !errors.As(err, &rejected) || rejected.Status != StatusSigningRejected {
 		t.Errorf("an RSA signature with an ECDSA key: %v", err)
 	}
 	if err := errors.Join(key.Close(), key.Close()); err != nil {
@@ -157,17 +157,17 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 }
 
 func TestAHitTakesNoMemory(t *testing.T) {
-	origin := testorigin.New(t)
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+	backend := testorigin.New(t)
+	backend.Keep("a.example", backend.Bundle("P-256", "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, origin.URL)
-	instance.Lookup("a.example", HelloECDSA, "", 1)
+	config := newLookupConfig(t, engine, backend.URL)
+	config.Lookup("a.example", HelloECDSA, "", 1)
 	if err := engine.ConfirmCandidate(next(t, engine).Entry); err != nil {
 		t.Fatal(err)
 	}
 	next(t, engine)
 	allocations := testing.AllocsPerRun(1000, func() {
-		if answer := instance.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusHit {
+		if answer := config.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusHit {
 			t.Fatal(answer.Status)
 		}
 	})
@@ -180,13 +180,13 @@ func TestAHitTakesNoMemory(t *testing.T) {
 	}
 }
 
-func TestARefusedCandidateIsAnError(t *testing.T) {
-	origin := testorigin.New(t)
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+func TestARejectedCandidateIsAnError(t *testing.T) {
+	backend := testorigin.New(t)
+	backend.Keep("a.example", backend.Bundle("P-256", "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, origin.URL)
-	instance.Lookup("a.example", HelloECDSA, "", 1)
-	if err := engine.RefuseCandidate(next(t, engine).Entry, "a bad serial number"); err != nil {
+	config := newLookupConfig(t, engine, backend.URL)
+	config.Lookup("a.example", HelloECDSA, "", 1)
+	if err := engine.RejectCandidate(next(t, engine).Entry, "a bad serial number"); err != nil {
 		t.Fatal(err)
 	}
 	finished := next(t, engine)
@@ -195,40 +195,40 @@ func TestARefusedCandidateIsAnError(t *testing.T) {
 	}
 }
 
-func TestAnOriginThatFails(t *testing.T) {
-	origin := testorigin.New(t)
-	origin.Answer("a.example", func(response http.ResponseWriter, _ *http.Request) {
+func TestABackendThatFails(t *testing.T) {
+	backend := testorigin.New(t)
+	backend.Answer("a.example", func(response http.ResponseWriter, _ *http.Request) {
 		response.WriteHeader(http.StatusTeapot)
 	})
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, origin.URL)
-	instance.Lookup("a.example", HelloECDSA, "", 1)
+	config := newLookupConfig(t, engine, backend.URL)
+	config.Lookup("a.example", HelloECDSA, "", 1)
 	if finished := next(t, engine); finished.Status != StatusFailed || !strings.Contains(finished.Text, "418") {
 		t.Errorf("%+v", finished)
 	}
-	instance.Lookup("none.example", HelloECDSA, "", 2)
+	config.Lookup("none.example", HelloECDSA, "", 2)
 	if finished := next(t, engine); finished.Status != StatusNegative {
 		t.Errorf("%+v", finished)
 	}
-	if answer := instance.Lookup("none.example", HelloECDSA, "", 0); answer.Status != StatusNegative {
+	if answer := config.Lookup("none.example", HelloECDSA, "", 0); answer.Status != StatusNegative {
 		t.Error(answer.Status)
 	}
 }
 
-func TestRefusedNamesHaveAReason(t *testing.T) {
+func TestInvalidNamesHaveAReason(t *testing.T) {
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, "http://127.0.0.1:1/")
+	config := newLookupConfig(t, engine, "http://127.0.0.1:1/")
 	for name, reason := range map[string]string{"": "no server name", "10.0.0.1": "IP address", "a\xff.example": "characters"} {
-		answer := instance.Lookup(name, 0, "", 1)
-		if answer.Status != StatusRefused || !strings.Contains(answer.Reason, reason) {
+		answer := config.Lookup(name, 0, "", 1)
+		if answer.Status != StatusInvalidName || !strings.Contains(answer.Reason, reason) {
 			t.Errorf("%q: %+v", name, answer)
 		}
 	}
 }
 
-func TestSettingsAndDirectoriesAreRefusedWithAReason(t *testing.T) {
-	var refused *Error
-	if _, err := OpenEngine([]byte(`{"origin":1}`)); !errors.As(err, &refused) || refused.Status != StatusSettingsRefused || refused.Message == "" {
+func TestSettingsAndDirectoriesAreRejectedWithAReason(t *testing.T) {
+	var rejected *Error
+	if _, err := OpenEngine([]byte(`{"backend":1}`)); !errors.As(err, &rejected) || rejected.Status != StatusSettingsRejected || rejected.Message == "" {
 		t.Errorf("%v", err)
 	}
 	if _, err := OpenEngine(nil); err == nil {
@@ -239,14 +239,14 @@ func TestSettingsAndDirectoriesAreRefusedWithAReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := strings.Replace(engineJSON, `"max_memory"`, fmt.Sprintf(`"cache_dir":%q,"max_memory"`, folder), 1)
-	if _, err := OpenEngine([]byte(settings)); !errors.As(err, &refused) || refused.Status != StatusDirectoryRefused || !strings.Contains(refused.Message, "0700") {
+	if _, err := OpenEngine([]byte(settings)); !errors.As(err, &rejected) || rejected.Status != StatusDirectoryRejected || !strings.Contains(rejected.Message, "0700") {
 		t.Errorf("%v", err)
 	}
 	engine := newEngine(t, engineJSON)
-	if _, err := engine.OpenInstance([]byte(`{"url":"http://a/"}`)); !errors.As(err, &refused) || refused.Status != StatusSettingsRefused {
+	if _, err := engine.OpenLookupConfig([]byte(`{"url":"http://a/"}`)); !errors.As(err, &rejected) || rejected.Status != StatusSettingsRejected {
 		t.Errorf("%v", err)
 	}
-	if err := engine.Resize([]byte("{")); !errors.As(err, &refused) || refused.Message == "" {
+	if err := engine.Resize([]byte("{")); !errors.As(err, &rejected) || rejected.Message == "" {
 		t.Errorf("%v", err)
 	}
 	if err := engine.Resize([]byte(engineJSON)); err != nil {
@@ -256,22 +256,22 @@ func TestSettingsAndDirectoriesAreRefusedWithAReason(t *testing.T) {
 
 func TestUseAfterClose(t *testing.T) {
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, "http://127.0.0.1:1/")
-	if err := errors.Join(instance.Close(), instance.Close()); err != nil {
+	config := newLookupConfig(t, engine, "http://127.0.0.1:1/")
+	if err := errors.Join(config.Close(), config.Close()); err != nil {
 		t.Error(err)
 	}
-	if answer := instance.Lookup("a.example", 0, "", 1); answer.Status != StatusClosed {
+	if answer := config.Lookup("a.example", 0, "", 1); answer.Status != StatusClosed {
 		t.Error(answer.Status)
 	}
 	if err := errors.Join(engine.Close(), engine.Close()); err != nil {
 		t.Error(err)
 	}
 	_, _, openError := engine.OpenEntry(1)
-	_, instanceError := engine.OpenInstance([]byte(`{}`))
+	_, configError := engine.OpenLookupConfig([]byte(`{}`))
 	_, countersError := engine.Counters()
 	for index, err := range []error{
-		openError, instanceError, countersError,
-		engine.Resize([]byte(engineJSON)), engine.ConfirmCandidate(1), engine.RefuseCandidate(1, ""),
+		openError, configError, countersError,
+		engine.Resize([]byte(engineJSON)), engine.ConfirmCandidate(1), engine.RejectCandidate(1, ""),
 	} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%d: %v", index, err)
@@ -282,12 +282,12 @@ func TestUseAfterClose(t *testing.T) {
 // A close wakes the one call that waits, and cuts a fetch that would go on.
 func TestCloseEndsTheWaitForEvents(t *testing.T) {
 	release := make(chan struct{})
-	origin := testorigin.New(t)
+	backend := testorigin.New(t)
 	t.Cleanup(func() { close(release) })
-	origin.Answer("a.example", func(http.ResponseWriter, *http.Request) { <-release })
+	backend.Answer("a.example", func(http.ResponseWriter, *http.Request) { <-release })
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, origin.URL)
-	instance.Lookup("a.example", HelloECDSA, "", 1)
+	config := newLookupConfig(t, engine, backend.URL)
+	config.Lookup("a.example", HelloECDSA, "", 1)
 	ended := make(chan error, 1)
 	go func() {
 		for {
@@ -345,14 +345,14 @@ func TestSignaturesOfEveryKind(t *testing.T) {
 		"Ed25519": {0x0807: x509.PureEd25519},
 	}
 	hashes := map[uint16]crypto.Hash{0x04: crypto.SHA256, 0x05: crypto.SHA384, 0x06: crypto.SHA512, 0x0804: crypto.SHA256, 0x0805: crypto.SHA384, 0x0806: crypto.SHA512}
-	origin := testorigin.New(t)
+	backend := testorigin.New(t)
 	engine := newEngine(t, engineJSON)
-	instance := newInstance(t, engine, origin.URL)
+	config := newLookupConfig(t, engine, backend.URL)
 	message := []byte("the transcript of a handshake")
 	for index, kind := range testorigin.Kinds {
 		name := fmt.Sprintf("key%d.example", index)
-		origin.Keep(name, origin.Bundle(kind, name), "")
-		instance.Lookup(name, HelloECDSA|HelloEd25519, "", 1)
+		backend.Keep(name, backend.Bundle(kind, name), "")
+		config.Lookup(name, HelloECDSA|HelloEd25519, "", 1)
 		candidate := next(t, engine)
 		key, chain, err := engine.OpenEntry(candidate.Entry)
 		if err != nil {
@@ -381,7 +381,7 @@ func TestSignaturesOfEveryKind(t *testing.T) {
 				t.Errorf("%s, digest, scheme %04x: %v", kind, scheme, err)
 			}
 		}
-		if err := errors.Join(key.Close(), engine.RefuseCandidate(candidate.Entry, "the test is over")); err != nil {
+		if err := errors.Join(key.Close(), engine.RejectCandidate(candidate.Entry, "the test is over")); err != nil {
 			t.Error(err)
 		}
 		next(t, engine)

@@ -14,47 +14,47 @@ const (
 
 	// Answers of a lookup.
 
-	StatusHit        Status = C.CACHED_HTTP_STATUS_HIT
-	StatusStale      Status = C.CACHED_HTTP_STATUS_STALE
-	StatusNegative   Status = C.CACHED_HTTP_STATUS_NEGATIVE
-	StatusPending    Status = C.CACHED_HTTP_STATUS_PENDING
-	StatusMiss       Status = C.CACHED_HTTP_STATUS_MISS
-	StatusRefused    Status = C.CACHED_HTTP_STATUS_REFUSED
-	StatusBackedOff  Status = C.CACHED_HTTP_STATUS_BACKED_OFF
-	StatusOverloaded Status = C.CACHED_HTTP_STATUS_OVERLOADED
-	StatusFailed     Status = C.CACHED_HTTP_STATUS_FAILED
+	StatusHit         Status = C.CACHED_HTTP_STATUS_HIT
+	StatusStale       Status = C.CACHED_HTTP_STATUS_STALE
+	StatusNegative    Status = C.CACHED_HTTP_STATUS_NEGATIVE
+	StatusPending     Status = C.CACHED_HTTP_STATUS_PENDING
+	StatusMiss        Status = C.CACHED_HTTP_STATUS_MISS
+	StatusInvalidName Status = C.CACHED_HTTP_STATUS_INVALID_NAME
+	StatusBackedOff   Status = C.CACHED_HTTP_STATUS_BACKED_OFF
+	StatusOverloaded  Status = C.CACHED_HTTP_STATUS_OVERLOADED
+	StatusFailed      Status = C.CACHED_HTTP_STATUS_FAILED
 
 	// Errors.
 
-	StatusClosed           Status = C.CACHED_HTTP_STATUS_CLOSED
-	StatusInvalidArgument  Status = C.CACHED_HTTP_STATUS_INVALID_ARGUMENT
-	StatusPanic            Status = C.CACHED_HTTP_STATUS_PANIC
-	StatusGone             Status = C.CACHED_HTTP_STATUS_GONE
-	StatusSigningRefused   Status = C.CACHED_HTTP_STATUS_SIGNING_REFUSED
-	StatusSettingsRefused  Status = C.CACHED_HTTP_STATUS_SETTINGS_REFUSED
-	StatusDirectoryRefused Status = C.CACHED_HTTP_STATUS_DIRECTORY_REFUSED
-	StatusOutOfDescriptors Status = C.CACHED_HTTP_STATUS_OUT_OF_DESCRIPTORS
+	StatusClosed            Status = C.CACHED_HTTP_STATUS_CLOSED
+	StatusInvalidArgument   Status = C.CACHED_HTTP_STATUS_INVALID_ARGUMENT
+	StatusPanic             Status = C.CACHED_HTTP_STATUS_PANIC
+	StatusGone              Status = C.CACHED_HTTP_STATUS_GONE
+	StatusSigningRejected   Status = C.CACHED_HTTP_STATUS_SIGNING_REJECTED
+	StatusSettingsRejected  Status = C.CACHED_HTTP_STATUS_SETTINGS_REJECTED
+	StatusDirectoryRejected Status = C.CACHED_HTTP_STATUS_DIRECTORY_REJECTED
+	StatusOutOfDescriptors  Status = C.CACHED_HTTP_STATUS_OUT_OF_DESCRIPTORS
 )
 
 var statusTexts = map[Status]string{
-	StatusOK:               "done",
-	StatusHit:              "a certificate is known",
-	StatusStale:            "a certificate is known and being refreshed",
-	StatusNegative:         "the origin has no certificate for this name",
-	StatusPending:          "a fetch is under way",
-	StatusMiss:             "nothing is known about this name",
-	StatusRefused:          "not a server name that anybody can own",
-	StatusBackedOff:        "the origin failed lately and is not asked again yet",
-	StatusOverloaded:       "too many names wait for the origin",
-	StatusFailed:           "the certificate could not be fetched",
-	StatusClosed:           "the certificate cache is closed",
-	StatusInvalidArgument:  "the certificate cache was called with an invalid argument (a bug, please report it)",
-	StatusPanic:            "the certificate cache has panicked (a bug, please report it)",
-	StatusGone:             "the certificate has left the cache",
-	StatusSigningRefused:   "the key can't make this signature",
-	StatusSettingsRefused:  "the settings can't be used",
-	StatusDirectoryRefused: "the cache directory can't be used",
-	StatusOutOfDescriptors: "the process may open no more files; raise its limit",
+	StatusOK:                "done",
+	StatusHit:               "a certificate is known",
+	StatusStale:             "a certificate is known and being refreshed",
+	StatusNegative:          "the backend has no certificate for this name",
+	StatusPending:           "a fetch is under way",
+	StatusMiss:              "nothing is known about this name",
+	StatusInvalidName:       "not a server name that anybody can own",
+	StatusBackedOff:         "the backend failed lately and is not asked again yet",
+	StatusOverloaded:        "too many names wait for the backend",
+	StatusFailed:            "the certificate could not be fetched",
+	StatusClosed:            "the certificate cache is closed",
+	StatusInvalidArgument:   "the certificate cache was called with an invalid argument (a bug, please report it)",
+	StatusPanic:             "the certificate cache has panicked (a bug, please report it)",
+	StatusGone:              "the certificate has left the cache",
+	StatusSigningRejected:   "the key can't make this signature",
+	StatusSettingsRejected:  "the settings can't be used",
+	StatusDirectoryRejected: "the cache directory can't be used",
+	StatusOutOfDescriptors:  "the process may open no more files; raise its limit",
 }
 
 func (status Status) String() string {

@@ -11,14 +11,14 @@ use cached_http_core::clock::Clock;
 use cached_http_core::keys::{MAX_SIGNATURE_LENGTH, SignatureScheme, SigningInput};
 use cached_http_core::server_name::{NameBuffer, ServerName};
 use criterion::{Criterion, criterion_group, criterion_main};
-use support::host::{Host, bundle, origin};
+use support::host::{Host, backend, bundle};
 
 const ECDSA_P256_SHA256: u16 = 0x0403;
 const RSA_PSS_SHA256: u16 = 0x0804;
 
 fn lookups(criterion: &mut Criterion) {
-    let origin = origin("Cache-Control: s-maxage=86400\r\n");
-    let mut host = Host::with_clock(&origin, None, "", Clock::system());
+    let backend = backend("Cache-Control: s-maxage=86400\r\n");
+    let mut host = Host::with_clock(&backend, None, "", Clock::system());
     let names: Vec<_> = (0..500).map(|n| format!("known-{n}.example")).collect();
     for name in &names {
         host.ask(name);

@@ -1,7 +1,7 @@
-//! When a failed request may be made again: per name, and for an origin that fails name after name.
+//! When a failed request may be made again: per name, and for a backend that fails name after name.
 //!
 //! A name waits 1 s after its first failure, then twice as long each time, 30 s at most. Once
-//! [`NAMES_TO_OPEN`] names in a row have failed with [`Blame::Origin`] and none has succeeded, the breaker
+//! [`NAMES_TO_OPEN`] names in a row have failed with [`FailureScope::Backend`] and none has succeeded, the breaker
 //! opens: the same steps then hold for all names together, and each lets one request through as a probe.
 
 use std::hash::{BuildHasher, RandomState};
@@ -18,10 +18,10 @@ use crate::entry::EntryKeyRef;
 /// The first wait; each further one is twice as long.
 pub const FIRST_DELAY: Duration = Duration::from_secs(1);
 
-/// The longest wait, unless the origin asks for more.
+/// The longest wait, unless the backend asks for more.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// The longest `Retry-After` obeyed: an origin that is back must not stay unasked for hours.
+/// The longest `Retry-After` obeyed: a backend that is back must not stay unasked for hours.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// So many different names must fail in a row before all names wait: one that fails alone is its own problem.
@@ -32,14 +32,14 @@ const MAX_NAMES: usize = 16_384;
 
 /// Who failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The origin as a whole: it can't be reached, is too slow, or has a server error.
-    Origin,
+pub enum FailureScope {
+    /// The backend as a whole: it can't be reached, is too slow, or has a server error.
+    Backend,
     /// The answer for this one name.
     Name,
 }
 
-/// Failures of one origin. Thread-safe; where nothing has failed, a look costs one atomic load and one map
+/// Failures of one backend. Thread-safe; where nothing has failed, a look costs one atomic load and one map
 /// lookup.
 pub struct BackOff {
     by_name: Cache<u64, Failure>,
@@ -92,7 +92,7 @@ impl BackOff {
     pub fn failed(
         &self,
         key: EntryKeyRef<'_>,
-        blame: Blame,
+        scope: FailureScope,
         reason: &str,
         retry_after: Option<Duration>,
         now: Timestamp,
@@ -101,11 +101,11 @@ impl BackOff {
         let failures = self.by_name.get(&hash).map_or(0, |failure| failure.failures);
         self.by_name.insert(hash, Failure::new(failures + 1, reason, retry_after, now));
         let mut breaker = self.breaker.lock();
-        match blame {
-            Blame::Origin => {
+        match scope {
+            FailureScope::Backend => {
                 breaker.failed(hash, |failures| Failure::new(failures, reason, retry_after, now))
             }
-            Blame::Name => *breaker = Breaker::default(),
+            FailureScope::Name => *breaker = Breaker::default(),
         }
         self.breaker_is_open.store(breaker.failure.is_some(), Ordering::Release);
     }
@@ -210,7 +210,7 @@ mod tests {
         let back_off = BackOff::default();
         let mut now = 0.0;
         for longest in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
-            back_off.failed(key("a.example"), Blame::Name, "it was 500", None, at(now));
+            back_off.failed(key("a.example"), FailureScope::Name, "it was 500", None, at(now));
             assert_eq!(
                 back_off.reason(key("a.example"), at(now + 0.8 * longest - 0.01)).as_deref(),
                 Some("it was 500")
@@ -221,17 +221,17 @@ mod tests {
         }
         back_off.succeeded(key("a.example"));
         assert_eq!(back_off.reason(key("a.example"), at(now)), None);
-        back_off.failed(key("a.example"), Blame::Name, "again", None, at(now));
+        back_off.failed(key("a.example"), FailureScope::Name, "again", None, at(now));
         assert_eq!(back_off.reason(key("a.example"), at(now + 1.0)), None, "it starts from the first step");
     }
 
     #[test]
     fn retry_after_is_obeyed_up_to_a_limit() {
         let back_off = BackOff::default();
-        back_off.failed(key("a.example"), Blame::Name, "busy", Some(Duration::from_secs(60)), at(0.0));
+        back_off.failed(key("a.example"), FailureScope::Name, "busy", Some(Duration::from_secs(60)), at(0.0));
         assert!(back_off.reason(key("a.example"), at(59.9)).is_some());
         assert!(back_off.reason(key("a.example"), at(60.0)).is_none());
-        back_off.failed(key("b.example"), Blame::Name, "busy", Some(Duration::MAX), at(0.0));
+        back_off.failed(key("b.example"), FailureScope::Name, "busy", Some(Duration::MAX), at(0.0));
         assert!(back_off.reason(key("b.example"), at(299.9)).is_some());
         assert!(back_off.reason(key("b.example"), at(300.0)).is_none());
     }
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_blocks_nobody() {
         let back_off = BackOff::default();
-        back_off.failed(key("a.example"), Blame::Name, "it was 500", None, at(0.0));
+        back_off.failed(key("a.example"), FailureScope::Name, "it was 500", None, at(0.0));
         assert!(back_off.reason(key("a.example"), at(-86_400.0)).is_none());
     }
 
@@ -247,14 +247,14 @@ mod tests {
     fn one_failing_name_never_opens_the_breaker_and_several_do() {
         let back_off = BackOff::default();
         for n in 0..50 {
-            back_off.failed(key("a.example"), Blame::Origin, "down", None, at(f64::from(n)));
+            back_off.failed(key("a.example"), FailureScope::Backend, "down", None, at(f64::from(n)));
         }
         assert!(!back_off.breaker_is_open());
         for name in ["b.example", "c.example", "d.example"] {
-            back_off.failed(key(name), Blame::Origin, "down", None, at(100.0));
+            back_off.failed(key(name), FailureScope::Backend, "down", None, at(100.0));
         }
         assert_eq!(back_off.admit(key("z.example"), at(100.0)), Ok(()));
-        back_off.failed(key("e.example"), Blame::Origin, "down", None, at(100.0));
+        back_off.failed(key("e.example"), FailureScope::Backend, "down", None, at(100.0));
         assert_eq!(back_off.admit(key("z.example"), at(100.0)).unwrap_err().as_ref(), "down");
     }
 
@@ -262,7 +262,7 @@ mod tests {
     fn an_open_breaker_lets_one_probe_through_per_step() {
         let back_off = BackOff::default();
         for name in ["a", "b", "c", "d", "e"] {
-            back_off.failed(key(name), Blame::Origin, "down", None, at(0.0));
+            back_off.failed(key(name), FailureScope::Backend, "down", None, at(0.0));
         }
         let mut probes = 0;
         for tenth in 0..36_000 {
@@ -271,7 +271,7 @@ mod tests {
                 let name = format!("n{name}-{tenth}");
                 if back_off.admit(key(&name), now).is_ok() {
                     probes += 1;
-                    back_off.failed(key(&name), Blame::Origin, "still down", None, now);
+                    back_off.failed(key(&name), FailureScope::Backend, "still down", None, now);
                 }
             }
         }

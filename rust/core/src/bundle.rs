@@ -1,4 +1,4 @@
-//! A certificate chain with its private key, as an origin sends it: parsed, put in order, and checked.
+//! A certificate chain with its private key, as a backend sends it: parsed, put in order, and checked.
 //!
 //! Parse, don't validate: a [`Bundle`] has a leaf, a key that fits it, and a chain in order. Whether it is in
 //! date and covers a name depends on the time and the question: [`Bundle::check`].
@@ -38,7 +38,7 @@ pub struct Bundle {
     not_after: Timestamp,
 }
 
-/// Why a bundle is refused. The text says which check and what to do, and quotes nothing of the bundle's bytes.
+/// Why a bundle is rejected. The text says which check and what to do, and quotes nothing of the bundle's bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// The leaf's validity has ended.

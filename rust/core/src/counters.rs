@@ -35,35 +35,35 @@ counters! {
     negative_hits,
     /// Lookups that started or joined a fetch.
     misses,
-    /// Lookups refused for their server name.
-    refused_names,
+    /// Lookups rejected for their server name.
+    invalid_names,
     /// 200 answers.
     found,
     /// Requests for a newer certificate while the kept one is served.
     refreshes,
     /// 304 answers.
     not_modified,
-    /// Lookups turned away because the origin failed lately.
+    /// Lookups turned away because the backend failed lately.
     backed_off,
     /// Requests that gave no answer.
     fetch_errors,
     /// 204 answers.
-    not_found,
-    /// Bundles refused, here or by the host.
-    refused_bundles,
+    no_certificate,
+    /// Bundles rejected, here or by the host.
+    invalid_bundles,
     /// Misses answered from disk.
     disk_hits,
     /// Entries written to disk.
     disk_writes,
-    /// Reads and writes that the disk refused, and entries that were damaged.
+    /// Reads and writes that the disk rejected, and entries that were damaged.
     disk_errors,
-    /// Entries that left memory: for want of room, for a newer one, or because the origin no longer has the name.
+    /// Entries that left memory: for want of room, for a newer one, or because the backend no longer has the name.
     evictions,
     /// Lookups turned away by a full queue.
     overloaded,
 }
 
-/// How long requests to the origin took. Thread-safe.
+/// How long requests to the backend took. Thread-safe.
 #[derive(Default)]
 pub struct FetchTimes {
     buckets: [Counter; FETCH_TIME_BOUNDS_MS.len() + 1],

@@ -1,4 +1,4 @@
-//! The text of one entry's file: a header with facts as data, then the PEM blocks.
+//! The text of one entry's file: a header with metadata as data, then the PEM blocks.
 //!
 //! openssl skips what stands before a PEM block, so `openssl x509 -in FILE` and `openssl pkey -in FILE` read
 //! it as it is. Fields come in this order, one a line:
@@ -6,7 +6,7 @@
 //! ```text
 //! caddy-cached-http entry, format 1
 //! checksum: 64 hexadecimal digits, the SHA-256 of all that follows this line
-//! origin: https://backend.example/certificates
+//! backend: https://backend.example/certificates
 //! server-name: shop.example.com
 //! client: ecdsa, or rsa-only
 //! fetched-at: milliseconds since the Unix epoch
@@ -31,8 +31,8 @@ use zeroize::Zeroizing;
 
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
-use crate::entry::{EntryKey, ResponseFacts};
-use crate::freshness::{Lifetime, ResponseFreshness};
+use crate::entry::{EntryKey, ResponseMetadata};
+use crate::freshness::{FreshnessLifetime, ResponseFreshness};
 use crate::keys::KeyEncoding;
 
 /// The largest file that is written or read, in bytes.
@@ -49,9 +49,9 @@ pub struct StoredEntry {
     /// What it is kept under.
     pub key: EntryKey,
     /// What the response said beside the bundle.
-    pub facts: ResponseFacts,
+    pub metadata: ResponseMetadata,
     /// The chain, leaf first, and the private key, as [`pem_of`] writes them. Not checked in any way: what
-    /// comes from disk takes the same road as what comes from the origin.
+    /// comes from disk takes the same road as what comes from the backend.
     pub pem: Zeroizing<Vec<u8>>,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for StoredEntry {
         formatter
             .debug_struct("StoredEntry")
             .field("key", &self.key)
-            .field("facts", &self.facts)
+            .field("metadata", &self.metadata)
             .finish_non_exhaustive()
     }
 }
@@ -86,24 +86,24 @@ pub enum FormatError {
     /// The checksum fits, but a field is missing, unknown, out of order or has no such value.
     #[error("the field {0} is missing or has a wrong value")]
     Field(&'static str),
-    /// Another origin's.
-    #[error("belongs to another origin")]
-    OtherOrigin,
+    /// Another backend's.
+    #[error("belongs to another backend")]
+    OtherBackend,
     /// Another name's or client's; moved here by hand.
     #[error("belongs to another server name or kind of client")]
     OtherKey,
 }
 
-/// The file name of an entry: the same for the same origin and key, and safe for any file system. The first
+/// The file name of an entry: the same for the same backend and key, and safe for any file system. The first
 /// two digits are evenly spread.
-pub fn file_name(origin: &str, key: &EntryKey) -> String {
-    let parts = [origin, "\n", &key.name, "\n", client(key)];
+pub fn file_name(backend: &str, key: &EntryKey) -> String {
+    let parts = [backend, "\n", &key.name, "\n", client(key)];
     format!("{}.pem", sha256_hex(parts.map(str::as_bytes)))
 }
 
 /// Makes the text of an entry. A validator with control characters is left out: it only saves a transfer.
-pub fn encode(entry: &StoredEntry, origin: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-    let header = header(entry, origin)?;
+pub fn encode(entry: &StoredEntry, backend: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
+    let header = header(entry, backend)?;
     let length = FIRST_LINE.len() + "checksum: \n".len() + CHECKSUM_LENGTH + header.len() + entry.pem.len();
     if length > MAX_FILE_LENGTH {
         return Err(FormatError::TooLarge);
@@ -119,9 +119,9 @@ pub fn encode(entry: &StoredEntry, origin: &str) -> Result<Zeroizing<Vec<u8>>, F
     Ok(text)
 }
 
-/// Reads the text of the entry kept for an origin under a key; refuses any other, and one with a single bit
+/// Reads the text of the entry kept for a backend under a key; rejects any other, and one with a single bit
 /// changed.
-pub fn decode(text: &[u8], origin: &str, key: &EntryKey) -> Result<StoredEntry, FormatError> {
+pub fn decode(text: &[u8], backend: &str, key: &EntryKey) -> Result<StoredEntry, FormatError> {
     let rest = text.strip_prefix(FIRST_LINE.as_bytes()).ok_or(FormatError::NotAnEntry)?;
     let rest = rest.strip_prefix(b"checksum: ").ok_or(FormatError::NotAnEntry)?;
     let (checksum, rest) = rest.split_at_checked(CHECKSUM_LENGTH).ok_or(FormatError::NotAnEntry)?;
@@ -131,8 +131,8 @@ pub fn decode(text: &[u8], origin: &str, key: &EntryKey) -> Result<StoredEntry, 
     }
     let end = body.windows(2).position(|pair| pair == b"\n\n").ok_or(FormatError::NotAnEntry)? + 1;
     let header = std::str::from_utf8(&body[..end]).map_err(|_| FormatError::NotAnEntry)?;
-    let facts = parse_header(header, origin, key)?;
-    Ok(StoredEntry { key: key.clone(), facts, pem: Zeroizing::new(body[end + 1..].to_vec()) })
+    let metadata = parse_header(header, backend, key)?;
+    Ok(StoredEntry { key: key.clone(), metadata, pem: Zeroizing::new(body[end + 1..].to_vec()) })
 }
 
 /// Writes a bundle as PEM text: the certificates, leaf first, then the private key.
@@ -148,28 +148,30 @@ pub fn pem_of(bundle: &Bundle) -> Zeroizing<Vec<u8>> {
     write_blocks(&blocks)
 }
 
-fn header(entry: &StoredEntry, origin: &str) -> Result<String, FormatError> {
-    let StoredEntry { key, facts, .. } = entry;
-    let lifetime = match &facts.freshness.lifetime {
-        Lifetime::Unspecified => "unspecified".to_owned(),
-        Lifetime::Explicit(lifetime) => u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).to_string(),
-        Lifetime::Uncacheable(_) => return Err(FormatError::Uncacheable),
+fn header(entry: &StoredEntry, backend: &str) -> Result<String, FormatError> {
+    let StoredEntry { key, metadata, .. } = entry;
+    let lifetime = match &metadata.freshness.lifetime {
+        FreshnessLifetime::Unspecified => "unspecified".to_owned(),
+        FreshnessLifetime::Explicit(lifetime) => {
+            u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).to_string()
+        }
+        FreshnessLifetime::Uncacheable(_) => return Err(FormatError::Uncacheable),
     };
-    if has_control_characters(origin) {
-        return Err(FormatError::ControlCharacters("origin"));
+    if has_control_characters(backend) {
+        return Err(FormatError::ControlCharacters("backend"));
     }
     if has_control_characters(&key.name) {
         return Err(FormatError::ControlCharacters("server name"));
     }
-    let must_revalidate = if facts.freshness.must_revalidate { "yes" } else { "no" };
+    let must_revalidate = if metadata.freshness.must_revalidate { "yes" } else { "no" };
     let mut header = format!(
-        "origin: {origin}\nserver-name: {name}\nclient: {client}\nfetched-at: {fetched_at}\n\
+        "backend: {backend}\nserver-name: {name}\nclient: {client}\nfetched-at: {fetched_at}\n\
          lifetime: {lifetime}\nmust-revalidate: {must_revalidate}\n",
         name = key.name,
         client = client(key),
-        fetched_at = facts.fetched_at.0,
+        fetched_at = metadata.fetched_at.0,
     );
-    for (name, value) in [("etag", &facts.etag), ("last-modified", &facts.last_modified)] {
+    for (name, value) in [("etag", &metadata.etag), ("last-modified", &metadata.last_modified)] {
         if let Some(value) = value.as_deref().filter(|value| !has_control_characters(value)) {
             header.extend([name, ": ", value, "\n"]);
         }
@@ -178,18 +180,18 @@ fn header(entry: &StoredEntry, origin: &str) -> Result<String, FormatError> {
     Ok(header)
 }
 
-fn parse_header(header: &str, origin: &str, key: &EntryKey) -> Result<ResponseFacts, FormatError> {
+fn parse_header(header: &str, backend: &str, key: &EntryKey) -> Result<ResponseMetadata, FormatError> {
     let mut fields = Fields(header);
-    if fields.required("origin")? != origin {
-        return Err(FormatError::OtherOrigin);
+    if fields.required("backend")? != backend {
+        return Err(FormatError::OtherBackend);
     }
     if fields.required("server-name")? != key.name.as_str() || fields.required("client")? != client(key) {
         return Err(FormatError::OtherKey);
     }
     let fetched_at = Timestamp(number("fetched-at", fields.required("fetched-at")?)?);
     let lifetime = match fields.required("lifetime")? {
-        "unspecified" => Lifetime::Unspecified,
-        text => Lifetime::Explicit(Duration::from_millis(number("lifetime", text)?)),
+        "unspecified" => FreshnessLifetime::Unspecified,
+        text => FreshnessLifetime::Explicit(Duration::from_millis(number("lifetime", text)?)),
     };
     let must_revalidate = match fields.required("must-revalidate")? {
         "yes" => true,
@@ -202,7 +204,7 @@ fn parse_header(header: &str, origin: &str, key: &EntryKey) -> Result<ResponseFa
         return Err(FormatError::NotAnEntry);
     }
     let freshness = ResponseFreshness { lifetime, must_revalidate };
-    Ok(ResponseFacts { fetched_at, freshness, etag, last_modified })
+    Ok(ResponseMetadata { fetched_at, freshness, etag, last_modified })
 }
 
 /// The header's lines that are not yet read.
@@ -273,7 +275,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ORIGIN: &str = "https://backend.example:8443/certificates";
+    const BACKEND: &str = "https://backend.example:8443/certificates";
 
     fn key() -> EntryKey {
         EntryKey { name: "shop.example.com".into(), ecdsa: true }
@@ -281,10 +283,10 @@ mod tests {
 
     fn entry() -> StoredEntry {
         let freshness = ResponseFreshness {
-            lifetime: Lifetime::Explicit(Duration::from_millis(3_600_500)),
+            lifetime: FreshnessLifetime::Explicit(Duration::from_millis(3_600_500)),
             must_revalidate: true,
         };
-        let facts = ResponseFacts {
+        let metadata = ResponseMetadata {
             fetched_at: Timestamp(1_753_000_000_123),
             freshness,
             etag: Some("\"5f3a\"".into()),
@@ -292,7 +294,7 @@ mod tests {
         };
         let der: Vec<u8> = (0..2_000).map(|i| (i * 7 % 251) as u8).collect();
         let pem = write_blocks(&[("CERTIFICATE", &der), ("PRIVATE KEY", &der[..121])]);
-        StoredEntry { key: key(), facts, pem }
+        StoredEntry { key: key(), metadata, pem }
     }
 
     /// A text whose checksum fits, whatever its header says.
@@ -304,17 +306,18 @@ mod tests {
     #[test]
     fn an_entry_survives_with_all_its_facts() {
         let mut entry = entry();
-        assert_eq!(decode(&encode(&entry, ORIGIN).unwrap(), ORIGIN, &key()), Ok(entry));
+        assert_eq!(decode(&encode(&entry, BACKEND).unwrap(), BACKEND, &key()), Ok(entry));
 
         entry = self::entry();
-        entry.facts.freshness = ResponseFreshness { lifetime: Lifetime::Unspecified, must_revalidate: false };
-        (entry.facts.etag, entry.facts.last_modified) = (None, Some(" spaced ".into()));
-        assert_eq!(decode(&encode(&entry, ORIGIN).unwrap(), ORIGIN, &key()), Ok(entry));
+        entry.metadata.freshness =
+            ResponseFreshness { lifetime: FreshnessLifetime::Unspecified, must_revalidate: false };
+        (entry.metadata.etag, entry.metadata.last_modified) = (None, Some(" spaced ".into()));
+        assert_eq!(decode(&encode(&entry, BACKEND).unwrap(), BACKEND, &key()), Ok(entry));
     }
 
     #[test]
     fn the_text_is_what_the_module_says() {
-        let text = encode(&entry(), ORIGIN).unwrap();
+        let text = encode(&entry(), BACKEND).unwrap();
         let text = std::str::from_utf8(&text).unwrap();
         let lines: Vec<&str> = text.lines().take(12).collect();
         assert_eq!(lines[0], "caddy-cached-http entry, format 1");
@@ -322,7 +325,7 @@ mod tests {
         assert_eq!(
             lines[2..],
             [
-                "origin: https://backend.example:8443/certificates",
+                "backend: https://backend.example:8443/certificates",
                 "server-name: shop.example.com",
                 "client: ecdsa",
                 "fetched-at: 1753000000123",
@@ -338,31 +341,31 @@ mod tests {
 
     #[test]
     fn every_truncation_and_every_flipped_bit_is_found() {
-        let mut text = encode(&entry(), ORIGIN).unwrap().to_vec();
+        let mut text = encode(&entry(), BACKEND).unwrap().to_vec();
         assert!(text.len() > 3_000);
         for length in 0..text.len() {
-            assert!(decode(&text[..length], ORIGIN, &key()).is_err(), "cut to {length} bytes");
+            assert!(decode(&text[..length], BACKEND, &key()).is_err(), "cut to {length} bytes");
         }
         for bit in 0..8 * text.len() {
             text[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&text, ORIGIN, &key()).is_err(), "bit {bit} flipped");
+            assert!(decode(&text, BACKEND, &key()).is_err(), "bit {bit} flipped");
             text[bit / 8] ^= 1 << (bit % 8);
         }
         text.push(b'\n');
-        assert_eq!(decode(&text, ORIGIN, &key()), Err(FormatError::Checksum));
+        assert_eq!(decode(&text, BACKEND, &key()), Err(FormatError::Checksum));
     }
 
     #[test]
-    fn another_ones_file_is_refused() {
-        let text = encode(&entry(), ORIGIN).unwrap();
+    fn another_ones_file_is_rejected() {
+        let text = encode(&entry(), BACKEND).unwrap();
         let other_name = EntryKey { name: "other.example.com".into(), ecdsa: true };
         let other_client = EntryKey { name: key().name, ecdsa: false };
-        assert_eq!(decode(&text, "https://other.example/", &key()), Err(FormatError::OtherOrigin));
-        assert_eq!(decode(&text, ORIGIN, &other_name), Err(FormatError::OtherKey));
-        assert_eq!(decode(&text, ORIGIN, &other_client), Err(FormatError::OtherKey));
+        assert_eq!(decode(&text, "https://other.example/", &key()), Err(FormatError::OtherBackend));
+        assert_eq!(decode(&text, BACKEND, &other_name), Err(FormatError::OtherKey));
+        assert_eq!(decode(&text, BACKEND, &other_client), Err(FormatError::OtherKey));
 
         let names =
-            [file_name(ORIGIN, &key()), file_name(ORIGIN, &other_name), file_name(ORIGIN, &other_client)];
+            [file_name(BACKEND, &key()), file_name(BACKEND, &other_name), file_name(BACKEND, &other_client)];
         assert!(names.iter().all(|name| name.len() == 68 && name.ends_with(".pem")));
         assert!(
             names[0] != names[1]
@@ -374,32 +377,32 @@ mod tests {
     #[test]
     fn what_must_not_be_kept_is_not_written() {
         let mut entry = entry();
-        entry.facts.freshness.lifetime = Lifetime::Uncacheable("Cache-Control: no-store".into());
-        assert_eq!(encode(&entry, ORIGIN), Err(FormatError::Uncacheable));
+        entry.metadata.freshness.lifetime = FreshnessLifetime::Uncacheable("Cache-Control: no-store".into());
+        assert_eq!(encode(&entry, BACKEND), Err(FormatError::Uncacheable));
 
         let mut entry = self::entry();
         entry.pem = Zeroizing::new(vec![b'A'; MAX_FILE_LENGTH]);
-        assert_eq!(encode(&entry, ORIGIN), Err(FormatError::TooLarge));
+        assert_eq!(encode(&entry, BACKEND), Err(FormatError::TooLarge));
     }
 
     #[test]
     fn no_value_can_add_a_line() {
         let mut entry = entry();
-        entry.facts.etag = Some("a\netag: b".into());
-        entry.facts.last_modified = Some("a\rb".into());
-        let read = decode(&encode(&entry, ORIGIN).unwrap(), ORIGIN, &key()).unwrap();
-        assert_eq!((read.facts.etag, read.facts.last_modified), (None, None));
+        entry.metadata.etag = Some("a\netag: b".into());
+        entry.metadata.last_modified = Some("a\rb".into());
+        let read = decode(&encode(&entry, BACKEND).unwrap(), BACKEND, &key()).unwrap();
+        assert_eq!((read.metadata.etag, read.metadata.last_modified), (None, None));
 
-        assert_eq!(encode(&entry, "http://a\nb"), Err(FormatError::ControlCharacters("origin")));
+        assert_eq!(encode(&entry, "http://a\nb"), Err(FormatError::ControlCharacters("backend")));
         entry.key.name = "a\0.example".into();
-        assert_eq!(encode(&entry, ORIGIN), Err(FormatError::ControlCharacters("server name")));
+        assert_eq!(encode(&entry, BACKEND), Err(FormatError::ControlCharacters("server name")));
     }
 
     #[test]
-    fn a_header_of_the_wrong_shape_is_refused_even_with_a_fitting_checksum() {
-        let text = encode(&entry(), ORIGIN).unwrap();
+    fn a_header_of_the_wrong_shape_is_rejected_even_with_a_fitting_checksum() {
+        let text = encode(&entry(), BACKEND).unwrap();
         let body = std::str::from_utf8(&text).unwrap().splitn(3, '\n').last().unwrap();
-        assert!(decode(&with_checksum(body), ORIGIN, &key()).is_ok());
+        assert!(decode(&with_checksum(body), BACKEND, &key()).is_ok());
         for (from, to, error) in [
             ("fetched-at: 1753000000123\n", "", FormatError::Field("fetched-at")),
             ("fetched-at: 1753000000123", "fetched-at: -1", FormatError::Field("fetched-at")),
@@ -410,7 +413,7 @@ mod tests {
             ("GMT\n\n", "GMT\n", FormatError::NotAnEntry),
         ] {
             assert_eq!(
-                decode(&with_checksum(&body.replacen(from, to, 1)), ORIGIN, &key()),
+                decode(&with_checksum(&body.replacen(from, to, 1)), BACKEND, &key()),
                 Err(error),
                 "{to}"
             );
@@ -439,28 +442,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            prop_assert!(decode(&bytes, ORIGIN, &key()).is_err());
+        fn any_bytes_are_rejected_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert!(decode(&bytes, BACKEND, &key()).is_err());
         }
 
         #[test]
-        fn any_body_with_a_fitting_checksum_does_not_panic(body in "(origin: |[a-z:\n -]){0,40}\n\n.{0,40}") {
-            prop_assert!(decode(&with_checksum(&body), ORIGIN, &key()).is_err());
+        fn any_body_with_a_fitting_checksum_does_not_panic(body in "(backend: |[a-z:\n -]){0,40}\n\n.{0,40}") {
+            prop_assert!(decode(&with_checksum(&body), BACKEND, &key()).is_err());
         }
 
         #[test]
         fn any_facts_survive(fetched_at: u64, lifetime: u64, must_revalidate: bool, etag in "[^\\p{C}]{0,40}") {
             let mut entry = entry();
-            entry.facts = ResponseFacts {
+            entry.metadata = ResponseMetadata {
                 fetched_at: Timestamp(fetched_at),
                 freshness: ResponseFreshness {
-                    lifetime: Lifetime::Explicit(Duration::from_millis(lifetime)),
+                    lifetime: FreshnessLifetime::Explicit(Duration::from_millis(lifetime)),
                     must_revalidate,
                 },
                 etag: Some(etag.into()),
                 last_modified: None,
             };
-            prop_assert_eq!(decode(&encode(&entry, ORIGIN).unwrap(), ORIGIN, &key()), Ok(entry));
+            prop_assert_eq!(decode(&encode(&entry, BACKEND).unwrap(), BACKEND, &key()), Ok(entry));
         }
     }
 }

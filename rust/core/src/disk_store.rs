@@ -23,14 +23,14 @@ use crate::entry::EntryKey;
 
 pub use temporary::TEMPORARY_FILE_LIFETIME;
 
-/// The entries of one origin in one cache directory. Thread-safe; several processes and origins may share a
+/// The entries of one backend in one cache directory. Thread-safe; several processes and backends may share a
 /// directory. Every call reads or writes files: none belongs on the path of a lookup.
 #[derive(Debug)]
 pub struct DiskStore {
     root: PathBuf,
     entries: PathBuf,
     temporary: PathBuf,
-    origin: String,
+    backend: String,
 }
 
 /// Why the directory can't be used or a file not read or written. Names the path and what is wanted.
@@ -45,10 +45,10 @@ impl DiskError {
 }
 
 impl DiskStore {
-    /// Opens the directory, an absolute path, for an origin; makes it and missing parents, 0700. Refuses one
+    /// Opens the directory, an absolute path, for a backend; makes it and missing parents, 0700. Rejects one
     /// that is a symbolic link, another user's, open to others or can't be written. Sweeps temporary files
     /// that a killed process left, without walking the entries.
-    pub fn open(directory: &Path, origin: &str) -> Result<Self, DiskError> {
+    pub fn open(directory: &Path, backend: &str) -> Result<Self, DiskError> {
         if !directory.is_absolute() {
             return Err(DiskError(format!("{} is not an absolute path", directory.display())));
         }
@@ -57,7 +57,7 @@ impl DiskStore {
         let store = DiskStore {
             entries: root.join("entries"),
             temporary: root.join("tmp"),
-            origin: origin.to_owned(),
+            backend: backend.to_owned(),
             root,
         };
         directory::ensure_with_parents(&store.root)?;
@@ -81,7 +81,7 @@ impl DiskStore {
             Err(ReadError::Io(error)) => return Err(DiskError::io("read", &path, &error)),
             Err(ReadError::Unfit(reason)) => return Err(discard(&path, reason)),
         };
-        match disk_format::decode(&text, &self.origin, key) {
+        match disk_format::decode(&text, &self.backend, key) {
             Ok(entry) => Ok(Some(entry)),
             Err(error) => Err(discard(&path, &error.to_string())),
         }
@@ -91,7 +91,7 @@ impl DiskStore {
     /// there still is. An answer that forbids keeping it is an error and not written.
     pub fn save(&self, entry: &StoredEntry) -> Result<(), DiskError> {
         let path = self.path(&entry.key);
-        let text = disk_format::encode(entry, &self.origin)
+        let text = disk_format::encode(entry, &self.backend)
             .map_err(|error: FormatError| DiskError(format!("can't write {}: {error}", path.display())))?;
         if !directory::is_private(&self.root)? {
             return Err(DiskError(format!("can't write {}: the cache directory is gone", path.display())));
@@ -122,7 +122,7 @@ impl DiskStore {
     }
 
     fn path(&self, key: &EntryKey) -> PathBuf {
-        let name = disk_format::file_name(&self.origin, key);
+        let name = disk_format::file_name(&self.backend, key);
         self.entries.join(&name[..2]).join(name)
     }
 

@@ -7,7 +7,7 @@ use compact_str::CompactString;
 
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
-use crate::freshness::{RefreshSpread, ResponseFreshness};
+use crate::freshness::{RefreshJitter, ResponseFreshness};
 use crate::keys::KeyAlgorithm;
 
 /// Names one immutable generation of an entry. Never reused while the process lives; never zero.
@@ -61,9 +61,9 @@ impl quick_cache::Equivalent<EntryKey> for EntryKeyRef<'_> {
     }
 }
 
-/// What the origin's response said beside the bundle; kept on disk with it.
+/// What the backend's response said beside the bundle; kept on disk with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResponseFacts {
+pub struct ResponseMetadata {
     /// When the response arrived.
     pub fetched_at: Timestamp,
     /// How long the response says it may be used.
@@ -74,18 +74,18 @@ pub struct ResponseFacts {
     pub last_modified: Option<Box<str>>,
 }
 
-/// One answer of the origin. Immutable: a newer answer is a new entry with a new id.
+/// One answer of the backend. Immutable: a newer answer is a new entry with a new id.
 #[derive(Debug)]
 pub struct Entry {
     /// This generation's id.
     pub id: EntryId,
-    /// The checked certificate chain and its private key; shared with the generations that the origin renewed
+    /// The checked certificate chain and its private key; shared with the generations that the backend renewed
     /// without sending it again.
     pub bundle: Arc<Bundle>,
     /// What the response said beside them.
-    pub facts: ResponseFacts,
+    pub metadata: ResponseMetadata,
     /// The further query parameters it was fetched with, for the next time.
-    pub hello_query: Arc<str>,
+    pub handshake_params: Arc<str>,
     // Of the bundle's, what every lookup asks: it lies elsewhere in memory, and of a million hardly any is in the
     // processor's cache.
     not_after: Timestamp,
@@ -100,15 +100,20 @@ pub struct Entry {
 
 impl Entry {
     /// A new generation with an id of its own.
-    pub fn new(key: EntryKey, bundle: Arc<Bundle>, facts: ResponseFacts, hello_query: Arc<str>) -> Self {
+    pub fn new(
+        key: EntryKey,
+        bundle: Arc<Bundle>,
+        metadata: ResponseMetadata,
+        handshake_params: Arc<str>,
+    ) -> Self {
         let weight = size_of::<Self>() + name_weight(&key.name) + bundle.weight() + STORE_OVERHEAD;
         let EntryKey { name, ecdsa } = key;
         let (not_after, algorithm) = (bundle.not_after(), bundle.private_key().algorithm());
         Entry {
             id: EntryId::next(),
             bundle,
-            facts,
-            hello_query,
+            metadata,
+            handshake_params,
             not_after,
             algorithm,
             name,
@@ -145,9 +150,9 @@ impl Entry {
     }
 
     /// How early it is fetched anew.
-    pub fn refresh_spread(&self) -> RefreshSpread {
+    pub fn refresh_jitter(&self) -> RefreshJitter {
         // Multiplicative hashing: neighbouring ids give distant spreads.
-        RefreshSpread((self.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        RefreshJitter((self.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
     }
 
     /// Asks to be the one that fetches a newer generation; true for one caller until
@@ -178,14 +183,14 @@ const STORE_OVERHEAD: usize = 128;
 
 /// What a client can do with a certificate, from its ClientHello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAbilities {
+pub struct ClientCapabilities {
     /// It can use ECDSA certificates.
     pub ecdsa: bool,
     /// It can use Ed25519 certificates.
     pub ed25519: bool,
 }
 
-impl ClientAbilities {
+impl ClientCapabilities {
     /// Whether it can use a certificate with this kind of key.
     pub fn can_use(self, algorithm: KeyAlgorithm) -> bool {
         match algorithm {

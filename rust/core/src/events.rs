@@ -15,14 +15,14 @@ use crate::single_flight::Token;
 /// Something the host must act on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A bundle passed the checks here; the host confirms or refuses it.
+    /// A bundle passed the checks here; the host confirms or rejects it.
     Candidate(EntryId),
     /// The fetch these tokens waited for has ended.
     Finished {
         /// The name it was for.
         server_name: Box<str>,
-        /// Whether the origin was asked, or the disk knew.
-        asked_origin: bool,
+        /// Whether the backend was asked, or the disk knew.
+        asked_backend: bool,
         /// The candidate that the host agreed to, if there was one.
         accepted: Option<EntryId>,
         /// Who waited; nobody, if it was a refresh.
@@ -41,11 +41,11 @@ pub enum Event {
 pub enum Outcome {
     /// With this entry.
     Found(EntryId),
-    /// The origin has nothing for the name.
-    NotFound,
-    /// With no answer, or one that was refused; holds the reason.
+    /// The backend has nothing for the name.
+    NoCertificate,
+    /// With no answer, or one that was rejected; holds the reason.
     Failed(String),
-    /// The origin failed lately and was not asked again; holds the reason of the last failure.
+    /// The backend failed lately and was not asked again; holds the reason of the last failure.
     BackedOff(Arc<str>),
     /// There was no room in the queue.
     Overloaded,
@@ -77,7 +77,7 @@ pub struct LogRecord {
     pub server_name: Option<String>,
     /// How many records of its kind were left out before it.
     #[serde(skip_serializing_if = "is_zero")]
-    pub left_out: u64,
+    pub suppressed: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
@@ -178,7 +178,7 @@ mod tests {
             level: LogLevel::Warn,
             message: n.to_string(),
             server_name: None,
-            left_out: 0,
+            suppressed: 0,
         })
     }
 

@@ -1,8 +1,8 @@
 //! How long an answer may be used: RFC 9111 for a shared cache, RFC 9213, and the operator's own settings.
 //!
 //! Two steps, because settings belong to whoever looks up and may change with a reload:
-//! [`ResponseFreshness::from_headers`] turns header fields into facts once, when the response arrives;
-//! [`evaluate`] is a pure function of these facts, the settings and the time.
+//! [`ResponseFreshness::from_headers`] turns header fields into metadata once, when the response arrives;
+//! [`evaluate`] is a pure function of these metadata, the settings and the time.
 
 mod headers;
 
@@ -27,16 +27,16 @@ const LAST_DAYS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseFreshness {
     /// How long it may be used, counted from its arrival.
-    pub lifetime: Lifetime,
+    pub lifetime: FreshnessLifetime,
     /// `must-revalidate`: never used past its lifetime. (`proxy-revalidate` and what `s-maxage` implies
-    /// are rules between HTTP caches; we are the origin's own client.)
+    /// are rules between HTTP caches; we are the backend's own client.)
     pub must_revalidate: bool,
 }
 
 /// The lifetime a response gives itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Lifetime {
+pub enum FreshnessLifetime {
     /// No header field says anything.
     Unspecified,
     /// A positive lifetime in whole seconds, what `Age` says already taken off.
@@ -52,7 +52,7 @@ pub struct FreshnessSettings {
     pub pinned: Option<Duration>,
     /// Used when the response says nothing.
     pub default: Duration,
-    /// How long past its lifetime an entry may be served while the origin gives no newer one; zero for never.
+    /// How long past its lifetime an entry may be served while the backend gives no newer one; zero for never.
     pub stale_if_error: Duration,
     /// Whether an entry is fetched anew before its lifetime ends.
     pub refresh_ahead: bool,
@@ -61,7 +61,7 @@ pub struct FreshnessSettings {
 /// How early within the last tenth of its lifetime an entry is fetched anew, 0 to 255: from its id, so that
 /// entries that were fetched together are not all due together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefreshSpread(pub u8);
+pub struct RefreshJitter(pub u8);
 
 /// What may be done with an entry now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum Freshness {
     /// Serve it.
     Fresh,
     /// Serve it, and fetch a newer one meanwhile.
-    Ageing,
+    RefreshDue,
     /// Past its lifetime, but its certificate is still in date and the response allows serving it while
     /// a newer one is fetched.
     Stale,
@@ -88,9 +88,9 @@ impl ResponseFreshness {
 pub fn lifetime(freshness: &ResponseFreshness, settings: FreshnessSettings) -> Option<Duration> {
     match (settings.pinned, &freshness.lifetime) {
         (Some(pinned), _) => Some(pinned),
-        (None, Lifetime::Explicit(lifetime)) => Some(*lifetime),
-        (None, Lifetime::Unspecified) => Some(settings.default),
-        (None, Lifetime::Uncacheable(_)) => None,
+        (None, FreshnessLifetime::Explicit(lifetime)) => Some(*lifetime),
+        (None, FreshnessLifetime::Unspecified) => Some(settings.default),
+        (None, FreshnessLifetime::Uncacheable(_)) => None,
     }
 }
 
@@ -100,7 +100,7 @@ pub fn evaluate(
     fetched_at: Timestamp,
     not_after: Timestamp,
     settings: FreshnessSettings,
-    spread: RefreshSpread,
+    jitter: RefreshJitter,
     now: Timestamp,
 ) -> Freshness {
     if now >= not_after {
@@ -111,8 +111,8 @@ pub fn evaluate(
     let from_the_future = fetched_at > now.saturating_add(CLOCK_TOLERANCE);
     let end = fetched_at.saturating_add(lifetime);
     if now < end && !from_the_future {
-        let due = || refresh_due(fetched_at, lifetime, not_after, spread, now);
-        return if settings.refresh_ahead && due() { Freshness::Ageing } else { Freshness::Fresh };
+        let due = || refresh_due(fetched_at, lifetime, not_after, jitter, now);
+        return if settings.refresh_ahead && due() { Freshness::RefreshDue } else { Freshness::Fresh };
     }
     // A pinned lifetime overrides all that the response says.
     let must_revalidate = freshness.must_revalidate && settings.pinned.is_none();
@@ -131,12 +131,12 @@ fn refresh_due(
     fetched_at: Timestamp,
     lifetime: Duration,
     not_after: Timestamp,
-    spread: RefreshSpread,
+    jitter: RefreshJitter,
     now: Timestamp,
 ) -> bool {
     let ends_soon = not_after.saturating_since(now) <= LAST_DAYS;
     let period = if ends_soon { lifetime.min(DAY) } else { lifetime };
-    let ahead = period / 10 / 256 * (u32::from(spread.0) + 1);
+    let ahead = period / 10 / 256 * (u32::from(jitter.0) + 1);
     now >= fetched_at.saturating_add(period.saturating_sub(ahead))
 }
 
@@ -166,15 +166,18 @@ mod tests {
         stale_if_error: Duration::from_secs(1_000_000),
         refresh_ahead: false,
     };
-    const SPREAD: RefreshSpread = RefreshSpread(255);
+    const JITTER: RefreshJitter = RefreshJitter(255);
 
     fn explicit(seconds: u64, must_revalidate: bool) -> ResponseFreshness {
-        ResponseFreshness { lifetime: Lifetime::Explicit(Duration::from_secs(seconds)), must_revalidate }
+        ResponseFreshness {
+            lifetime: FreshnessLifetime::Explicit(Duration::from_secs(seconds)),
+            must_revalidate,
+        }
     }
 
     fn no_store() -> ResponseFreshness {
         ResponseFreshness {
-            lifetime: Lifetime::Uncacheable("Cache-Control: no-store".into()),
+            lifetime: FreshnessLifetime::Uncacheable("Cache-Control: no-store".into()),
             must_revalidate: false,
         }
     }
@@ -182,7 +185,8 @@ mod tests {
     #[test]
     fn a_pinned_lifetime_wins_over_everything() {
         let pinned = FreshnessSettings { pinned: Some(Duration::from_secs(7)), ..SETTINGS };
-        let unspecified = ResponseFreshness { lifetime: Lifetime::Unspecified, must_revalidate: false };
+        let unspecified =
+            ResponseFreshness { lifetime: FreshnessLifetime::Unspecified, must_revalidate: false };
         for response in [explicit(60, false), no_store(), unspecified.clone()] {
             assert_eq!(lifetime(&response, pinned), Some(Duration::from_secs(7)));
         }
@@ -195,17 +199,17 @@ mod tests {
     fn an_answer_goes_from_fresh_to_stale_to_expired() {
         let fetched_at = Timestamp(1_000_000);
         let at = |now, not_after| {
-            evaluate(&explicit(60, false), fetched_at, not_after, SETTINGS, SPREAD, Timestamp(now))
+            evaluate(&explicit(60, false), fetched_at, not_after, SETTINGS, JITTER, Timestamp(now))
         };
         assert_eq!(at(1_000_000, NEVER), Freshness::Fresh);
         assert_eq!(at(1_059_999, NEVER), Freshness::Fresh);
         assert_eq!(at(1_060_000, NEVER), Freshness::Stale);
         assert_eq!(at(1_060_000, Timestamp(1_060_000)), Freshness::Expired);
         assert_eq!(at(1_030_000, Timestamp(1_030_000)), Freshness::Expired, "the certificate ends first");
-        let strict = evaluate(&explicit(60, true), fetched_at, NEVER, SETTINGS, SPREAD, Timestamp(1_060_000));
+        let strict = evaluate(&explicit(60, true), fetched_at, NEVER, SETTINGS, JITTER, Timestamp(1_060_000));
         assert_eq!(strict, Freshness::Expired, "must-revalidate");
         assert_eq!(
-            evaluate(&no_store(), fetched_at, NEVER, SETTINGS, SPREAD, fetched_at),
+            evaluate(&no_store(), fetched_at, NEVER, SETTINGS, JITTER, fetched_at),
             Freshness::Expired
         );
     }
@@ -218,7 +222,7 @@ mod tests {
                 Timestamp(fetched_at),
                 NEVER,
                 SETTINGS,
-                SPREAD,
+                JITTER,
                 Timestamp(1_000_000),
             )
         };
@@ -228,7 +232,8 @@ mod tests {
 
     #[test]
     fn the_disk_form_is_readable_and_comes_back() {
-        let unspecified = ResponseFreshness { lifetime: Lifetime::Unspecified, must_revalidate: false };
+        let unspecified =
+            ResponseFreshness { lifetime: FreshnessLifetime::Unspecified, must_revalidate: false };
         for (value, json) in [
             (explicit(3600, true), r#"{"lifetime":{"explicit":3600},"must_revalidate":true}"#),
             (unspecified, r#"{"lifetime":"unspecified","must_revalidate":false}"#),
@@ -240,10 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_origin_is_bridged_for_a_time() {
+    fn an_unreachable_backend_is_bridged_for_a_time() {
         let stale = |seconds| FreshnessSettings { stale_if_error: Duration::from_secs(seconds), ..SETTINGS };
         let at = |settings, response: &ResponseFreshness, now| {
-            evaluate(response, Timestamp(0), NEVER, settings, SPREAD, Timestamp(now))
+            evaluate(response, Timestamp(0), NEVER, settings, JITTER, Timestamp(now))
         };
         assert_eq!(at(stale(5), &explicit(60, false), 64_999), Freshness::Stale);
         assert_eq!(at(stale(5), &explicit(60, false), 65_000), Freshness::Expired);
@@ -257,18 +262,18 @@ mod tests {
     fn a_refresh_is_due_in_the_last_tenth_and_daily_in_the_last_days() {
         let settings = FreshnessSettings { refresh_ahead: true, ..SETTINGS };
         let hours = |hours: f64| Timestamp((hours * 3_600_000.0) as u64);
-        let at = |lifetime: u64, spread, not_after, now| {
+        let at = |lifetime: u64, jitter, not_after, now| {
             let response = explicit(lifetime * 3600, false);
-            evaluate(&response, hours(0.0), not_after, settings, RefreshSpread(spread), hours(now))
+            evaluate(&response, hours(0.0), not_after, settings, RefreshJitter(jitter), hours(now))
         };
         assert_eq!(at(10, 255, NEVER, 8.99), Freshness::Fresh);
-        assert_eq!(at(10, 255, NEVER, 9.01), Freshness::Ageing);
+        assert_eq!(at(10, 255, NEVER, 9.01), Freshness::RefreshDue);
         assert_eq!(at(10, 127, NEVER, 9.49), Freshness::Fresh, "each has its own time");
-        assert_eq!(at(10, 127, NEVER, 9.51), Freshness::Ageing);
+        assert_eq!(at(10, 127, NEVER, 9.51), Freshness::RefreshDue);
         assert_eq!(at(10, 255, NEVER, 10.0), Freshness::Stale);
         let end = hours(100.0);
         assert_eq!(at(99, 255, end, 27.0), Freshness::Fresh, "its end is more than three days away");
-        assert_eq!(at(99, 255, end, 28.1), Freshness::Ageing, "fetched more than a day ago");
+        assert_eq!(at(99, 255, end, 28.1), Freshness::RefreshDue, "fetched more than a day ago");
         assert_eq!(at(99, 255, hours(60.0), 20.0), Freshness::Fresh, "fetched today");
     }
 
@@ -282,8 +287,8 @@ mod tests {
             let settings = FreshnessSettings { pinned, refresh_ahead, ..SETTINGS };
             let response = explicit(seconds, must_revalidate);
             let verdict =
-                evaluate(&response, Timestamp(fetched_at), Timestamp(not_after), settings, SPREAD, Timestamp(now));
-            if matches!(verdict, Freshness::Fresh | Freshness::Ageing) {
+                evaluate(&response, Timestamp(fetched_at), Timestamp(not_after), settings, JITTER, Timestamp(now));
+            if matches!(verdict, Freshness::Fresh | Freshness::RefreshDue) {
                 prop_assert!(now < not_after);
                 prop_assert!(fetched_at <= now.saturating_add(300_000));
             }

@@ -66,7 +66,7 @@ pub enum KeyError {
         "the RSA key is shorter than 2048 or longer than 4096 bits; issue the certificate for another key"
     )]
     RsaSize,
-    /// The cryptographic library refused.
+    /// The cryptographic library rejected.
     #[error("signing failed")]
     SigningFailed,
     /// Not a key this library can read.

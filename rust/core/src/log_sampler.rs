@@ -13,12 +13,12 @@ pub enum LogKind {
     /// A request without an answer.
     FailedFetch,
     /// A bundle that can't be used.
-    RefusedBundle,
-    /// A read or write that the disk refused.
+    InvalidBundle,
+    /// A read or write that the disk rejected.
     Disk,
     /// Something the operator should change once.
     Advice,
-    /// That the origin as a whole fails, or answers again.
+    /// That the backend as a whole fails, or answers again.
     Breaker,
 }
 
@@ -34,7 +34,7 @@ pub struct LogSampler {
 #[derive(Default)]
 struct State {
     last: Option<Timestamp>,
-    left_out: u64,
+    suppressed: u64,
 }
 
 impl LogSampler {
@@ -44,11 +44,11 @@ impl LogSampler {
         // A clock that was set back must not silence anybody.
         let too_soon = |last: Timestamp| last <= now && now < last.saturating_add(INTERVAL);
         if state.last.is_some_and(too_soon) {
-            state.left_out += 1;
+            state.suppressed += 1;
             return None;
         }
         state.last = Some(now);
-        Some(std::mem::take(&mut state.left_out))
+        Some(std::mem::take(&mut state.suppressed))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Names the origin has nothing for: a keyed hash and a time, in a small bounded store of their own, so that
+//! Names the backend has nothing for: a keyed hash and a time, in a small bounded store of their own, so that
 //! a scan of made-up names evicts nothing of value. Kept in memory only.
 
 use std::collections::hash_map::RandomState;
@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use crate::clock::Timestamp;
 use crate::entry::EntryKeyRef;
 
-/// That there is nothing for a name and a kind of client: since when, and for how long if the origin said that too.
+/// That there is nothing for a name and a kind of client: since when, and for how long if the backend said that too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Negative {
     /// When the answer arrived.
@@ -18,7 +18,7 @@ pub struct Negative {
     /// The lifetime the answer gave itself; the `negative_ttl` setting if it gave none.
     pub lifetime: Option<Duration>,
     /// Whether there is a certificate after all, of a kind that clients of this key can't use.
-    pub is_other_kind: bool,
+    pub is_unsupported_key_type: bool,
 }
 
 impl Negative {
@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn holds_for_its_own_lifetime_or_the_setting() {
-        let unspecified = Negative { fetched_at: Timestamp(1_000), lifetime: None, is_other_kind: false };
+        let unspecified =
+            Negative { fetched_at: Timestamp(1_000), lifetime: None, is_unsupported_key_type: false };
         let own = Negative { lifetime: Some(Duration::from_secs(9)), ..unspecified };
         let ttl = Duration::from_secs(2);
         assert!(unspecified.is_fresh(ttl, Timestamp(2_999)) && !unspecified.is_fresh(ttl, Timestamp(3_000)));
@@ -101,7 +102,7 @@ mod tests {
     fn a_flood_stays_within_its_bytes() {
         let capacity = 1 << 20;
         let store = NegativeStore::new(capacity);
-        let negative = Negative { fetched_at: Timestamp(0), lifetime: None, is_other_kind: false };
+        let negative = Negative { fetched_at: Timestamp(0), lifetime: None, is_unsupported_key_type: false };
         for n in 0..200_000 {
             store.insert(key(&format!("n{n}.example")), negative);
         }

@@ -2,7 +2,7 @@
 //!
 //! That reader skips what it does not know, without a word: an encrypted key, a block behind a byte order
 //! mark, a misspelt label. So the boundary lines are looked at first, and whatever the reader would skip,
-//! or read otherwise than Go's encoding/pem, is refused with its reason. Then the two must agree.
+//! or read otherwise than Go's encoding/pem, is rejected with its reason. Then the two must agree.
 
 use rustls_pemfile::Item;
 use zeroize::{Zeroize, Zeroizing};
@@ -196,7 +196,7 @@ fn known_label(name: &[u8]) -> Result<Label, PemError> {
         b"TRUSTED CERTIFICATE" => PemError::Unexpected("a TRUSTED CERTIFICATE, which only OpenSSL reads"),
         b"X509 CERTIFICATE" => PemError::Unexpected("an X509 CERTIFICATE; the label is CERTIFICATE"),
         b"X509 CRL" => PemError::Unexpected("a revocation list"),
-        // The label itself is the origin's text, and may be anything.
+        // The label itself is the backend's text, and may be anything.
         _ => PemError::Unexpected("a block with a label unknown here"),
     })
 }
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_text_is_refused() {
+    fn broken_text_is_rejected() {
         let cut = KEY.split_at(40).0;
         for (text, reason) in [
             (String::new(), PemError::NoBlocks),

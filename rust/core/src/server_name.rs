@@ -22,9 +22,9 @@ impl Default for NameBuffer {
     }
 }
 
-/// Why a name was refused; refusing one costs no backend call.
+/// Why a name was rejected; rejecting one costs no backend call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NameRefusal {
+pub enum InvalidServerName {
     /// The client sent no server name.
     #[error("the client sent no server name")]
     Empty,
@@ -47,18 +47,18 @@ pub enum NameRefusal {
 
 impl<'b> ServerName<'b> {
     /// Normalises what a client sent as its server name.
-    pub fn parse(raw: &[u8], buffer: &'b mut NameBuffer) -> Result<Self, NameRefusal> {
+    pub fn parse(raw: &[u8], buffer: &'b mut NameBuffer) -> Result<Self, InvalidServerName> {
         if raw.is_empty() {
-            return Err(NameRefusal::Empty);
+            return Err(InvalidServerName::Empty);
         }
         if raw.is_ascii() {
             return Self::from_ascii(raw, buffer);
         }
-        let text = std::str::from_utf8(raw).map_err(|_| NameRefusal::BadCharacter)?;
+        let text = std::str::from_utf8(raw).map_err(|_| InvalidServerName::BadCharacter)?;
         if text.len() > 4 * MAX_NAME_LENGTH {
-            return Err(NameRefusal::TooLong);
+            return Err(InvalidServerName::TooLong);
         }
-        let ascii = idna::domain_to_ascii_strict(text).map_err(|_| NameRefusal::BadCharacter)?;
+        let ascii = idna::domain_to_ascii_strict(text).map_err(|_| InvalidServerName::BadCharacter)?;
         Self::from_ascii(ascii.as_bytes(), buffer)
     }
 
@@ -68,8 +68,8 @@ impl<'b> ServerName<'b> {
     }
 
     /// One pass: this is part of every handshake.
-    fn from_ascii(raw: &[u8], buffer: &'b mut NameBuffer) -> Result<Self, NameRefusal> {
-        let name = buffer.0.get_mut(..raw.len()).ok_or(NameRefusal::TooLong)?;
+    fn from_ascii(raw: &[u8], buffer: &'b mut NameBuffer) -> Result<Self, InvalidServerName> {
+        let name = buffer.0.get_mut(..raw.len()).ok_or(InvalidServerName::TooLong)?;
         let mut label_start = 0;
         for (index, byte) in raw.iter().map(u8::to_ascii_lowercase).enumerate() {
             name[index] = byte;
@@ -79,26 +79,26 @@ impl<'b> ServerName<'b> {
                     label_start = index + 1;
                 }
                 b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
-                _ => return Err(NameRefusal::BadCharacter),
+                _ => return Err(InvalidServerName::BadCharacter),
             }
         }
         let last = &name[label_start..];
         check_label(last)?;
         if ends_an_address(last) {
-            return Err(NameRefusal::IpAddress);
+            return Err(InvalidServerName::IpAddress);
         }
         if label_start == 0 {
-            return Err(NameRefusal::SingleLabel);
+            return Err(InvalidServerName::SingleLabel);
         }
-        std::str::from_utf8(name).map(ServerName).map_err(|_| NameRefusal::BadCharacter)
+        std::str::from_utf8(name).map(ServerName).map_err(|_| InvalidServerName::BadCharacter)
     }
 }
 
-fn check_label(label: &[u8]) -> Result<(), NameRefusal> {
+fn check_label(label: &[u8]) -> Result<(), InvalidServerName> {
     match label {
-        [] => Err(NameRefusal::EmptyLabel),
-        _ if label.len() > MAX_LABEL_LENGTH => Err(NameRefusal::TooLong),
-        [b'-', ..] | [.., b'-'] => Err(NameRefusal::BadCharacter),
+        [] => Err(InvalidServerName::EmptyLabel),
+        _ if label.len() > MAX_LABEL_LENGTH => Err(InvalidServerName::TooLong),
+        [b'-', ..] | [.., b'-'] => Err(InvalidServerName::BadCharacter),
         _ => Ok(()),
     }
 }
@@ -116,11 +116,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse(raw: &str) -> Result<String, NameRefusal> {
+    fn parse(raw: &str) -> Result<String, InvalidServerName> {
         parse_bytes(raw.as_bytes())
     }
 
-    fn parse_bytes(raw: &[u8]) -> Result<String, NameRefusal> {
+    fn parse_bytes(raw: &[u8]) -> Result<String, InvalidServerName> {
         ServerName::parse(raw, &mut NameBuffer::default()).map(|name| name.as_str().to_owned())
     }
 
@@ -133,41 +133,41 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_customer_owns() {
+    fn rejects_what_no_customer_owns() {
         let long_label = format!("{}.example", "a".repeat(64));
         let long_name = format!("{}example", "abc.".repeat(64));
-        for (raw, refusal) in [
-            ("", NameRefusal::Empty),
-            ("localhost", NameRefusal::SingleLabel),
-            (".example.com", NameRefusal::EmptyLabel),
-            ("example.com.", NameRefusal::EmptyLabel),
-            ("a..example", NameRefusal::EmptyLabel),
-            ("169.254.169.254", NameRefusal::IpAddress),
-            ("1.2.3.0x7f", NameRefusal::IpAddress),
-            ("::1", NameRefusal::BadCharacter),
-            ("*.example.com", NameRefusal::BadCharacter),
-            ("_dmarc.example.com", NameRefusal::BadCharacter),
-            ("a/../b.example", NameRefusal::BadCharacter),
-            ("a&server_name=b.example", NameRefusal::BadCharacter),
-            ("-a.example", NameRefusal::BadCharacter),
-            ("a\0.example", NameRefusal::BadCharacter),
-            (long_label.as_str(), NameRefusal::TooLong),
-            (long_name.as_str(), NameRefusal::TooLong),
+        for (raw, rejection) in [
+            ("", InvalidServerName::Empty),
+            ("localhost", InvalidServerName::SingleLabel),
+            (".example.com", InvalidServerName::EmptyLabel),
+            ("example.com.", InvalidServerName::EmptyLabel),
+            ("a..example", InvalidServerName::EmptyLabel),
+            ("169.254.169.254", InvalidServerName::IpAddress),
+            ("1.2.3.0x7f", InvalidServerName::IpAddress),
+            ("::1", InvalidServerName::BadCharacter),
+            ("*.example.com", InvalidServerName::BadCharacter),
+            ("_dmarc.example.com", InvalidServerName::BadCharacter),
+            ("a/../b.example", InvalidServerName::BadCharacter),
+            ("a&server_name=b.example", InvalidServerName::BadCharacter),
+            ("-a.example", InvalidServerName::BadCharacter),
+            ("a\0.example", InvalidServerName::BadCharacter),
+            (long_label.as_str(), InvalidServerName::TooLong),
+            (long_name.as_str(), InvalidServerName::TooLong),
         ] {
-            assert_eq!(parse(raw), Err(refusal), "{raw:?}");
+            assert_eq!(parse(raw), Err(rejection), "{raw:?}");
         }
-        assert_eq!(parse_bytes(b"\xff\xff.example"), Err(NameRefusal::BadCharacter));
+        assert_eq!(parse_bytes(b"\xff\xff.example"), Err(InvalidServerName::BadCharacter));
     }
 
     #[test]
     fn full_width_dots_do_not_hide_an_address() {
-        assert_eq!(parse("169。254。169。254"), Err(NameRefusal::IpAddress));
+        assert_eq!(parse("169。254。169。254"), Err(InvalidServerName::IpAddress));
         assert_eq!(parse("ｅｘａｍｐｌｅ．com").as_deref(), Ok("example.com"));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_give_a_plain_host_name_or_a_refusal(raw in proptest::collection::vec(any::<u8>(), 0..420)) {
+        fn any_bytes_give_a_plain_host_name_or_a_rejection(raw in proptest::collection::vec(any::<u8>(), 0..420)) {
             if let Ok(text) = parse_bytes(&raw) {
                 prop_assert!(text.len() <= MAX_NAME_LENGTH);
                 prop_assert!(text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.'));

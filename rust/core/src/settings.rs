@@ -1,5 +1,5 @@
 //! What crosses the boundary as JSON, once per engine and once per module instance. Unknown fields are
-//! refused: a misspelt option must not silently mean its default.
+//! rejected: a misspelt option must not silently mean its default.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use serde::de::DeserializeOwned;
 #[error("settings: {0}")]
 pub struct SettingsError(String);
 
-/// What belongs to the store that all module instances of one origin and cache directory share.
+/// What belongs to the store that all module instances of one backend and cache directory share.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
-    /// The origin without credentials, query and fragment; it marks entries on disk.
-    pub origin: String,
+    /// The backend without credentials, query and fragment; it marks entries on disk.
+    pub backend: String,
     /// Where entries are kept over restarts; memory only if absent.
     #[serde(default)]
     pub cache_dir: Option<PathBuf>,
     /// Bytes of entries held in memory.
     pub max_memory: u64,
     /// Bytes of negative entries held in memory.
-    pub max_negative: u64,
-    /// How many requests to the origin may be under way at once.
+    pub max_negative_memory: u64,
+    /// How many requests to the backend may be under way at once.
     pub max_concurrent_fetches: u32,
 }
 
@@ -33,7 +33,7 @@ pub struct EngineSettings {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookupSettings {
-    /// The `http` or `https` URL of the origin, as the operator wrote it; it may hold credentials.
+    /// The `http` or `https` URL of the backend, as the operator wrote it; it may hold credentials.
     pub url: String,
     /// A lifetime that overrides what responses say, in milliseconds.
     #[serde(default, rename = "ttl_ms", deserialize_with = "optional_milliseconds")]
@@ -47,7 +47,7 @@ pub struct LookupSettings {
     /// The deadline of one fetch, its waiting in the queue included, in milliseconds.
     #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
     pub timeout: Duration,
-    /// How long past its lifetime an entry may be served while the origin fails, in milliseconds; 0 for never.
+    /// How long past its lifetime an entry may be served while the backend fails, in milliseconds; 0 for never.
     #[serde(rename = "stale_if_error_ms", deserialize_with = "milliseconds")]
     pub stale_if_error: Duration,
     /// Whether an entry is fetched anew before its lifetime ends.
@@ -55,10 +55,10 @@ pub struct LookupSettings {
     /// Header fields added to each request, as name and value.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// PEM text of the only authorities trusted for an `https` origin; the platform's store if absent.
+    /// PEM text of the only authorities trusted for an `https` backend; the platform's store if absent.
     #[serde(default)]
     pub trusted_ca_pem: Option<String>,
-    /// PEM text of the certificate chain and key shown to an `https` origin.
+    /// PEM text of the certificate chain and key shown to an `https` backend.
     #[serde(default)]
     pub client_certificate_pem: Option<String>,
 }
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn refuses_unknown_fields_without_quoting_values() {
-        let json = br#"{"origin":"http://a","max_memory":1,"max_negative":1,"max_concurrent_fetches":1,"tll":"secret"}"#;
+    fn rejects_unknown_fields_without_quoting_values() {
+        let json = br#"{"backend":"http://a","max_memory":1,"max_negative_memory":1,"max_concurrent_fetches":1,"tll":"secret"}"#;
         let message = EngineSettings::from_json(json).unwrap_err().to_string();
         assert!(message.contains("unknown") && !message.contains("secret"), "{message}");
     }

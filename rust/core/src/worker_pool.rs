@@ -14,7 +14,7 @@ pub type Job = Box<dyn FnOnce() + Send>;
 
 /// Why a job was not taken; it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotTaken {
+pub enum SubmitError {
     /// The queue is full.
     Full,
     /// The pool is closed, or a first thread can't be made.
@@ -23,7 +23,7 @@ pub enum NotTaken {
 
 /// Who waits for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
+pub enum Priority {
     /// A client waits. Such jobs go first, but leave the reserve alone.
     Foreground,
     /// Nobody waits. Such jobs take what is free, and have a reserve that a storm of the others can't take.
@@ -36,7 +36,7 @@ pub struct WorkerPool {
 }
 
 impl WorkerPool {
-    /// A pool of at most `max_workers` threads called `name`, with at most `max_queued` jobs of either urgency
+    /// A pool of at most `max_workers` threads called `name`, with at most `max_queued` jobs of either priority
     /// waiting. An eighth of the workers, one at least of several, is the reserve for background jobs.
     pub fn new(name: &'static str, max_workers: usize, max_queued: usize) -> Self {
         let state = State {
@@ -52,14 +52,14 @@ impl WorkerPool {
     }
 
     /// Queues a job.
-    pub fn submit(&self, urgency: Urgency, job: Job) -> Result<(), NotTaken> {
+    pub fn submit(&self, priority: Priority, job: Job) -> Result<(), SubmitError> {
         let mut state = self.shared.state.lock();
         if state.closed {
-            return Err(NotTaken::Closed);
+            return Err(SubmitError::Closed);
         }
-        let queue = state.queue(urgency);
+        let queue = state.queue(priority);
         if queue.len() >= self.shared.max_queued {
-            return Err(NotTaken::Full);
+            return Err(SubmitError::Full);
         }
         queue.push_back(job);
         // Who is idle may have to leave this job alone, and take another.
@@ -71,8 +71,8 @@ impl WorkerPool {
             if !Shared::spawn(&self.shared) {
                 state.workers -= 1;
                 if state.workers == 0 {
-                    state.queue(urgency).pop_back();
-                    return Err(NotTaken::Closed);
+                    state.queue(priority).pop_back();
+                    return Err(SubmitError::Closed);
                 }
             }
         }
@@ -139,22 +139,22 @@ impl State {
         self.idle.drain(..).for_each(|worker| worker.unpark());
     }
 
-    fn queue(&mut self, urgency: Urgency) -> &mut VecDeque<Job> {
-        match urgency {
-            Urgency::Foreground => &mut self.foreground,
-            Urgency::Background => &mut self.background,
+    fn queue(&mut self, priority: Priority) -> &mut VecDeque<Job> {
+        match priority {
+            Priority::Foreground => &mut self.foreground,
+            Priority::Background => &mut self.background,
         }
     }
 
-    fn take_job(&mut self) -> Option<(Urgency, Job)> {
+    fn take_job(&mut self) -> Option<(Priority, Job)> {
         let reserve = (self.max_workers / 8).max(1).min(self.max_workers - 1);
         if self.foreground_running < self.max_workers - reserve
             && let Some(job) = self.foreground.pop_front()
         {
             self.foreground_running += 1;
-            return Some((Urgency::Foreground, job));
+            return Some((Priority::Foreground, job));
         }
-        self.background.pop_front().map(|job| (Urgency::Background, job))
+        self.background.pop_front().map(|job| (Priority::Background, job))
     }
 }
 
@@ -166,16 +166,16 @@ impl Shared {
     }
 
     fn run(&self) {
-        while let Some((urgency, job)) = self.next_job() {
+        while let Some((priority, job)) = self.next_job() {
             // The job's own guards tell whoever waits for it; here only the thread is saved.
             let _ = catch_unwind(AssertUnwindSafe(job));
-            if urgency == Urgency::Foreground {
+            if priority == Priority::Foreground {
                 self.state.lock().foreground_running -= 1;
             }
         }
     }
 
-    fn next_job(&self) -> Option<(Urgency, Job)> {
+    fn next_job(&self) -> Option<(Priority, Job)> {
         let mut state = self.state.lock();
         let mut waited_in_vain = false;
         loop {
@@ -226,7 +226,7 @@ mod tests {
                 started.send(n).unwrap();
                 let _ = gate.lock().recv();
             };
-            pool.submit(Urgency::Background, Box::new(job)).unwrap();
+            pool.submit(Priority::Background, Box::new(job)).unwrap();
         }
         let patience = Duration::from_secs(5);
         assert_eq!(
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_at_once_and_a_closed_pool_drops() {
+    fn a_full_queue_rejects_at_once_and_a_closed_pool_drops() {
         let pool = WorkerPool::new("test", 1, 1);
         let (release, gate) = channel::<()>();
         let (started, starts) = channel();
@@ -248,23 +248,23 @@ mod tests {
             started.send(()).unwrap();
             let _ = gate.recv();
         };
-        pool.submit(Urgency::Foreground, Box::new(busy)).unwrap();
+        pool.submit(Priority::Foreground, Box::new(busy)).unwrap();
         starts.recv().unwrap();
         let (never_run, dropped) = channel::<()>();
-        pool.submit(Urgency::Foreground, Box::new(move || never_run.send(()).unwrap())).unwrap();
-        assert_eq!(pool.submit(Urgency::Foreground, Box::new(|| ())), Err(NotTaken::Full));
+        pool.submit(Priority::Foreground, Box::new(move || never_run.send(()).unwrap())).unwrap();
+        assert_eq!(pool.submit(Priority::Foreground, Box::new(|| ())), Err(SubmitError::Full));
         pool.close();
         assert!(dropped.recv().is_err(), "the waiting job is dropped, not run");
-        assert_eq!(pool.submit(Urgency::Foreground, Box::new(|| ())), Err(NotTaken::Closed));
+        assert_eq!(pool.submit(Priority::Foreground, Box::new(|| ())), Err(SubmitError::Closed));
         drop(release);
     }
 
     #[test]
     fn a_panicking_job_leaves_the_pool_working() {
         let pool = WorkerPool::new("test", 1, 10);
-        pool.submit(Urgency::Foreground, Box::new(|| panic!("planted"))).unwrap();
+        pool.submit(Priority::Foreground, Box::new(|| panic!("planted"))).unwrap();
         let (done, finished) = channel();
-        pool.submit(Urgency::Foreground, Box::new(move || done.send(()).unwrap())).unwrap();
+        pool.submit(Priority::Foreground, Box::new(move || done.send(()).unwrap())).unwrap();
         assert!(finished.recv_timeout(Duration::from_secs(5)).is_ok());
     }
 
@@ -281,8 +281,8 @@ mod tests {
             }
         };
         let (release, gate) = channel::<()>();
-        pool.submit(Urgency::Background, Box::new(move || _ = gate.recv())).unwrap();
-        pool.submit(Urgency::Background, Box::new(|| ())).unwrap();
+        pool.submit(Priority::Background, Box::new(move || _ = gate.recv())).unwrap();
+        pool.submit(Priority::Background, Box::new(|| ())).unwrap();
         idle(1);
         release.send(()).unwrap();
         idle(2);
@@ -290,7 +290,7 @@ mod tests {
         for _ in 0..5 {
             let ran = ran.clone();
             let job = move || ran.send(thread::current().id()).unwrap();
-            pool.submit(Urgency::Background, Box::new(job)).unwrap();
+            pool.submit(Priority::Background, Box::new(job)).unwrap();
             assert_eq!(runs.recv_timeout(patience).unwrap(), last);
             idle(2);
         }
@@ -308,14 +308,14 @@ mod tests {
                 started.send(()).unwrap();
                 let _ = gate.lock().recv();
             };
-            pool.submit(Urgency::Foreground, Box::new(job)).unwrap();
+            pool.submit(Priority::Foreground, Box::new(job)).unwrap();
         }
         let patience = Duration::from_secs(5);
         for _ in 0..7 {
             starts.recv_timeout(patience).unwrap();
         }
         let (done, refreshed) = channel();
-        pool.submit(Urgency::Background, Box::new(move || done.send(()).unwrap())).unwrap();
+        pool.submit(Priority::Background, Box::new(move || done.send(()).unwrap())).unwrap();
         assert!(refreshed.recv_timeout(patience).is_ok(), "the reserve was taken");
         assert!(starts.recv_timeout(Duration::from_millis(50)).is_err(), "an eighth job ran beside seven");
         drop(release);

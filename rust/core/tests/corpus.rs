@@ -1,6 +1,6 @@
 //! Every file of the public corpora through the parser: no panic, no delay, nothing accepted that Go (as
-//! Caddy's own getter uses it) rejects, and what Go accepts and we refuse is the list in
-//! `corpus_refusals.tsv`, no row more or less.
+//! Caddy's own getter uses it) rejects, and what Go accepts and we reject is the list in
+//! `corpus_rejections.tsv`, no row more or less.
 //!
 //! The corpora are too large for this repository. They are looked for in `../shared/corpora` beside it, or
 //! in `$CACHED_HTTP_CORPORA`.
@@ -19,7 +19,7 @@ use cached_http_core::clock::Timestamp;
 use cached_http_core::keys::{MAX_SIGNATURE_LENGTH, PrivateKey, SignatureScheme, SigningInput, SigningKey};
 use zeroize::Zeroizing;
 
-const REFUSALS: &str = include_str!("corpus_refusals.tsv");
+const REJECTIONS: &str = include_str!("corpus_rejections.tsv");
 
 /// Generous for a debug build on a busy machine; 50 ms is the aim.
 const TIME_LIMIT: Duration = Duration::from_millis(500);
@@ -80,9 +80,9 @@ impl Corpus {
     }
 }
 
-/// The listed refusals of one kind of file: path to the error's name.
+/// The listed rejections of one kind of file: path to the error's name.
 fn listed(kind: &str) -> BTreeMap<&'static str, &'static str> {
-    let rows = REFUSALS.lines().filter(|line| !line.starts_with('#') && line.starts_with(kind));
+    let rows = REJECTIONS.lines().filter(|line| !line.starts_with('#') && line.starts_with(kind));
     rows.map(|row| {
         let mut fields = row.split('\t');
         let (path, error, why) = (fields.next(), fields.next(), fields.next());
@@ -104,7 +104,7 @@ fn timed<T>(path: &str, slowest: &mut Slowest, parse: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Refusals found but not listed, and listed but not found, as lines to compare with the list.
+/// Rejections found but not listed, and listed but not found, as lines to compare with the list.
 fn differences(kind: &str, found: &BTreeMap<String, String>) -> Vec<String> {
     let listed = listed(kind);
     let unlisted = found.iter().filter(|(path, error)| listed.get(path.as_str()) != Some(&error.as_str()));
@@ -139,7 +139,7 @@ fn der_of(file: &[u8], label_end: &str) -> Option<Vec<u8>> {
 #[test]
 fn bundles() {
     let Some(corpus) = Corpus::open() else { return };
-    let (mut accepted, mut refused, mut slowest) = (0, BTreeMap::new(), Slowest::default());
+    let (mut accepted, mut rejected, mut slowest) = (0, BTreeMap::new(), Slowest::default());
     let mut repaired = Vec::new();
     for (file, text) in corpus.of("pem/") {
         let go_accepts = file.verdict == "accept" && file.caddy == "accept";
@@ -162,25 +162,25 @@ fn bundles() {
                 repaired.push(short.to_owned());
             }
             Ok(_) => accepted += 1,
-            Err(error) if go_accepts => drop(refused.insert(file.path.clone(), name_of(&error))),
+            Err(error) if go_accepts => drop(rejected.insert(file.path.clone(), name_of(&error))),
             Err(_) => {}
         }
     }
-    let differences = differences("pem/", &refused);
-    assert!(differences.is_empty(), "corpus_refusals.tsv:\n{}", differences.join("\n"));
+    let differences = differences("pem/", &rejected);
+    assert!(differences.is_empty(), "corpus_rejections.tsv:\n{}", differences.join("\n"));
     assert_eq!(repaired.len(), REPAIRED.len(), "{repaired:?}");
     println!(
-        "corpus pem: {} files, {accepted} accepted as by Go, {} repaired, {} refused that Go accepts, {slowest}",
+        "corpus pem: {} files, {accepted} accepted as by Go, {} repaired, {} rejected that Go accepts, {slowest}",
         corpus.of("pem/").count(),
         repaired.len(),
-        refused.len()
+        rejected.len()
     );
 }
 
 #[test]
 fn private_keys() {
     let Some(corpus) = Corpus::open() else { return };
-    let (mut accepted, mut refused, mut slowest) = (0, BTreeMap::new(), Slowest::default());
+    let (mut accepted, mut rejected, mut slowest) = (0, BTreeMap::new(), Slowest::default());
     for (file, content) in corpus.of("keys/") {
         let alone = timed(&file.path, &mut slowest, || Bundle::parse(&content));
         assert!(alone.is_err(), "{}: a bundle without a certificate", file.path);
@@ -196,16 +196,16 @@ fn private_keys() {
                 assert!(go_accepts, "{}: accepted, but Go rejects it", file.path);
                 accepted += 1;
             }
-            Err(error) if go_accepts => drop(refused.insert(file.path.clone(), name_of(&error))),
+            Err(error) if go_accepts => drop(rejected.insert(file.path.clone(), name_of(&error))),
             Err(_) => {}
         }
     }
-    let differences = differences("keys/", &refused);
-    assert!(differences.is_empty(), "corpus_refusals.tsv:\n{}", differences.join("\n"));
+    let differences = differences("keys/", &rejected);
+    assert!(differences.is_empty(), "corpus_rejections.tsv:\n{}", differences.join("\n"));
     println!(
-        "corpus keys: {} files, {accepted} accepted as by Go, {} refused that Go accepts, {slowest}",
+        "corpus keys: {} files, {accepted} accepted as by Go, {} rejected that Go accepts, {slowest}",
         corpus.of("keys/").count(),
-        refused.len()
+        rejected.len()
     );
 }
 

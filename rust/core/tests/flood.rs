@@ -1,4 +1,4 @@
-//! A scan of made-up names against one cache: known names stay, memory and disk stay small, and the origin is not asked by
+//! A scan of made-up names against one engine: known names stay, memory and disk stay small, and the backend is not asked by
 //! more than it can bear at once. `SOAK=1` makes it a million names.
 
 mod support;
@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cached_http_core::cache::Lookup;
+use cached_http_core::engine::Lookup;
 use cached_http_core::events::{Event, Outcome};
 use support::host::{CacheDirectory, Host, MODERN, answer, next_token};
 use support::memory::resident_kib;
-use support::{Step, TestOrigin};
+use support::{Step, TestBackend};
 
 #[test]
 fn a_flood_of_unknown_names_costs_nothing_of_value() {
     let names: usize = if std::env::var_os("SOAK").is_some() { 1_000_000 } else { 20_000 };
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let origin = TestOrigin::start({
+    let backend = TestBackend::start({
         let (under_way, most) = (under_way.clone(), most.clone());
         move |request| {
             most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -29,33 +29,33 @@ fn a_flood_of_unknown_names_costs_nothing_of_value() {
         }
     });
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     let known: Vec<_> = (0..100).map(|n| format!("known-{n}.example")).collect();
     for name in &known {
         assert!(matches!(host.ask(name), Outcome::Found(_)));
     }
-    while host.cache.counters().disk_writes < 100 {
+    while host.engine.counters().disk_writes < 100 {
         std::thread::yield_now();
     }
-    let (before, memory) = (host.cache.sizes(), resident_kib());
+    let (before, memory) = (host.engine.sizes(), resident_kib());
     let begin = Instant::now();
     let (mut asked, mut answered) = (0, 0);
     while answered < names {
         // As many wait at once as a busy server would have handshakes.
         while asked < names && asked - answered < 256 {
             let name = format!("n{asked}.made-up.example");
-            let lookup = host.cache.lookup(&host.instance, name.as_bytes(), MODERN, "", Some(next_token()));
+            let lookup = host.engine.lookup(&host.config, name.as_bytes(), MODERN, "", Some(next_token()));
             assert_eq!(lookup, Lookup::Pending);
             asked += 1;
         }
         for event in host.next_events(64) {
             if let Event::Finished { outcome, .. } = event {
-                assert_eq!(outcome, Outcome::NotFound);
+                assert_eq!(outcome, Outcome::NoCertificate);
                 answered += 1;
             }
         }
     }
-    let (sizes, counters) = (host.cache.sizes(), host.cache.counters());
+    let (sizes, counters) = (host.engine.sizes(), host.engine.counters());
     println!(
         "{names} made-up names in {:.1} s: {} entries evicted, {} negatives of 65,536 bytes, {} requests at once, \
          RSS {} KiB more",

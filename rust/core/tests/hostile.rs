@@ -1,23 +1,23 @@
-//! What a hostile or broken origin can do: each of it ends in time, costs little memory, and says nothing secret.
+//! What a hostile or broken backend can do: each of it ends in time, costs little memory, and says nothing secret.
 
 mod support;
 
 use std::time::{Duration, Instant};
 
+use cached_http_core::backend::{Backend, BackendRequest, MAX_BODY_LENGTH, Validators};
 use cached_http_core::clock::Timestamp;
-use cached_http_core::origin::{MAX_BODY_LENGTH, Origin, OriginRequest, Validators};
 use cached_http_core::settings::LookupSettings;
-use support::{Step, TestOrigin, memory};
+use support::{Step, TestBackend, memory};
 
-fn client(url: &str) -> Origin {
+fn client(url: &str) -> Backend {
     let json = serde_json::json!({"url": url, "default_ttl_ms": 1000, "negative_ttl_ms": 1000, "timeout_ms": 10_000,
         "stale_if_error_ms": 0, "refresh_ahead": false});
-    Origin::new(&LookupSettings::from_json(json.to_string().as_bytes()).unwrap()).unwrap()
+    Backend::new(&LookupSettings::from_json(json.to_string().as_bytes()).unwrap()).unwrap()
 }
 
 /// Each behaviour must end within its deadline, as an error that shows neither credentials nor body.
 #[test]
-fn hostile_origins_are_survived() {
+fn hostile_backends_are_survived() {
     const DEADLINE: Duration = Duration::from_millis(500);
     const GRACE: Duration = Duration::from_millis(300);
     let pause = Duration::from_millis(5);
@@ -144,18 +144,18 @@ fn hostile_origins_are_survived() {
         ("closes at once", vec![Step::Close], "connection closed"),
         ("resets at once", vec![Step::Reset], "connection reset"),
     ];
-    let request = OriginRequest {
+    let request = BackendRequest {
         server_name: "shop.example".into(),
-        hello_query: "".into(),
+        handshake_params: "".into(),
         validators: Validators::default(),
     };
     let (count, mut slowest, mut largest) = (behaviours.len(), Duration::ZERO, 0);
     for (behaviour, steps, says) in behaviours {
-        let server = TestOrigin::start(move |_| steps.clone());
-        let origin = client(&server.url().replace("//", "//user:secret@").replace("certificates", "secret"));
+        let server = TestBackend::start(move |_| steps.clone());
+        let backend = client(&server.url().replace("//", "//user:secret@").replace("certificates", "secret"));
         let before = memory::reset_peak();
         let started = Instant::now();
-        let error = origin.fetch(&request, DEADLINE, Timestamp(784_111_777_000)).err();
+        let error = backend.fetch(&request, DEADLINE, Timestamp(784_111_777_000)).err();
         let took = started.elapsed();
         let message = error.unwrap_or_else(|| panic!("{behaviour}: it was taken for an answer")).message;
         let grown = memory::peak_kib() - before;
@@ -163,11 +163,11 @@ fn hostile_origins_are_survived() {
         (slowest, largest) = (slowest.max(took), largest.max(grown));
         assert!(took < DEADLINE + GRACE, "{behaviour}: {took:?}");
         assert!(message.contains(says), "{behaviour}: {message}");
-        assert!(message.starts_with(&format!("origin {}: ", server.address())), "{behaviour}: {message}");
+        assert!(message.starts_with(&format!("backend {}: ", server.address())), "{behaviour}: {message}");
         assert!(!message.contains("secret") && message.len() < 300, "{behaviour}: {message}");
     }
     println!(
         "{count} hostile behaviours at a deadline of {DEADLINE:?}: the slowest ended after {slowest:?}, memory grew by \
-         {largest} KiB at most, the origin's own included"
+         {largest} KiB at most, the backend's own included"
     );
 }

@@ -1,4 +1,4 @@
-//! A disk that does not answer, or whose reading panics, while the origin is well.
+//! A disk that does not answer, or whose reading panics, while the backend is well.
 //! Run with `cargo test -p cached-http-core --features failpoints --test slow_disk`.
 
 mod support;
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cached_http_core::cache::Lookup;
+use cached_http_core::engine::Lookup;
 use cached_http_core::events::Outcome;
 use fail::FailScenario;
 use parking_lot::Mutex;
-use support::host::{CacheDirectory, Host, answer, origin};
-use support::{Step, TestOrigin};
+use support::host::{CacheDirectory, Host, answer, backend};
+use support::{Step, TestBackend};
 
 /// Points of failure belong to the process: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
-fn what_the_origin_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to_forget() {
+fn what_the_backend_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to_forget() {
     let _turn = ONE_AT_A_TIME.lock();
     let scenario = FailScenario::setup();
     let gone = Arc::new(AtomicBool::new(false));
-    let origin = TestOrigin::start({
+    let backend = TestBackend::start({
         let gone = Arc::clone(&gone);
         move |request| match gone.load(Ordering::SeqCst) {
             false => vec![answer(request, "Cache-Control: s-maxage=100\r\n")],
@@ -32,9 +32,9 @@ fn what_the_origin_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to_
     });
     let directory = CacheDirectory::new();
     let mut host =
-        Host::new(&origin, Some(&directory.path), r#","stale_if_error_ms":86400000,"refresh_ahead":true"#);
+        Host::new(&backend, Some(&directory.path), r#","stale_if_error_ms":86400000,"refresh_ahead":true"#);
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
-    while host.cache.counters().disk_writes == 0 {
+    while host.engine.counters().disk_writes == 0 {
         std::thread::yield_now();
     }
     fail::cfg("disk_remove", "sleep(1000)").unwrap();
@@ -43,7 +43,7 @@ fn what_the_origin_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to_
     assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
     host.pump_one_fetch();
     for _ in 0..3 {
-        assert_eq!(host.ask("known.example"), Outcome::NotFound);
+        assert_eq!(host.ask("known.example"), Outcome::NoCertificate);
     }
     scenario.teardown();
     host.close();
@@ -53,20 +53,20 @@ fn what_the_origin_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to_
 fn a_disk_that_hangs_fails_no_handshake() {
     let _turn = ONE_AT_A_TIME.lock();
     let scenario = FailScenario::setup();
-    let origin = origin("Cache-Control: s-maxage=86400\r\n");
+    let backend = backend("Cache-Control: s-maxage=86400\r\n");
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     for n in 0..5 {
         assert!(matches!(host.ask(&format!("known-{n}.example")), Outcome::Found(_)));
     }
     host.close();
 
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     let mut ask = |name: &str| {
         let begin = Instant::now();
         assert!(matches!(host.ask(name), Outcome::Found(_)), "{name}");
-        let counters = host.cache.counters();
-        (begin.elapsed(), origin.count() - 5, counters.disk_hits, counters.disk_errors)
+        let counters = host.engine.counters();
+        (begin.elapsed(), backend.count() - 5, counters.disk_hits, counters.disk_errors)
     };
     fail::cfg("disk_read", "sleep(3000)").unwrap();
     let hung = Instant::now();

@@ -1,4 +1,4 @@
-//! What is served while the origin fails, when it is asked again, and how often.
+//! What is served while the backend fails, when it is asked again, and how often.
 
 mod support;
 
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use cached_http_core::cache::Lookup;
+use cached_http_core::engine::Lookup;
 use cached_http_core::events::Outcome;
 use support::host::{CacheDirectory, Host, MODERN, RSA_ONLY, answer, bundle, next_token};
-use support::{Step, TestOrigin};
+use support::{Step, TestBackend};
 
 /// A day past its lifetime of 100 s, and refreshed ahead.
 const STALE: &str = r#","stale_if_error_ms":86400000,"refresh_ahead":true"#;
@@ -20,16 +20,16 @@ const UP: u8 = 0;
 const STATUS_500: u8 = 1;
 const RESET: u8 = 2;
 
-/// An origin whose state a test changes.
+/// A backend whose state a test changes.
 struct Moody {
-    origin: TestOrigin,
+    backend: TestBackend,
     mood: Arc<AtomicU8>,
 }
 
 impl Moody {
     fn start(fields: &'static str) -> Self {
         let mood = Arc::new(AtomicU8::new(UP));
-        let origin = TestOrigin::start({
+        let backend = TestBackend::start({
             let mood = Arc::clone(&mood);
             move |request| match mood.load(Ordering::SeqCst) {
                 UP => vec![answer(request, fields)],
@@ -37,7 +37,7 @@ impl Moody {
                 _ => vec![Step::Reset],
             }
         });
-        Moody { origin, mood }
+        Moody { backend, mood }
     }
 
     fn becomes(&self, mood: u8) {
@@ -45,7 +45,7 @@ impl Moody {
     }
 
     fn host(&self, directory: Option<&Path>) -> Host {
-        Host::new(&self.origin, directory, STALE)
+        Host::new(&self.backend, directory, STALE)
     }
 }
 
@@ -60,8 +60,8 @@ fn past_its_lifetime_it_is_served_at_once_while_one_refresh_runs() {
     }
     host.pump_one_fetch();
     assert!(matches!(host.look("known.example"), Lookup::Hit(newer) if newer != id));
-    assert_eq!(moody.origin.count(), 2);
-    let counters = host.cache.counters();
+    assert_eq!(moody.backend.count(), 2);
+    let counters = host.engine.counters();
     assert_eq!((counters.stale_hits, counters.refreshes), (50, 1));
 }
 
@@ -72,48 +72,48 @@ fn a_name_in_demand_is_refreshed_before_its_lifetime_ends() {
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
     host.clock.advance(Duration::from_millis(89_900));
     assert_eq!(host.look("known.example"), Lookup::Hit(id));
-    assert_eq!(host.cache.counters().refreshes, 0);
+    assert_eq!(host.engine.counters().refreshes, 0);
     host.clock.advance(Duration::from_millis(10_050));
     assert_eq!(host.look("known.example"), Lookup::Hit(id), "still fresh, and served");
     host.pump_one_fetch();
     host.clock.advance(Duration::from_secs(50));
     assert!(matches!(host.look("known.example"), Lookup::Hit(newer) if newer != id));
-    assert_eq!((moody.origin.count(), host.cache.counters().stale_hits), (2, 0));
+    assert_eq!((moody.backend.count(), host.engine.counters().stale_hits), (2, 0));
 }
 
 #[test]
 fn an_answer_of_not_modified_renews_the_lifetime_without_a_body() {
-    let origin = TestOrigin::start(|request| match request.header("if-none-match") {
+    let backend = TestBackend::start(|request| match request.header("if-none-match") {
         Some("\"v1\"") => {
             vec![Step::send("HTTP/1.1 304 Not Modified\r\nCache-Control: s-maxage=100\r\n\r\n")]
         }
         _ => vec![answer(request, FIELDS)],
     });
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), STALE);
+    let mut host = Host::new(&backend, Some(&directory.path), STALE);
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
-    let bundle = host.cache.entry(id).unwrap().bundle.clone();
+    let bundle = host.engine.entry(id).unwrap().bundle.clone();
     for _ in 0..3 {
         host.clock.advance(Duration::from_secs(100));
         assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
         host.pump_one_fetch();
         let Lookup::Hit(renewed) = host.look("known.example") else { panic!() };
-        assert!(host.cache.entry(renewed).unwrap().bundle.chain().eq(bundle.chain()));
+        assert!(host.engine.entry(renewed).unwrap().bundle.chain().eq(bundle.chain()));
     }
-    assert_eq!((origin.count(), host.cache.counters().not_modified), (4, 3));
+    assert_eq!((backend.count(), host.engine.counters().not_modified), (4, 3));
     // The renewal is on disk too.
     let clock = host.clock.clone();
     host.close();
-    let mut host = Host::with_clock(&origin, Some(&directory.path), STALE, clock);
+    let mut host = Host::with_clock(&backend, Some(&directory.path), STALE, clock);
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
-    assert_eq!(origin.count(), 4);
+    assert_eq!(backend.count(), 4);
     host.close();
 }
 
 #[test]
 fn a_304_that_nobody_asked_for_is_an_error() {
-    let origin = TestOrigin::start(|_| vec![Step::send("HTTP/1.1 304 Not Modified\r\n\r\n")]);
-    let mut host = Host::new(&origin, None, STALE);
+    let backend = TestBackend::start(|_| vec![Step::send("HTTP/1.1 304 Not Modified\r\n\r\n")]);
+    let mut host = Host::new(&backend, None, STALE);
     assert!(matches!(host.ask("known.example"), Outcome::Failed(reason) if reason.contains("304")));
 }
 
@@ -128,24 +128,24 @@ fn an_outage_of_an_hour_is_bridged_with_few_requests_and_ends_within_a_step() {
         }
         moody.becomes(failure);
         host.clock.advance(Duration::from_secs(100));
-        let before = moody.origin.count();
+        let before = moody.backend.count();
         for second in 0..3600 {
-            let begun = host.cache.counters().refreshes;
+            let begun = host.engine.counters().refreshes;
             for name in &names {
                 assert!(matches!(host.look(name), Lookup::Stale(_)), "{name} after {second} s");
             }
-            host.pump_fetches(host.cache.counters().refreshes - begun);
+            host.pump_fetches(host.engine.counters().refreshes - begun);
             host.clock.advance(Duration::from_secs(1));
         }
-        let asked = moody.origin.count() - before;
+        let asked = moody.backend.count() - before;
         // Normal would be one request per name and lifetime: 3,600 in this hour.
         assert!((100..=720).contains(&asked), "{asked} requests");
         moody.becomes(UP);
         host.clock.advance(Duration::from_secs(30));
         for _ in 0..3 {
-            let begun = host.cache.counters().refreshes;
+            let begun = host.engine.counters().refreshes;
             names.iter().for_each(|name| drop(host.look(name)));
-            host.pump_fetches(host.cache.counters().refreshes - begun);
+            host.pump_fetches(host.engine.counters().refreshes - begun);
         }
         let fresh = names.iter().filter(|name| matches!(host.look(name), Lookup::Hit(_))).count();
         assert_eq!(fresh, names.len(), "all are refreshed within one step");
@@ -175,7 +175,7 @@ fn after_a_restart_the_disk_bridges_too() {
     host.close();
     clock.advance(Duration::from_secs(3600));
     moody.becomes(RESET);
-    let mut host = Host::with_clock(&moody.origin, Some(&directory.path), STALE, clock);
+    let mut host = Host::with_clock(&moody.backend, Some(&directory.path), STALE, clock);
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)), "the backend is down");
     host.pump_one_fetch();
     assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
@@ -204,15 +204,15 @@ fn a_failing_name_is_asked_for_seldom_and_fails_at_once_with_the_reason() {
         }
         host.clock.advance(Duration::from_millis(10));
     }
-    assert!(moody.origin.count() <= 5, "{} requests", moody.origin.count());
-    assert_eq!(backed_off + moody.origin.count(), 1000);
+    assert!(moody.backend.count() <= 5, "{} requests", moody.backend.count());
+    assert_eq!(backed_off + moody.backend.count(), 1000);
     assert!(host.logs.is_empty(), "who waits is told: {:?}", host.logs);
 }
 
 #[test]
 fn a_bad_bundle_never_displaces_a_good_one() {
     let bad = Arc::new(AtomicU8::new(0));
-    let origin = TestOrigin::start({
+    let backend = TestBackend::start({
         let bad = Arc::clone(&bad);
         move |request| match bad.load(Ordering::SeqCst) {
             0 => vec![answer(request, FIELDS)],
@@ -221,7 +221,7 @@ fn a_bad_bundle_never_displaces_a_good_one() {
             _ => vec![Step::respond("200 OK", FIELDS, "")],
         }
     });
-    let mut host = Host::new(&origin, None, STALE);
+    let mut host = Host::new(&backend, None, STALE);
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
     host.clock.advance(Duration::from_secs(100));
     for kind in 1..=3 {
@@ -230,25 +230,25 @@ fn a_bad_bundle_never_displaces_a_good_one() {
         host.pump_one_fetch();
         host.clock.advance(Duration::from_secs(30));
     }
-    host.refuse = Some("the host's parser disagrees");
+    host.reject = Some("the host's parser disagrees");
     bad.store(0, Ordering::SeqCst);
     assert_eq!(host.look("known.example"), Lookup::Stale(id));
     host.pump_one_fetch();
     assert_eq!(host.look("known.example"), Lookup::Stale(id));
-    assert_eq!((origin.count(), host.cache.counters().refused_bundles), (5, 4));
+    assert_eq!((backend.count(), host.engine.counters().invalid_bundles), (5, 4));
 }
 
 #[test]
 fn an_answer_that_must_not_be_kept_ends_the_older_one() {
     let strict = Arc::new(AtomicU8::new(0));
-    let origin = TestOrigin::start({
+    let backend = TestBackend::start({
         let strict = Arc::clone(&strict);
         move |request| match strict.load(Ordering::SeqCst) {
             0 => vec![answer(request, FIELDS)],
             _ => vec![answer(request, "Cache-Control: no-store\r\n")],
         }
     });
-    let mut host = Host::new(&origin, None, STALE);
+    let mut host = Host::new(&backend, None, STALE);
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
     strict.store(1, Ordering::SeqCst);
     host.clock.advance(Duration::from_secs(100));
@@ -268,7 +268,7 @@ fn whatever_the_clock_does_nothing_out_of_date_is_served_and_little_is_asked() {
         for to in
             [start.saturating_add(year), start, cached_http_core::clock::Timestamp(start.0 - 31_536_000_000)]
         {
-            let asked = moody.origin.count();
+            let asked = moody.backend.count();
             host.clock.set(to);
             match host.look("known.example") {
                 Lookup::Hit(_) => {}
@@ -276,7 +276,7 @@ fn whatever_the_clock_does_nothing_out_of_date_is_served_and_little_is_asked() {
                 Lookup::Miss => assert!(matches!(host.ask("known.example"), Outcome::Found(_))),
                 other => panic!("{other:?}"),
             }
-            assert!(moody.origin.count() <= asked + 1, "one refetch per jump at most");
+            assert!(moody.backend.count() <= asked + 1, "one refetch per jump at most");
         }
     }
 }
@@ -294,14 +294,14 @@ fn after_a_restart_in_an_outage_the_disk_knows_more_names_than_it_takes_to_open_
     host.close();
     clock.advance(Duration::from_secs(3600));
     moody.becomes(STATUS_500);
-    let mut host = Host::with_clock(&moody.origin, Some(&directory.path), STALE, clock);
+    let mut host = Host::with_clock(&moody.backend, Some(&directory.path), STALE, clock);
     for n in 0..10 {
         assert!(matches!(
             host.ask(&format!("made-up-{n}.example")),
             Outcome::Failed(_) | Outcome::BackedOff(_)
         ));
     }
-    assert!(host.cache.sizes().breaker_is_open);
+    assert!(host.engine.sizes().breaker_is_open);
     for name in &names {
         assert!(matches!(host.ask(name), Outcome::Found(_)), "{name}");
     }
@@ -311,44 +311,44 @@ fn after_a_restart_in_an_outage_the_disk_knows_more_names_than_it_takes_to_open_
 
 #[test]
 fn what_a_304_leaves_out_stays_as_it_was() {
-    let origin = TestOrigin::start(|request| match request.header("if-none-match") {
+    let backend = TestBackend::start(|request| match request.header("if-none-match") {
         Some(_) => vec![Step::send("HTTP/1.1 304 Not Modified\r\n\r\n")],
         None => vec![answer(request, FIELDS)],
     });
-    let mut host = Host::new(&origin, None, STALE);
+    let mut host = Host::new(&backend, None, STALE);
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
-    let freshness = host.cache.entry(id).unwrap().facts.freshness.clone();
+    let freshness = host.engine.entry(id).unwrap().metadata.freshness.clone();
     host.clock.advance(Duration::from_secs(100));
     assert!(matches!(host.look("known.example"), Lookup::Stale(_)));
     host.pump_one_fetch();
     let Lookup::Hit(renewed) = host.look("known.example") else { panic!() };
-    assert_eq!(host.cache.entry(renewed).unwrap().facts.freshness, freshness);
+    assert_eq!(host.engine.entry(renewed).unwrap().metadata.freshness, freshness);
 }
 
 #[test]
 fn an_rsa_only_client_does_not_ask_for_ever_once_the_name_has_moved_to_ecdsa() {
     let moved = Arc::new(AtomicU8::new(0));
-    let origin = TestOrigin::start({
+    let backend = TestBackend::start({
         let moved = Arc::clone(&moved);
         move |_| {
             let pem = bundle("known.example", moved.load(Ordering::SeqCst) == 0);
             vec![Step::respond("200 OK", FIELDS, pem)]
         }
     });
-    let mut host = Host::new(&origin, None, STALE);
+    let mut host = Host::new(&backend, None, STALE);
     assert!(matches!(host.ask_as("known.example", RSA_ONLY), Outcome::Found(_)));
     moved.store(1, Ordering::SeqCst);
     host.clock.advance(Duration::from_secs(100));
     for _ in 0..200 {
-        let lookup = host.cache.lookup(&host.instance, b"known.example", RSA_ONLY, "", None);
+        let lookup = host.engine.lookup(&host.config, b"known.example", RSA_ONLY, "", None);
         assert!(matches!(lookup, Lookup::Stale(_)), "{lookup:?}");
         std::thread::sleep(Duration::from_millis(2));
-        for event in host.cache.next_events(16).unwrap() {
+        for event in host.engine.next_events(16).unwrap() {
             host.handle(event);
         }
         host.clock.advance(Duration::from_millis(50));
     }
-    assert!((2..=6).contains(&origin.count()), "{} requests in 10 s", origin.count());
+    assert!((2..=6).contains(&backend.count()), "{} requests in 10 s", backend.count());
 }
 
 #[test]
@@ -371,17 +371,17 @@ fn an_outage_has_a_line_for_its_beginning_and_one_for_its_end() {
 }
 
 #[test]
-fn time_spent_in_our_own_queue_is_not_the_origins_fault() {
-    let origin = TestOrigin::start(|request| {
+fn time_spent_in_our_own_queue_is_not_the_backends_fault() {
+    let backend = TestBackend::start(|request| {
         std::thread::sleep(Duration::from_secs(1));
         vec![answer(request, FIELDS)]
     });
     // 7 workers for handshakes, 5 s for each: 28 can be answered.
-    let mut host = Host::new(&origin, None, STALE);
+    let mut host = Host::new(&backend, None, STALE);
     let asked = 60;
     for n in 0..asked {
         let name = format!("known-{n}.example");
-        let lookup = host.cache.lookup(&host.instance, name.as_bytes(), MODERN, "", Some(next_token()));
+        let lookup = host.engine.lookup(&host.config, name.as_bytes(), MODERN, "", Some(next_token()));
         assert_eq!(lookup, Lookup::Pending);
     }
     let (mut found, mut turned_away) = (0, 0);
@@ -397,8 +397,8 @@ fn time_spent_in_our_own_queue_is_not_the_origins_fault() {
             }
         }
     }
-    assert_eq!(origin.count(), found, "a request that can't be answered in time is not made");
-    let sizes = host.cache.sizes();
+    assert_eq!(backend.count(), found, "a request that can't be answered in time is not made");
+    let sizes = host.engine.sizes();
     assert!(found >= 14 && !sizes.breaker_is_open && sizes.failing_names == 0, "{found} {sizes:?}");
 }
 
@@ -406,7 +406,7 @@ fn time_spent_in_our_own_queue_is_not_the_origins_fault() {
 fn a_late_answer_does_not_displace_a_newer_one() {
     // 1 once it is asked, 2 when it may answer.
     let released = Arc::new(AtomicU8::new(0));
-    let origin = TestOrigin::start({
+    let backend = TestBackend::start({
         let released = Arc::clone(&released);
         move |request| {
             // The hello query tells the slow one.
@@ -419,9 +419,9 @@ fn a_late_answer_does_not_displace_a_newer_one() {
             vec![Step::respond("200 OK", FIELDS, bundle("known.example", false))]
         }
     });
-    let mut host = Host::new(&origin, None, STALE);
+    let mut host = Host::new(&backend, None, STALE);
     let slow = next_token();
-    let lookup = host.cache.lookup(&host.instance, b"known.example", RSA_ONLY, "slow=1", Some(slow));
+    let lookup = host.engine.lookup(&host.config, b"known.example", RSA_ONLY, "slow=1", Some(slow));
     assert_eq!(lookup, Lookup::Pending);
     while released.load(Ordering::SeqCst) == 0 {
         std::thread::sleep(Duration::from_millis(2));

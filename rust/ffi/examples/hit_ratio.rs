@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use cached_http_core::bundle::Bundle;
 use cached_http_core::clock::Timestamp;
-use cached_http_core::entry::{Entry, EntryKey, EntryKeyRef, ResponseFacts};
-use cached_http_core::freshness::{Lifetime, ResponseFreshness};
+use cached_http_core::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+use cached_http_core::freshness::{FreshnessLifetime, ResponseFreshness};
 use cached_http_core::memory_store::MemoryStore;
 use rcgen::{CertificateParams, KeyPair};
 
@@ -166,10 +166,11 @@ impl Source {
     }
 
     fn entry(&self, name: &str) -> Entry {
-        let lifetime = Lifetime::Explicit(Duration::from_secs(60));
+        let lifetime = FreshnessLifetime::Explicit(Duration::from_secs(60));
         let freshness = ResponseFreshness { lifetime, must_revalidate: false };
-        let facts = ResponseFacts { fetched_at: Timestamp(0), freshness, etag: None, last_modified: None };
+        let metadata =
+            ResponseMetadata { fetched_at: Timestamp(0), freshness, etag: None, last_modified: None };
         let bundle = Bundle::parse(self.pem.as_bytes()).expect("a sound bundle");
-        Entry::new(EntryKey { name: name.into(), ecdsa: true }, Arc::new(bundle), facts, "".into())
+        Entry::new(EntryKey { name: name.into(), ecdsa: true }, Arc::new(bundle), metadata, "".into())
     }
 }

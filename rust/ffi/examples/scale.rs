@@ -18,8 +18,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cached_http_core::bundle::Bundle;
 use cached_http_core::clock::{Clock, Timestamp};
-use cached_http_core::entry::{Entry, EntryKey, EntryKeyRef, ResponseFacts};
-use cached_http_core::freshness::{self, Freshness, FreshnessSettings, Lifetime, ResponseFreshness};
+use cached_http_core::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+use cached_http_core::freshness::{self, Freshness, FreshnessLifetime, FreshnessSettings, ResponseFreshness};
 use cached_http_core::interner::Interner;
 use cached_http_core::memory_store::MemoryStore;
 use cached_http_core::server_name::{NameBuffer, ServerName};
@@ -103,9 +103,9 @@ fn look_up(store: &MemoryStore, server_name: &[u8], now: Timestamp) -> bool {
     let mut buffer = NameBuffer::default();
     let Ok(name) = ServerName::parse(server_name, &mut buffer) else { return false };
     let Some(entry) = store.entry_for(EntryKeyRef { name: name.as_str(), ecdsa: true }) else { return false };
-    let (facts, not_after) = (&entry.facts, entry.not_after());
-    let spread = entry.refresh_spread();
-    freshness::evaluate(&facts.freshness, facts.fetched_at, not_after, settings, spread, now)
+    let (metadata, not_after) = (&entry.metadata, entry.not_after());
+    let spread = entry.refresh_jitter();
+    freshness::evaluate(&metadata.freshness, metadata.fetched_at, not_after, settings, spread, now)
         == Freshness::Fresh
 }
 
@@ -119,16 +119,23 @@ fn fill(store: &MemoryStore, templates: &Templates, names: usize) {
         for first in 0..threads {
             scope.spawn(move || {
                 for number in (first..names).step_by(threads) {
-                    let freshness =
-                        ResponseFreshness { lifetime: Lifetime::Explicit(LIFETIME), must_revalidate: false };
-                    let facts = ResponseFacts { fetched_at: now, freshness, etag: None, last_modified: None };
+                    let freshness = ResponseFreshness {
+                        lifetime: FreshnessLifetime::Explicit(LIFETIME),
+                        must_revalidate: false,
+                    };
+                    let metadata =
+                        ResponseMetadata { fetched_at: now, freshness, etag: None, last_modified: None };
                     let key = EntryKey { name: name(number).into(), ecdsa: true };
                     let mut bundle = templates.bundle(number);
                     bundle.share_issuers(|own| issuers.intern(own));
                     // The host opens each candidate; from then on its parsed key is the host's.
                     drop(bundle.private_key().signing_key());
-                    let _evicted =
-                        store.insert(Arc::new(Entry::new(key, Arc::new(bundle), facts, Arc::clone(query))));
+                    let _evicted = store.insert(Arc::new(Entry::new(
+                        key,
+                        Arc::new(bundle),
+                        metadata,
+                        Arc::clone(query),
+                    )));
                 }
             });
         }
@@ -139,7 +146,7 @@ fn name(number: usize) -> String {
     format!("shop{number:08}.example")
 }
 
-/// All names in random order, so that no lookup finds its entry in the processor's cache. The names themselves lie
+/// All names in random order, so that no lookup finds its entry in the processor's engine. The names themselves lie
 /// in that order, since the name of a handshake was just read.
 fn shuffled(names: usize) -> Vec<String> {
     let mut order: Vec<usize> = (0..names).collect();

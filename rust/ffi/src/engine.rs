@@ -1,16 +1,18 @@
-//! Engines and instances: opened with settings as JSON, closed once.
+//! Engines and lookup_configs: opened with settings as JSON, closed once.
 
 use std::os::fd::IntoRawFd;
 
-use cached_http_core::cache::{Cache, OpenError, Sizes};
 use cached_http_core::clock::Clock;
+use cached_http_core::engine::{Engine, OpenError, Sizes};
 use cached_http_core::settings::{EngineSettings, LookupSettings};
 
 use crate::boundary::{collect_panics, guarded};
 use crate::bytes::{Buffer, output, view};
-use crate::handles::{ENGINES, EngineHandle, INSTANCES, InstanceHandle, OpenInstance, open_engine};
+use crate::handles::{
+    ENGINES, EngineHandle, LOOKUP_CONFIGS, LookupConfigHandle, OpenLookupConfig, open_engine,
+};
 use crate::status::Status;
-use crate::wiping_allocator::limit_arenas;
+use crate::zeroizing_allocator::limit_arenas;
 
 /// An engine's totals and sizes. `size` is set by the caller to the struct's size as it knows it, so that
 /// fields can be added at the end; fields beyond it are not written.
@@ -31,21 +33,21 @@ pub struct CountersView {
     pub negative_hits: u64,
     /// Lookups that started or joined a fetch.
     pub misses: u64,
-    /// Lookups refused for their server name.
-    pub refused_names: u64,
+    /// Lookups rejected for their server name.
+    pub invalid_names: u64,
     /// 200 answers.
     pub found: u64,
     /// Requests that gave no answer.
     pub fetch_errors: u64,
     /// 204 answers.
-    pub not_found: u64,
-    /// Bundles refused.
-    pub refused_bundles: u64,
+    pub no_certificate: u64,
+    /// Bundles rejected.
+    pub invalid_bundles: u64,
     /// Misses answered from disk.
     pub disk_hits: u64,
     /// Entries written to disk.
     pub disk_writes: u64,
-    /// Reads and writes that the disk refused, and damaged entries.
+    /// Reads and writes that the disk rejected, and damaged entries.
     pub disk_errors: u64,
     /// Entries that left memory.
     pub evictions: u64,
@@ -57,20 +59,20 @@ pub struct CountersView {
     pub refreshes: u64,
     /// 304 answers.
     pub not_modified: u64,
-    /// Lookups turned away because the origin failed lately.
+    /// Lookups turned away because the backend failed lately.
     pub backed_off: u64,
     /// Names whose last fetch failed, as far as they are remembered.
     pub failing_names: u64,
-    /// 1 while no name is asked for, since the origin failed for one after the other; else 0.
+    /// 1 while no name is asked for, since the backend failed for one after the other; else 0.
     pub breaker_is_open: u64,
-    /// Microseconds that all requests to the origin took.
+    /// Microseconds that all requests to the backend took.
     pub fetch_time_us: u64,
     /// Requests that took up to 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000 milliseconds, and longer.
     pub fetch_times: [u64; 12],
 }
 
-/// Opens an engine: `settings` is JSON with `origin` (URL without credentials and query, marks entries on
-/// disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative` (bytes) and
+/// Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
+/// disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative_memory` (bytes) and
 /// `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
 /// again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
 /// and may make it non-blocking. On an error `message` (may be NULL) receives the reason, for the caller to free.
@@ -93,18 +95,18 @@ pub unsafe extern "C" fn cached_http_engine_open(
             unsafe { (view(settings, settings_length)?, output(engine)?, output(descriptor)?) };
         // SAFETY: passed on from the caller.
         let settings = EngineSettings::from_json(json)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
+            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
         // SAFETY: passed on from the caller.
-        let (cache, reader) = Cache::open(&settings, Clock::system())
-            .and_then(|cache| cache.event_reader().map(|reader| (cache, reader)))
+        let (opened, reader) = Engine::open(&settings, Clock::system())
+            .and_then(|opened| opened.event_reader().map(|reader| (opened, reader)))
             .map_err(|error| unsafe { explain(message, open_status(&error), &error) })?;
         *descriptor = reader.into_raw_fd();
-        *engine = ENGINES.insert(cache);
+        *engine = ENGINES.insert(opened);
         Ok(Status::Ok)
     })
 }
 
-/// Applies the limits of newer settings (the same JSON) to an open engine; origin and directory stay as they
+/// Applies the limits of newer settings (the same JSON) to an open engine; backend and directory stay as they
 /// are.
 ///
 /// # Safety
@@ -117,13 +119,13 @@ pub unsafe extern "C" fn cached_http_engine_resize(
     message: *mut Buffer,
 ) -> Status {
     guarded(|| {
-        let cache = open_engine(engine)?;
+        let engine = open_engine(engine)?;
         // SAFETY: passed on from the caller.
         let json = unsafe { view(settings, settings_length)? };
         // SAFETY: passed on from the caller.
         let settings = EngineSettings::from_json(json)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
-        cache.resize(&settings);
+            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
+        engine.resize(&settings);
         Ok(Status::Ok)
     })
 }
@@ -149,7 +151,7 @@ pub unsafe extern "C" fn cached_http_engine_counters(
     counters: *mut CountersView,
 ) -> Status {
     guarded(|| {
-        let cache = open_engine(engine)?;
+        let engine = open_engine(engine)?;
         if counters.is_null() {
             return Err(Status::InvalidArgument);
         }
@@ -158,7 +160,7 @@ pub unsafe extern "C" fn cached_http_engine_counters(
         if size < size_of::<usize>() {
             return Err(Status::InvalidArgument);
         }
-        let view = counters_view(&cache, size);
+        let view = counters_view(&engine, size);
         // SAFETY: `size` bytes are the caller's, and no more than the source has are copied.
         unsafe {
             let source = (&raw const view).cast::<u8>();
@@ -168,40 +170,40 @@ pub unsafe extern "C" fn cached_http_engine_counters(
     })
 }
 
-/// Opens an instance over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
+/// Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
 /// `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
-/// `client_certificate_pem`. They apply to the lookups made through this instance.
+/// `client_certificate_pem`. They apply to the lookups made through this config.
 ///
 /// # Safety
 /// As for `cached_http_engine_open`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cached_http_instance_open(
+pub unsafe extern "C" fn cached_http_lookup_config_open(
     engine: EngineHandle,
     settings: *const u8,
     settings_length: usize,
-    instance: *mut InstanceHandle,
+    config: *mut LookupConfigHandle,
     message: *mut Buffer,
 ) -> Status {
     guarded(|| {
-        let cache = open_engine(engine)?;
+        let engine = open_engine(engine)?;
         // SAFETY: passed on from the caller.
-        let (json, handle) = unsafe { (view(settings, settings_length)?, output(instance)?) };
+        let (json, handle) = unsafe { (view(settings, settings_length)?, output(config)?) };
         // SAFETY: passed on from the caller.
         let settings = LookupSettings::from_json(json)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
+            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
         // SAFETY: passed on from the caller.
-        let instance = cache
-            .instance(&settings)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRefused, &error) })?;
-        *handle = INSTANCES.insert(OpenInstance { cache: Cache::clone(&cache), instance });
+        let config = engine
+            .config(&settings)
+            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
+        *handle = LOOKUP_CONFIGS.insert(OpenLookupConfig { engine: Engine::clone(&engine), config });
         Ok(Status::Ok)
     })
 }
 
-/// Closes an instance. Fetches that its lookups started go on.
+/// Closes a config. Fetches that its lookups started go on.
 #[unsafe(no_mangle)]
-pub extern "C" fn cached_http_instance_close(instance: InstanceHandle) -> Status {
-    guarded(|| INSTANCES.remove(instance).map(|_| Status::Ok))
+pub extern "C" fn cached_http_lookup_config_close(config: LookupConfigHandle) -> Status {
+    guarded(|| LOOKUP_CONFIGS.remove(config).map(|_| Status::Ok))
 }
 
 /// Hands the reason out, if the caller wants it.
@@ -218,15 +220,15 @@ pub(crate) unsafe fn explain(message: *mut Buffer, status: Status, reason: &dyn 
 
 fn open_status(error: &OpenError) -> Status {
     match error {
-        OpenError::Directory(_) => Status::DirectoryRefused,
+        OpenError::Directory(_) => Status::DirectoryRejected,
         OpenError::Pipe(_) => Status::OutOfDescriptors,
     }
 }
 
-fn counters_view(cache: &Cache, size: usize) -> CountersView {
-    let totals = cache.counters();
-    let Sizes { entries, entry_bytes, negatives, failing_names, breaker_is_open } = cache.sizes();
-    let (fetch_times, fetch_time_us) = cache.fetch_times().snapshot();
+fn counters_view(engine: &Engine, size: usize) -> CountersView {
+    let totals = engine.counters();
+    let Sizes { entries, entry_bytes, negatives, failing_names, breaker_is_open } = engine.sizes();
+    let (fetch_times, fetch_time_us) = engine.fetch_times().snapshot();
     CountersView {
         size,
         entries,
@@ -235,11 +237,11 @@ fn counters_view(cache: &Cache, size: usize) -> CountersView {
         hits: totals.hits,
         negative_hits: totals.negative_hits,
         misses: totals.misses,
-        refused_names: totals.refused_names,
+        invalid_names: totals.invalid_names,
         found: totals.found,
         fetch_errors: totals.fetch_errors,
-        not_found: totals.not_found,
-        refused_bundles: totals.refused_bundles,
+        no_certificate: totals.no_certificate,
+        invalid_bundles: totals.invalid_bundles,
         disk_hits: totals.disk_hits,
         disk_writes: totals.disk_writes,
         disk_errors: totals.disk_errors,

@@ -1,11 +1,11 @@
 //! What the host builds its certificates from: the chain, copied out, and a key to sign with, which stays here.
 
-use cached_http_core::entry::{Entry, EntryId};
+use cached_http_core::entry::{self, Entry};
 use cached_http_core::keys::{SignatureScheme, SigningInput};
 
 use crate::boundary::guarded;
 use crate::bytes::{Buffer, output, view};
-use crate::handles::{EngineHandle, EntryNumber, KEYS, KeyHandle, open_engine};
+use crate::handles::{EngineHandle, EntryId, KEYS, KeyHandle, open_engine};
 use crate::status::Status;
 
 /// Opens an entry that is a candidate or in memory; `GONE` otherwise. `key` receives a handle to sign with, to
@@ -17,19 +17,19 @@ use crate::status::Status;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_entry_open(
     engine: EngineHandle,
-    entry: EntryNumber,
+    entry: EntryId,
     key: *mut KeyHandle,
     chain: *mut Buffer,
 ) -> Status {
     guarded(|| {
-        let cache = open_engine(engine)?;
+        let engine = open_engine(engine)?;
         // SAFETY: passed on from the caller.
         let (key, chain) = unsafe { (output(key)?, output(chain)?) };
-        let entry = cache.entry(EntryId(entry)).ok_or(Status::Gone)?;
-        let signing_key = entry.bundle.private_key().signing_key().map_err(|_| Status::SigningRefused)?;
+        let entry = engine.entry(entry::EntryId(entry)).ok_or(Status::Gone)?;
+        let signing_key = entry.bundle.private_key().signing_key().map_err(|_| Status::SigningRejected)?;
         entry.mark_opened();
         // An entry that left memory before it was marked gets no RETIRED event; so it must not be handed out.
-        cache.entry(entry.id).ok_or(Status::Gone)?;
+        engine.entry(entry.id).ok_or(Status::Gone)?;
         *chain = Buffer::from(framed_chain(&entry));
         *key = KEYS.insert(signing_key);
         Ok(Status::Ok)
@@ -62,9 +62,9 @@ pub unsafe extern "C" fn cached_http_key_sign(
         }
         // SAFETY: not NULL, and the caller lends `signature_capacity` writable bytes for the call.
         let signature = unsafe { std::slice::from_raw_parts_mut(signature, signature_capacity) };
-        let scheme = SignatureScheme::from_code_point(scheme).ok_or(Status::SigningRefused)?;
+        let scheme = SignatureScheme::from_code_point(scheme).ok_or(Status::SigningRejected)?;
         let input = if is_digest == 0 { SigningInput::Message(input) } else { SigningInput::Digest(input) };
-        *length = signing_key.sign_into(scheme, input, signature).map_err(|_| Status::SigningRefused)?;
+        *length = signing_key.sign_into(scheme, input, signature).map_err(|_| Status::SigningRejected)?;
         Ok(Status::Ok)
     })
 }

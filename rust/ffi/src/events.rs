@@ -1,21 +1,21 @@
 //! Events up: the host's one pump takes them.
 
-use cached_http_core::entry::EntryId;
+use cached_http_core::entry;
 use cached_http_core::events::{Event, LogLevel, LogRecord, Outcome};
 
 use crate::boundary::{guarded, take_panics};
 use crate::bytes::{Buffer, Tokens, output, view};
-use crate::handles::{ENGINES, EngineHandle, EntryNumber, open_engine};
+use crate::handles::{ENGINES, EngineHandle, EntryId, open_engine};
 use crate::status::Status;
 
-/// A bundle passed the checks: confirm or refuse `entry`, once.
+/// A bundle passed the checks: confirm or reject `entry`, once.
 pub const CACHED_HTTP_EVENT_CANDIDATE: u32 = 1;
 /// The fetch of `server_name` that `tokens` waited for (none, if it was a refresh) ended with `status`: `HIT`
 /// (`entry`), `NEGATIVE`, `FAILED` or `BACKED_OFF` (`text` says why) or `OVERLOADED`.
 pub const CACHED_HTTP_EVENT_FINISHED: u32 = 2;
 /// `entry` left memory: drop what you built from it.
 pub const CACHED_HTTP_EVENT_RETIRED: u32 = 3;
-/// `text` is a JSON object with `message` and perhaps `server_name` and `left_out` (how many records like it
+/// `text` is a JSON object with `message` and perhaps `server_name` and `suppressed` (how many records like it
 /// were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
 pub const CACHED_HTTP_EVENT_LOG: u32 = 4;
 
@@ -31,11 +31,11 @@ pub struct EventView {
     pub level: u32,
     /// For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
     /// or not, or 0.
-    pub entry: EntryNumber,
+    pub entry: EntryId,
     /// For `LOG`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
     pub text: Buffer,
-    /// For `FINISHED`: 1 if the origin was asked, 0 if the disk knew or nobody was asked.
-    pub asked_origin: u32,
+    /// For `FINISHED`: 1 if the backend was asked, 0 if the disk knew or nobody was asked.
+    pub asked_backend: u32,
     /// For `FINISHED`: the name in its normal form.
     pub server_name: Buffer,
     /// For `FINISHED`.
@@ -57,13 +57,13 @@ pub unsafe extern "C" fn cached_http_next_events(
     count: *mut usize,
 ) -> Status {
     guarded(|| {
-        let cache = ENGINES.find(engine)?;
+        let open = ENGINES.find(engine)?;
         if events.is_null() || capacity == 0 {
             return Err(Status::InvalidArgument);
         }
         // SAFETY: passed on from the caller.
         let count = unsafe { output(count)? };
-        let Some(mut taken) = cache.next_events(capacity) else {
+        let Some(mut taken) = open.next_events(capacity) else {
             ENGINES.remove(engine)?;
             return Err(Status::Closed);
         };
@@ -79,32 +79,32 @@ pub unsafe extern "C" fn cached_http_next_events(
 
 /// Accepts a candidate: it is kept, and a `FINISHED` event follows. `GONE` if there is no such candidate.
 #[unsafe(no_mangle)]
-pub extern "C" fn cached_http_candidate_confirm(engine: EngineHandle, entry: EntryNumber) -> Status {
-    guarded(|| found(open_engine(engine)?.confirm(EntryId(entry))))
+pub extern "C" fn cached_http_candidate_confirm(engine: EngineHandle, entry: EntryId) -> Status {
+    guarded(|| found(open_engine(engine)?.confirm(entry::EntryId(entry))))
 }
 
-/// Refuses a candidate; `reason` (UTF-8, without secrets) goes into the error of whoever waits. `GONE` if
+/// Rejects a candidate; `reason` (UTF-8, without secrets) goes into the error of whoever waits. `GONE` if
 /// there is no such candidate.
 ///
 /// # Safety
 /// `reason` points to `reason_length` readable bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cached_http_candidate_refuse(
+pub unsafe extern "C" fn cached_http_candidate_reject(
     engine: EngineHandle,
-    entry: EntryNumber,
+    entry: EntryId,
     reason: *const u8,
     reason_length: usize,
 ) -> Status {
     guarded(|| {
         // SAFETY: passed on from the caller.
         let reason = unsafe { view(reason, reason_length)? };
-        found(open_engine(engine)?.refuse(EntryId(entry), &String::from_utf8_lossy(reason)))
+        found(open_engine(engine)?.reject(entry::EntryId(entry), &String::from_utf8_lossy(reason)))
     })
 }
 
 fn panic_record(place: String) -> Event {
-    let message = format!("a bug in the certificate cache, please report it: panic at {place}");
-    Event::Log(LogRecord { level: LogLevel::Error, message, server_name: None, left_out: 0 })
+    let message = format!("a bug in the certificate engine, please report it: panic at {place}");
+    Event::Log(LogRecord { level: LogLevel::Error, message, server_name: None, suppressed: 0 })
 }
 
 fn found(found: bool) -> Result<Status, Status> {
@@ -117,7 +117,7 @@ impl From<Event> for EventView {
             kind: 0,
             status: Status::Ok,
             level: 0,
-            asked_origin: 0,
+            asked_backend: 0,
             entry: 0,
             text: Buffer::EMPTY,
             server_name: Buffer::EMPTY,
@@ -136,16 +136,16 @@ impl From<Event> for EventView {
                 let text = serde_json::to_vec(&record).unwrap_or_default().into();
                 EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }
             }
-            Event::Finished { server_name, asked_origin, accepted, tokens, outcome } => {
+            Event::Finished { server_name, asked_backend, accepted, tokens, outcome } => {
                 let tokens = tokens.into_iter().map(|token| token.0).collect::<Vec<_>>().into();
                 let server_name = server_name.into_boxed_bytes().into_vec().into();
-                let asked_origin = u32::from(asked_origin);
+                let asked_backend = u32::from(asked_backend);
                 let kind = CACHED_HTTP_EVENT_FINISHED;
                 let entry = accepted.map_or(0, |id| id.0);
-                let finished = EventView { kind, entry, asked_origin, server_name, tokens, ..empty };
+                let finished = EventView { kind, entry, asked_backend, server_name, tokens, ..empty };
                 match outcome {
                     Outcome::Found(id) => EventView { status: Status::Hit, entry: id.0, ..finished },
-                    Outcome::NotFound => EventView { status: Status::Negative, ..finished },
+                    Outcome::NoCertificate => EventView { status: Status::Negative, ..finished },
                     Outcome::BackedOff(reason) => {
                         let text = reason.as_bytes().to_vec().into();
                         EventView { status: Status::BackedOff, text, ..finished }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cached_http_core::cache::{Cache, Instance};
+use cached_http_core::engine::{Engine, LookupConfig};
 use cached_http_core::keys::SigningKey;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
@@ -13,12 +13,12 @@ use crate::status::Status;
 
 /// Names an open engine. Never 0, never reused, nor are the other handles.
 pub type EngineHandle = u64;
-/// Names an open instance: one module instance's settings over an engine.
-pub type InstanceHandle = u64;
+/// Names an open config: one module instance's settings over an engine.
+pub type LookupConfigHandle = u64;
 /// Names a key to sign with, held until it is closed.
 pub type KeyHandle = u64;
 /// Names one immutable generation of an entry. Not a handle: there is nothing to close.
-pub type EntryNumber = u64;
+pub type EntryId = u64;
 
 /// One kind of handle.
 pub(crate) struct Handles<T> {
@@ -26,19 +26,19 @@ pub(crate) struct Handles<T> {
 }
 
 /// A module instance together with the cache it looks into.
-pub(crate) struct OpenInstance {
-    pub(crate) cache: Cache,
-    pub(crate) instance: Arc<Instance>,
+pub(crate) struct OpenLookupConfig {
+    pub(crate) engine: Engine,
+    pub(crate) config: Arc<LookupConfig>,
 }
 
-pub(crate) static ENGINES: Handles<Cache> = Handles::new();
-pub(crate) static INSTANCES: Handles<OpenInstance> = Handles::new();
+pub(crate) static ENGINES: Handles<Engine> = Handles::new();
+pub(crate) static LOOKUP_CONFIGS: Handles<OpenLookupConfig> = Handles::new();
 pub(crate) static KEYS: Handles<SigningKey> = Handles::new();
 
 /// The engine behind a handle that was not closed. A closed one stays in the table until it is drained.
-pub(crate) fn open_engine(handle: u64) -> Result<Arc<Cache>, Status> {
-    let cache = ENGINES.find(handle)?;
-    if cache.is_closed() { Err(Status::Closed) } else { Ok(cache) }
+pub(crate) fn open_engine(handle: u64) -> Result<Arc<Engine>, Status> {
+    let engine = ENGINES.find(handle)?;
+    if engine.is_closed() { Err(Status::Closed) } else { Ok(engine) }
 }
 
 impl<T> Handles<T> {
@@ -68,14 +68,14 @@ impl<T> Handles<T> {
     }
 }
 
-/// How many engines, instances and keys are open in this process: 0 where nothing leaks. Any thread; never
+/// How many engines, lookup_configs and keys are open in this process: 0 where nothing leaks. Any thread; never
 /// blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn cached_http_live_handles() -> u64 {
-    ENGINES.count() + INSTANCES.count() + KEYS.count()
+    ENGINES.count() + LOOKUP_CONFIGS.count() + KEYS.count()
 }
 
 /// Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
 /// not link. The number grows with each change that breaks callers.
 #[unsafe(no_mangle)]
-pub extern "C" fn cached_http_abi_1() {}
+pub extern "C" fn cached_http_abi_2() {}

@@ -1,4 +1,4 @@
-//! The C ABI of the certificate cache: the only unsafe code of this project.
+//! The C ABI of the certificate engine: the only unsafe code of this project.
 //!
 //! Conventions, for every export:
 //! - It returns a [`status::Status`]; outputs go through pointers and are written only on success.
@@ -17,4 +17,4 @@ pub mod events;
 pub mod handles;
 pub mod lookup;
 pub mod status;
-mod wiping_allocator;
+mod zeroizing_allocator;

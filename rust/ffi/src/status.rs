@@ -11,15 +11,15 @@ pub enum Status {
     Hit = 1,
     /// An entry past its lifetime that may be served while a newer one is fetched.
     Stale = 2,
-    /// The origin has no certificate for the name.
+    /// The backend has no certificate for the name.
     Negative = 3,
     /// A fetch is under way; the token will be told.
     Pending = 4,
     /// Nothing is known, and without a token nothing is started.
     Miss = 5,
     /// The server name is none that anybody could own; the message says why.
-    Refused = 6,
-    /// The origin failed lately and is not asked again yet.
+    InvalidName = 6,
+    /// The backend failed lately and is not asked again yet.
     BackedOff = 7,
     /// There was no room in the queue.
     Overloaded = 8,
@@ -34,11 +34,11 @@ pub enum Status {
     /// The entry has left memory.
     Gone = 103,
     /// The key can't sign with this scheme, or the buffer is too small for the signature.
-    SigningRefused = 104,
+    SigningRejected = 104,
     /// The settings can't be used; the message says why.
-    SettingsRefused = 105,
+    SettingsRejected = 105,
     /// The cache directory can't be used; the message says why.
-    DirectoryRefused = 106,
+    DirectoryRejected = 106,
     /// The operating system has no descriptor left for this.
     OutOfDescriptors = 107,
 }

@@ -17,40 +17,35 @@ use cached_http::lookup::fetch_cached_cert;
 use cached_http::status::Status;
 use fail::FailScenario;
 
-const ENGINE: &str = r#"{"origin":"http://127.0.0.1:1/","max_memory":1000000,"max_negative":10000,"max_concurrent_fetches":2}"#;
-const INSTANCE: &str = r#"{"url":"http://127.0.0.1:1/","default_ttl_ms":1000,"negative_ttl_ms":1000,
+const ENGINE: &str = r#"{"backend":"http://127.0.0.1:1/","max_memory":1000000,"max_negative_memory":10000,"max_concurrent_fetches":2}"#;
+const LOOKUP_CONFIG: &str = r#"{"url":"http://127.0.0.1:1/","default_ttl_ms":1000,"negative_ttl_ms":1000,
     "timeout_ms":2000,"stale_if_error_ms":0,"refresh_ahead":true}"#;
 
-/// Opens an engine and an instance over it.
+/// Opens an engine and a config over it.
 fn open() -> (u64, u64) {
-    let (mut engine, mut instance, mut descriptor) = (0, 0, 0);
+    let (mut engine, mut config, mut descriptor) = (0, 0, 0);
     // SAFETY: the texts and numbers live as long as the calls.
     unsafe {
         let status =
             cached_http_engine_open(ENGINE.as_ptr(), ENGINE.len(), &mut engine, &mut descriptor, null_mut());
         assert_eq!(status, Status::Ok);
-        let status =
-            cached_http_instance_open(engine, INSTANCE.as_ptr(), INSTANCE.len(), &mut instance, null_mut());
+        let status = cached_http_lookup_config_open(
+            engine,
+            LOOKUP_CONFIG.as_ptr(),
+            LOOKUP_CONFIG.len(),
+            &mut config,
+            null_mut(),
+        );
         assert_eq!(status, Status::Ok);
     }
-    (engine, instance)
+    (engine, config)
 }
 
-fn look(instance: u64, token: u64) -> Status {
+fn look(config: u64, token: u64) -> Status {
     let (name, mut entry) = ("a.example", 0);
     // SAFETY: as above; NULL with length 0 is an empty query.
     unsafe {
-        fetch_cached_cert(
-            instance,
-            name.as_ptr(),
-            name.len(),
-            1,
-            null_mut(),
-            0,
-            token,
-            &mut entry,
-            null_mut(),
-        )
+        fetch_cached_cert(config, name.as_ptr(), name.len(), 1, null_mut(), 0, token, &mut entry, null_mut())
     }
 }
 
@@ -92,7 +87,7 @@ unsafe fn text_of(buffer: &Buffer) -> String {
 #[test]
 fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     let scenario = FailScenario::setup();
-    let (engine, instance) = open();
+    let (engine, config) = open();
 
     fail::cfg("export", "panic").unwrap();
     let mut tried = BTreeSet::new();
@@ -109,15 +104,15 @@ fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     panics!(cached_http_engine_resize(engine, null_mut(), 0, null_mut()));
     panics!(cached_http_engine_close(engine));
     panics!(cached_http_engine_counters(engine, null_mut()));
-    panics!(cached_http_instance_open(engine, null_mut(), 0, null_mut(), null_mut()));
-    panics!(cached_http_instance_close(instance));
+    panics!(cached_http_lookup_config_open(engine, null_mut(), 0, null_mut(), null_mut()));
+    panics!(cached_http_lookup_config_close(config));
     panics!(cached_http_entry_open(engine, 1, null_mut(), null_mut()));
     panics!(cached_http_key_sign(1, 0, 0, null_mut(), 0, null_mut(), 0, null_mut()));
     panics!(cached_http_key_close(1));
     panics!(cached_http_next_events(engine, null_mut(), 0, null_mut()));
     panics!(cached_http_candidate_confirm(engine, 1));
-    panics!(cached_http_candidate_refuse(engine, 1, null_mut(), 0));
-    panics!(fetch_cached_cert(instance, null_mut(), 0, 0, null_mut(), 0, 0, null_mut(), null_mut()));
+    panics!(cached_http_candidate_reject(engine, 1, null_mut(), 0));
+    panics!(fetch_cached_cert(config, null_mut(), 0, 0, null_mut(), 0, 0, null_mut(), null_mut()));
     fail::remove("export");
 
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/cached_http.h");
@@ -125,17 +120,17 @@ fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     assert_eq!(tried.len(), declared, "an export is missing here");
 
     // The worker: who waits is told, and the next fetch goes as if nothing had been.
-    assert_eq!(look(instance, 0), Status::Miss, "no lock is left behind");
+    assert_eq!(look(config, 0), Status::Miss, "no lock is left behind");
     fail::cfg("fetch", "1*panic").unwrap();
-    assert_eq!(look(instance, 1), Status::Pending);
+    assert_eq!(look(config, 1), Status::Pending);
     let (status, reason) = finished(engine);
     assert!(status == Status::Failed && reason.contains("given up"), "{status:?}: {reason}");
-    assert_eq!(look(instance, 2), Status::Pending);
+    assert_eq!(look(config, 2), Status::Pending);
     let (status, reason) = finished(engine);
     assert!(status == Status::Failed && reason.contains("connection refused"), "{status:?}: {reason}");
 
     assert_eq!(
-        (cached_http_instance_close(instance), cached_http_engine_close(engine)),
+        (cached_http_lookup_config_close(config), cached_http_engine_close(engine)),
         (Status::Ok, Status::Ok)
     );
     scenario.teardown();

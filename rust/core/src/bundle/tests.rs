@@ -75,8 +75,8 @@ fn parse(text: impl AsRef<[u8]>) -> Result<Bundle, BundleError> {
     Bundle::parse(text.as_ref())
 }
 
-fn refusal(text: impl AsRef<[u8]>) -> BundleError {
-    parse(text).expect_err("a refusal")
+fn rejection(text: impl AsRef<[u8]>) -> BundleError {
+    parse(text).expect_err("a rejection")
 }
 
 #[test]
@@ -144,19 +144,19 @@ fn exactly_one_plain_key_that_fits() {
     let sample = Sample::new();
     let chain = certificates(&sample.chain());
     let other_key = Sample::new().key_pem();
-    assert_eq!(refusal(&chain), BundleError::NoPrivateKey);
-    assert_eq!(refusal(sample.key_pem()), BundleError::NoCertificate);
-    assert_eq!(refusal(sample.pem() + &sample.key_pem()), BundleError::TwoPrivateKeys);
-    assert_eq!(refusal(sample.pem() + &other_key), BundleError::TwoPrivateKeys);
-    assert_eq!(refusal(chain.clone() + &other_key), BundleError::NoFit);
+    assert_eq!(rejection(&chain), BundleError::NoPrivateKey);
+    assert_eq!(rejection(sample.key_pem()), BundleError::NoCertificate);
+    assert_eq!(rejection(sample.pem() + &sample.key_pem()), BundleError::TwoPrivateKeys);
+    assert_eq!(rejection(sample.pem() + &other_key), BundleError::TwoPrivateKeys);
+    assert_eq!(rejection(chain.clone() + &other_key), BundleError::NoFit);
     assert_eq!(
-        refusal(chain.clone() + &pem("PRIVATE KEY", b"\x30\x00")),
+        rejection(chain.clone() + &pem("PRIVATE KEY", b"\x30\x00")),
         BundleError::Key(KeyError::Unreadable)
     );
     let encrypted = sample.key_pem().replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
-    assert_eq!(refusal(chain + &encrypted), BundleError::Pem(PemError::EncryptedKey));
+    assert_eq!(rejection(chain + &encrypted), BundleError::Pem(PemError::EncryptedKey));
     for text in ["", "<!DOCTYPE html><title>502 Bad Gateway</title>"] {
-        assert_eq!(refusal(text), BundleError::Pem(PemError::NoBlocks));
+        assert_eq!(rejection(text), BundleError::Pem(PemError::NoBlocks));
     }
 }
 
@@ -166,11 +166,11 @@ fn certificates_must_be_whole_and_few() {
     let trailing = [&sample.leaf[..], &[0]].concat();
     let cut = &sample.upwards[0][..sample.upwards[0].len() - 1];
     assert_eq!(
-        refusal(pem("CERTIFICATE", &trailing) + &sample.key_pem()),
+        rejection(pem("CERTIFICATE", &trailing) + &sample.key_pem()),
         BundleError::MalformedCertificate(1)
     );
     assert_eq!(
-        refusal(certificates(&[&sample.leaf, cut]) + &sample.key_pem()),
+        rejection(certificates(&[&sample.leaf, cut]) + &sample.key_pem()),
         BundleError::MalformedCertificate(2)
     );
 
@@ -184,7 +184,7 @@ fn certificates_must_be_whole_and_few() {
     let longest = certificates(&with(MAX_CHAIN_LENGTH - 1)) + &sample.key_pem();
     assert_eq!(parse(longest).unwrap().chain().count(), MAX_CHAIN_LENGTH);
     assert_eq!(
-        refusal(certificates(&with(MAX_CHAIN_LENGTH)) + &sample.key_pem()),
+        rejection(certificates(&with(MAX_CHAIN_LENGTH)) + &sample.key_pem()),
         BundleError::TooManyCertificates
     );
 }
@@ -245,8 +245,8 @@ fn reasons_quote_nothing() {
         sample.pem().replace(&secret[..8], "!"),
     ];
     for text in texts {
-        let refused = refusal(&text);
-        for shown in [refused.to_string(), format!("{refused:?}")] {
+        let rejected = rejection(&text);
+        for shown in [rejected.to_string(), format!("{rejected:?}")] {
             let quoted =
                 secret.as_bytes().windows(8).any(|part| shown.contains(str::from_utf8(part).unwrap()));
             assert!(!quoted && !shown.contains("BEGIN CERTIFICATE"), "{shown}");

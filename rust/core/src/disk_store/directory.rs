@@ -1,4 +1,4 @@
-//! Directories that are ours alone: made 0700 at any umask, and refused if others could get in.
+//! Directories that are ours alone: made 0700 at any umask, and rejected if others could get in.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -16,7 +16,7 @@ pub(super) fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Makes a directory if it is missing; refuses what is there if it is not a private directory.
+/// Makes a directory if it is missing; rejects what is there if it is not a private directory.
 pub(super) fn ensure(path: &Path) -> Result<(), DiskError> {
     ensure_by(make, path)
 }
@@ -39,7 +39,7 @@ fn ensure_by(make: impl Fn(&Path) -> io::Result<()>, path: &Path) -> Result<(), 
 }
 
 /// True if there is a directory that only our user can enter, false if there is nothing; anything else is
-/// refused.
+/// rejected.
 pub(super) fn is_private(path: &Path) -> Result<bool, DiskError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,

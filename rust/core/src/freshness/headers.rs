@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use ureq::http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderMap, HeaderName};
 
-use super::{Lifetime, ResponseFreshness};
+use super::{FreshnessLifetime, ResponseFreshness};
 use crate::clock::Timestamp;
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
@@ -44,9 +44,9 @@ pub(super) fn read(headers: &HeaderMap, arrived: Timestamp) -> ResponseFreshness
 }
 
 /// The reasons are made of our own words and numbers only, since they end up in a log.
-fn lifetime(field: &str, directives: &Directives, expires: Option<Seconds>, age: u64) -> Lifetime {
+fn lifetime(field: &str, directives: &Directives, expires: Option<Seconds>, age: u64) -> FreshnessLifetime {
     if let Some(directive) = directives.forbidden_by {
-        return Lifetime::Uncacheable(format!("{field}: {directive}").into());
+        return FreshnessLifetime::Uncacheable(format!("{field}: {directive}").into());
     }
     let of_directive = |name| (format!("{field}: {name} is not a number"), format!("{field}: {name}=0"));
     let (seconds, (unreadable, zero)) = match (directives.s_maxage, directives.max_age, expires) {
@@ -55,13 +55,13 @@ fn lifetime(field: &str, directives: &Directives, expires: Option<Seconds>, age:
         (None, None, Some(seconds)) => {
             (seconds, ("Expires: not a date".to_owned(), "Expires: already past".to_owned()))
         }
-        (None, None, None) => return Lifetime::Unspecified,
+        (None, None, None) => return FreshnessLifetime::Unspecified,
     };
     match seconds {
-        Err(NotANumber) => Lifetime::Uncacheable(unreadable.into()),
-        Ok(0) => Lifetime::Uncacheable(zero.into()),
-        Ok(seconds) if seconds <= age => Lifetime::Uncacheable(format!("Age: {age}").into()),
-        Ok(seconds) => Lifetime::Explicit(Duration::from_secs(seconds - age)),
+        Err(NotANumber) => FreshnessLifetime::Uncacheable(unreadable.into()),
+        Ok(0) => FreshnessLifetime::Uncacheable(zero.into()),
+        Ok(seconds) if seconds <= age => FreshnessLifetime::Uncacheable(format!("Age: {age}").into()),
+        Ok(seconds) => FreshnessLifetime::Explicit(Duration::from_secs(seconds - age)),
     }
 }
 
@@ -213,17 +213,21 @@ mod tests {
 
     #[track_caller]
     fn lasts(seconds: u64, lines: &[(&str, &str)]) {
-        assert_eq!(read_lines(lines).lifetime, Lifetime::Explicit(Duration::from_secs(seconds)), "{lines:?}");
+        assert_eq!(
+            read_lines(lines).lifetime,
+            FreshnessLifetime::Explicit(Duration::from_secs(seconds)),
+            "{lines:?}"
+        );
     }
 
     #[track_caller]
     fn uncacheable(reason: &str, lines: &[(&str, &str)]) {
-        assert_eq!(read_lines(lines).lifetime, Lifetime::Uncacheable(reason.into()), "{lines:?}");
+        assert_eq!(read_lines(lines).lifetime, FreshnessLifetime::Uncacheable(reason.into()), "{lines:?}");
     }
 
     #[track_caller]
     fn says_nothing(lines: &[(&str, &str)]) {
-        assert_eq!(read_lines(lines).lifetime, Lifetime::Unspecified, "{lines:?}");
+        assert_eq!(read_lines(lines).lifetime, FreshnessLifetime::Unspecified, "{lines:?}");
     }
 
     #[test]
@@ -392,9 +396,11 @@ mod tests {
 
     fn check(freshness: &ResponseFreshness) -> Result<(), TestCaseError> {
         match &freshness.lifetime {
-            Lifetime::Unspecified => {}
-            Lifetime::Explicit(lifetime) => prop_assert!(!lifetime.is_zero()),
-            Lifetime::Uncacheable(reason) => prop_assert!(reason.is_ascii() && reason.len() < 64, "{reason}"),
+            FreshnessLifetime::Unspecified => {}
+            FreshnessLifetime::Explicit(lifetime) => prop_assert!(!lifetime.is_zero()),
+            FreshnessLifetime::Uncacheable(reason) => {
+                prop_assert!(reason.is_ascii() && reason.len() < 64, "{reason}")
+            }
         }
         Ok(())
     }

@@ -199,13 +199,13 @@ fn ecdsa_pair(curve: &'static EcdsaSigningAlgorithm, der: &[u8]) -> Result<Ecdsa
 }
 
 fn rsa_pair(encoding: KeyEncoding, der: &[u8]) -> Result<(RsaKeyPair, u32), KeyError> {
-    let refusal = |rejected: KeyRejected| match rejected.description_() {
+    let rejection = |rejected: KeyRejected| match rejected.description_() {
         "TooSmall" | "TooLarge" => KeyError::RsaSize,
         _ => KeyError::Unreadable,
     };
     let pair = match encoding {
-        KeyEncoding::Pkcs1 => RsaKeyPair::from_der(der).map_err(refusal)?,
-        _ => RsaKeyPair::from_pkcs8(der).map_err(refusal)?,
+        KeyEncoding::Pkcs1 => RsaKeyPair::from_der(der).map_err(rejection)?,
+        _ => RsaKeyPair::from_pkcs8(der).map_err(rejection)?,
     };
     let bits =
         RsaParameters::public_modulus_len(pair.public_key().as_ref()).map_err(|_| KeyError::Unreadable)?;

@@ -90,8 +90,8 @@ fn signs_with(key: &KeyPair, schemes: &[(SignatureScheme, &'static dyn Verificat
         let Some(scheme) = SignatureScheme::from_code_point(code_point) else { continue };
         assert_eq!(scheme as u16, code_point);
         if !schemes.iter().any(|(ours, _)| *ours == scheme) {
-            let refused = signature(&signing, scheme, SigningInput::Message(MESSAGE));
-            assert_eq!(refused, Err(KeyError::WrongScheme), "{scheme:?}");
+            let rejected = signature(&signing, scheme, SigningInput::Message(MESSAGE));
+            assert_eq!(rejected, Err(KeyError::WrongScheme), "{scheme:?}");
         }
     }
 }
@@ -180,7 +180,7 @@ fn reads_each_encoding_by_what_it_is() {
 }
 
 #[test]
-fn unusable_keys_are_refused() {
+fn unusable_keys_are_rejected() {
     let short = base64::prelude::BASE64_STANDARD.decode(RSA_1024).unwrap();
     assert_eq!(read(&short).err(), Some(KeyError::RsaSize));
 

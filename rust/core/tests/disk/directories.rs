@@ -1,4 +1,4 @@
-//! Directories: made for nobody else, and refused if somebody else could get in.
+//! Directories: made for nobody else, and rejected if somebody else could get in.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
@@ -9,7 +9,7 @@ use cached_http_core::disk_store::DiskStore;
 use cached_http_core::entry::EntryKey;
 use tempfile::TempDir;
 
-use crate::help::{ORIGIN, entry, entry_file, fresh, is_root, key, message, open, set_mode, skipped};
+use crate::help::{BACKEND, entry, entry_file, fresh, is_root, key, message, open, set_mode, skipped};
 use crate::processes::{role, succeeds};
 
 const NOBODY: u32 = 65_534;
@@ -35,7 +35,7 @@ fn modes_are_the_same_at_any_umask() {
 }
 
 #[test]
-fn an_unsafe_directory_is_refused_with_what_is_wanted() {
+fn an_unsafe_directory_is_rejected_with_what_is_wanted() {
     let (parent, directory) = fresh();
     let elsewhere = parent.path().join("elsewhere");
     drop(open(&elsewhere));
@@ -45,7 +45,7 @@ fn an_unsafe_directory_is_refused_with_what_is_wanted() {
             drop(open(&directory));
             let part = if part.is_empty() { directory.clone() } else { directory.join(part) };
             set_mode(&part, mode);
-            let text = message(DiskStore::open(&directory, ORIGIN));
+            let text = message(DiskStore::open(&directory, BACKEND));
             let command = format!("chmod 700 {}", part.display());
             assert!(text.contains(&command) && text.contains(&format!("{mode:04o}")), "{text}");
             assert_eq!(fs::metadata(&part).unwrap().mode() & 0o777, mode, "repaired by itself");
@@ -57,19 +57,19 @@ fn an_unsafe_directory_is_refused_with_what_is_wanted() {
     symlink(&elsewhere, &link).unwrap();
     for path in [link.clone(), link.join(""), link.join("."), parent.path().join("dangling")] {
         symlink("/dangling/directory", parent.path().join("dangling")).ok();
-        let text = message(DiskStore::open(&path, ORIGIN));
+        let text = message(DiskStore::open(&path, BACKEND));
         assert!(text.contains("symbolic link") && text.contains("0700"), "{text}");
     }
 
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(message(DiskStore::open(&file, ORIGIN)).contains("not a directory"));
-    assert!(message(DiskStore::open(&file.join("below"), ORIGIN)).contains("Not a directory"));
-    assert!(message(DiskStore::open(Path::new("certs"), ORIGIN)).contains("absolute"));
+    assert!(message(DiskStore::open(&file, BACKEND)).contains("not a directory"));
+    assert!(message(DiskStore::open(&file.join("below"), BACKEND)).contains("Not a directory"));
+    assert!(message(DiskStore::open(Path::new("certs"), BACKEND)).contains("absolute"));
 }
 
 #[test]
-fn a_directory_that_becomes_unsafe_is_refused_when_used() {
+fn a_directory_that_becomes_unsafe_is_rejected_when_used() {
     let (parent, directory) = fresh();
     let store = open(&directory);
     store.save(&entry(1)).unwrap();
@@ -94,11 +94,11 @@ fn a_directory_that_becomes_unsafe_is_refused_when_used() {
     }
     fs::remove_file(&shard).unwrap();
     fs::rename(&moved, &shard).unwrap();
-    assert_eq!(store.load(&key()).unwrap(), Some(entry(1)), "a refused directory must not cost its entries");
+    assert_eq!(store.load(&key()).unwrap(), Some(entry(1)), "a rejected directory must not cost its entries");
 }
 
 #[test]
-fn another_users_directory_is_refused() {
+fn another_users_directory_is_rejected() {
     if !is_root() {
         return skipped("only root can give a directory away");
     }
@@ -106,7 +106,7 @@ fn another_users_directory_is_refused() {
     for part in [directory.clone(), directory.join("entries"), directory.join("tmp")] {
         drop(open(&directory));
         chown(&part, Some(1), None).unwrap();
-        let text = message(DiskStore::open(&directory, ORIGIN));
+        let text = message(DiskStore::open(&directory, BACKEND));
         assert!(
             text.contains("uid 1,") && text.contains(&format!("chown -R 0 {}", part.display())),
             "{text}"
@@ -116,14 +116,14 @@ fn another_users_directory_is_refused() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_refused() {
+fn a_directory_that_cannot_be_written_is_rejected() {
     let (parent, directory) = fresh();
     drop(open(&directory));
     set_mode(parent.path(), 0o711);
     let part = directory.join("tmp");
     set_mode(&part, 0o500);
     if !is_root() {
-        let text = message(DiskStore::open(&directory, ORIGIN));
+        let text = message(DiskStore::open(&directory, BACKEND));
         assert!(text.contains("can't write") && text.contains("Permission denied"), "{text}");
         return;
     }
@@ -141,10 +141,10 @@ fn a_directory_that_cannot_be_written_is_refused() {
     if !may_run.is_ok_and(|status| status.success()) {
         return skipped("setpriv is missing, or another user can't run this binary");
     }
-    let text = succeeds(role(as_nobody(), "print the refusal", &directory).output().unwrap());
+    let text = succeeds(role(as_nobody(), "print the rejection", &directory).output().unwrap());
     assert!(text.contains("can't write") && text.contains("Permission denied"), "{text}");
     let not_ours = parent.path().join("not-ours");
-    let text = succeeds(role(as_nobody(), "print the refusal", &not_ours).output().unwrap());
+    let text = succeeds(role(as_nobody(), "print the rejection", &not_ours).output().unwrap());
     assert!(text.contains("can't make the directory") && text.contains("Permission denied"), "{text}");
 }
 

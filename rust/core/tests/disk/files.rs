@@ -28,7 +28,7 @@ fn a_damaged_file_is_reported_once_and_removed() {
 }
 
 #[test]
-fn a_file_moved_from_another_name_is_refused() {
+fn a_file_moved_from_another_name_is_rejected() {
     let (_parent, directory) = fresh();
     let store = open(&directory);
     store.save(&entry(1)).unwrap();

@@ -8,12 +8,12 @@ use std::time::Duration;
 use cached_http_core::clock::Timestamp;
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::{DiskError, DiskStore};
-use cached_http_core::entry::{EntryKey, ResponseFacts};
-use cached_http_core::freshness::{Lifetime, ResponseFreshness};
+use cached_http_core::entry::{EntryKey, ResponseMetadata};
+use cached_http_core::freshness::{FreshnessLifetime, ResponseFreshness};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-pub(crate) const ORIGIN: &str = "https://backend.example/certificates";
+pub(crate) const BACKEND: &str = "https://backend.example/certificates";
 
 pub(crate) fn key() -> EntryKey {
     EntryKey { name: "shop.example.com".into(), ecdsa: true }
@@ -22,17 +22,17 @@ pub(crate) fn key() -> EntryKey {
 /// An entry whose text says throughout which it is, and whose length differs from its neighbours'.
 pub(crate) fn entry(number: u32) -> StoredEntry {
     let freshness = ResponseFreshness {
-        lifetime: Lifetime::Explicit(Duration::from_secs(3_600)),
+        lifetime: FreshnessLifetime::Explicit(Duration::from_secs(3_600)),
         must_revalidate: false,
     };
-    let facts = ResponseFacts {
+    let metadata = ResponseMetadata {
         fetched_at: Timestamp(u64::from(number)),
         freshness,
         etag: None,
         last_modified: None,
     };
     let pem = Zeroizing::new(format!("{number:>12}\n").repeat(300 + number as usize % 200).into_bytes());
-    StoredEntry { key: key(), facts, pem }
+    StoredEntry { key: key(), metadata, pem }
 }
 
 /// A directory to be made, and the parent that removes it at the end.
@@ -43,11 +43,11 @@ pub(crate) fn fresh() -> (TempDir, PathBuf) {
 }
 
 pub(crate) fn open(directory: &Path) -> DiskStore {
-    DiskStore::open(directory, ORIGIN).unwrap()
+    DiskStore::open(directory, BACKEND).unwrap()
 }
 
 pub(crate) fn message<T>(result: Result<T, DiskError>) -> String {
-    result.err().expect("it was not refused").to_string()
+    result.err().expect("it was not rejected").to_string()
 }
 
 pub(crate) fn entry_file(directory: &Path) -> PathBuf {

@@ -12,7 +12,7 @@ use std::process::Command;
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::DiskStore;
 use cached_http_core::entry::EntryKey;
-use cached_http_core::freshness::Lifetime;
+use cached_http_core::freshness::FreshnessLifetime;
 use zeroize::Zeroizing;
 
 use help::{entry, entry_file, files_below, fresh, key, message, open, skipped};
@@ -29,8 +29,8 @@ fn an_entry_outlives_the_store() {
 
     let rsa_only = EntryKey { ecdsa: false, ..key() };
     assert_eq!(store.load(&rsa_only).unwrap(), None);
-    let other_origin = DiskStore::open(&directory, "https://other.example/").unwrap();
-    assert_eq!(other_origin.load(&key()).unwrap(), None);
+    let other_backend = DiskStore::open(&directory, "https://other.example/").unwrap();
+    assert_eq!(other_backend.load(&key()).unwrap(), None);
 
     store.remove(&rsa_only).unwrap();
     store.remove(&key()).unwrap();
@@ -42,7 +42,7 @@ fn an_entry_outlives_the_store() {
 fn an_answer_that_forbids_keeping_it_is_not_written() {
     let (_parent, directory) = fresh();
     let mut no_store = entry(1);
-    no_store.facts.freshness.lifetime = Lifetime::Uncacheable("Cache-Control: no-store".into());
+    no_store.metadata.freshness.lifetime = FreshnessLifetime::Uncacheable("Cache-Control: no-store".into());
     let store = open(&directory);
     assert!(store.save(&no_store).is_err());
     assert_eq!(files_below(&directory), [] as [PathBuf; 0]);

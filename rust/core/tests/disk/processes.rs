@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::{DiskStore, TEMPORARY_FILE_LIFETIME};
 
-use crate::help::{ORIGIN, entry, files_below, fresh, key, message, open};
+use crate::help::{BACKEND, entry, files_below, fresh, key, message, open};
 
 const ROLE: &str = "DISK_TEST_ROLE";
 const DIRECTORY: &str = "DISK_TEST_DIRECTORY";
@@ -106,7 +106,7 @@ fn child() {
             // Until it is killed, but never for ever.
             (0..200_000).for_each(|number| store.save(&entry(number)).unwrap());
         }
-        "print the refusal" => println!("{}", message(DiskStore::open(&directory, ORIGIN))),
+        "print the rejection" => println!("{}", message(DiskStore::open(&directory, BACKEND))),
         "print the failed save" => println!("{}", message(open(&directory).save(&entry(2)))),
         _ => panic!("no role {role}"),
     }
@@ -126,7 +126,7 @@ fn hammer(store: &DiskStore, writer: u32, times: u32) {
 }
 
 fn assert_whole(found: &StoredEntry) {
-    let number = u32::try_from(found.facts.fetched_at.0).unwrap();
+    let number = u32::try_from(found.metadata.fetched_at.0).unwrap();
     assert!(*found == entry(number), "entry {number} is torn");
 }
 

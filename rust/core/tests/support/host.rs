@@ -1,55 +1,55 @@
-//! A host of a cache, as `rust/ffi` and Go are, and an origin with names to ask for.
+//! A host of a engine, as `rust/ffi` and Go are, and a backend with names to ask for.
 
 use std::io::{PipeReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Request, Step, TestOrigin};
-use cached_http_core::cache::{Cache, Instance, Lookup};
+use super::{Request, Step, TestBackend};
 use cached_http_core::clock::Clock;
-use cached_http_core::entry::{ClientAbilities, EntryId};
+use cached_http_core::engine::{Engine, Lookup, LookupConfig};
+use cached_http_core::entry::{ClientCapabilities, EntryId};
 use cached_http_core::events::{Event, LogRecord, Outcome};
 use cached_http_core::settings::{EngineSettings, LookupSettings};
 use cached_http_core::single_flight::Token;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
-pub const MODERN: ClientAbilities = ClientAbilities { ecdsa: true, ed25519: false };
-pub const RSA_ONLY: ClientAbilities = ClientAbilities { ecdsa: false, ed25519: false };
+pub const MODERN: ClientCapabilities = ClientCapabilities { ecdsa: true, ed25519: false };
+pub const RSA_ONLY: ClientCapabilities = ClientCapabilities { ecdsa: false, ed25519: false };
 
-/// A host with one cache: it confirms every candidate, as Caddy would.
+/// A host with one engine: it confirms every candidate, as Caddy would.
 pub struct Host {
-    pub cache: Cache,
-    pub instance: Arc<Instance>,
+    pub engine: Engine,
+    pub config: Arc<LookupConfig>,
     pub clock: Clock,
     pub logs: Vec<LogRecord>,
     pub retired: Vec<EntryId>,
-    pub refuse: Option<&'static str>,
+    pub reject: Option<&'static str>,
     reader: PipeReader,
 }
 
 impl Host {
-    pub fn new(origin: &TestOrigin, directory: Option<&Path>, options: &str) -> Self {
+    pub fn new(backend: &TestBackend, directory: Option<&Path>, options: &str) -> Self {
         let clock = Clock::manual(std::time::SystemTime::now().into());
-        Self::with_clock(origin, directory, options, clock)
+        Self::with_clock(backend, directory, options, clock)
     }
 
-    pub fn with_clock(origin: &TestOrigin, directory: Option<&Path>, options: &str, clock: Clock) -> Self {
+    pub fn with_clock(backend: &TestBackend, directory: Option<&Path>, options: &str, clock: Clock) -> Self {
         let settings = EngineSettings {
-            origin: origin.url(),
+            backend: backend.url(),
             cache_dir: directory.map(Path::to_owned),
             max_memory: 1 << 20,
-            max_negative: 1 << 16,
+            max_negative_memory: 1 << 16,
             max_concurrent_fetches: 8,
         };
-        let cache = Cache::open(&settings, clock.clone()).unwrap();
-        let instance = cache.instance(&lookup_settings(origin, options)).unwrap();
-        let reader = cache.event_reader().unwrap();
-        Host { cache, instance, clock, logs: Vec::new(), retired: Vec::new(), refuse: None, reader }
+        let engine = Engine::open(&settings, clock.clone()).unwrap();
+        let config = engine.config(&lookup_settings(backend, options)).unwrap();
+        let reader = engine.event_reader().unwrap();
+        Host { engine, config, clock, logs: Vec::new(), retired: Vec::new(), reject: None, reader }
     }
 
     pub fn look(&self, name: &str) -> Lookup {
-        self.cache.lookup(&self.instance, name.as_bytes(), MODERN, "", None)
+        self.engine.lookup(&self.config, name.as_bytes(), MODERN, "", None)
     }
 
     /// Looks with a token, and plays the host until the fetch ends.
@@ -57,11 +57,11 @@ impl Host {
         self.ask_as(name, MODERN)
     }
 
-    pub fn ask_as(&mut self, name: &str, client: ClientAbilities) -> Outcome {
+    pub fn ask_as(&mut self, name: &str, client: ClientCapabilities) -> Outcome {
         let token = next_token();
-        match self.cache.lookup(&self.instance, name.as_bytes(), client, "local_ip=127.0.0.1", Some(token)) {
+        match self.engine.lookup(&self.config, name.as_bytes(), client, "local_ip=127.0.0.1", Some(token)) {
             Lookup::Hit(id) => Outcome::Found(id),
-            Lookup::Negative => Outcome::NotFound,
+            Lookup::Negative => Outcome::NoCertificate,
             Lookup::Pending => self.pump_until(token),
             Lookup::BackedOff(reason) => Outcome::BackedOff(reason),
             other => panic!("{other:?}"),
@@ -96,7 +96,7 @@ impl Host {
     /// Waits until there are events.
     pub fn next_events(&mut self, max: usize) -> Vec<Event> {
         loop {
-            let events = self.cache.next_events(max).expect("the cache is open");
+            let events = self.engine.next_events(max).expect("the engine is open");
             if !events.is_empty() {
                 return events;
             }
@@ -111,9 +111,9 @@ impl Host {
 
     pub fn handle(&mut self, event: Event) -> Option<(Vec<Token>, Outcome)> {
         match event {
-            Event::Candidate(id) => match self.refuse {
-                None => assert!(self.cache.confirm(id)),
-                Some(reason) => assert!(self.cache.refuse(id, reason)),
+            Event::Candidate(id) => match self.reject {
+                None => assert!(self.engine.confirm(id)),
+                Some(reason) => assert!(self.engine.reject(id, reason)),
             },
             Event::Finished { tokens, outcome, .. } => return Some((tokens, outcome)),
             Event::Retired(id) => self.retired.push(id),
@@ -124,8 +124,8 @@ impl Host {
 
     /// Closes the cache and waits until pending writes are made.
     pub fn close(mut self) {
-        self.cache.close();
-        while let Some(events) = self.cache.next_events(16) {
+        self.engine.close();
+        while let Some(events) = self.engine.next_events(16) {
             if events.is_empty() {
                 self.wait();
             }
@@ -151,7 +151,7 @@ pub fn next_token() -> Token {
     Token(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-pub fn lookup_settings(origin: &TestOrigin, options: &str) -> LookupSettings {
+pub fn lookup_settings(backend: &TestBackend, options: &str) -> LookupSettings {
     // Neither is on unless a test is about it.
     let rest = match options.contains("stale_if_error_ms") {
         true => "",
@@ -159,7 +159,7 @@ pub fn lookup_settings(origin: &TestOrigin, options: &str) -> LookupSettings {
     };
     let json = format!(
         r#"{{"url":"{}","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":5000{options}{rest}}}"#,
-        origin.url()
+        backend.url()
     );
     LookupSettings::from_json(json.as_bytes()).unwrap()
 }
@@ -176,8 +176,8 @@ pub fn bundle(name: &str, rsa: bool) -> String {
 }
 
 /// Serves an ECDSA bundle for every name that starts with "known", and 204 for the others.
-pub fn origin(fields: &'static str) -> TestOrigin {
-    TestOrigin::start(move |request| vec![answer(request, fields)])
+pub fn backend(fields: &'static str) -> TestBackend {
+    TestBackend::start(move |request| vec![answer(request, fields)])
 }
 
 pub fn answer(request: &Request, fields: &str) -> Step {

@@ -1,8 +1,8 @@
-//! An origin for tests, in this process: it plays raw bytes, so that it can lie in any way there is.
+//! A backend for tests, in this process: it plays raw bytes, so that it can lie in any way there is.
 //!
 //! ```ignore
-//! let origin = TestOrigin::start(|request| vec![Step::send("HTTP/1.1 204 No Content\r\n\r\n")]);
-//! assert_eq!(origin.count(), 0);
+//! let backend = TestBackend::start(|request| vec![Step::send("HTTP/1.1 204 No Content\r\n\r\n")]);
+//! assert_eq!(backend.count(), 0);
 //! ```
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
 
@@ -85,7 +85,7 @@ impl Request {
 }
 
 /// A server on a loopback port of its own. Dropping it cuts all connections and waits for its threads.
-pub struct TestOrigin {
+pub struct TestBackend {
     address: SocketAddr,
     shared: Arc<Shared>,
     listener: Option<JoinHandle<()>>,
@@ -104,7 +104,7 @@ struct Shared {
     stop: (Mutex<()>, Condvar),
 }
 
-impl TestOrigin {
+impl TestBackend {
     /// Plays what `script` says for each request; a connection stays open unless a step closes it.
     pub fn start(script: impl Fn(&Request) -> Vec<Step> + Send + Sync + 'static) -> Self {
         Self::start_with(None, script)
@@ -138,7 +138,7 @@ impl TestOrigin {
             let shared = shared.clone();
             move || accept(&listener, &shared)
         });
-        TestOrigin { address, shared, listener: Some(thread) }
+        TestBackend { address, shared, listener: Some(thread) }
     }
 
     /// `127.0.0.1:port`
@@ -168,7 +168,7 @@ impl TestOrigin {
     }
 }
 
-impl Drop for TestOrigin {
+impl Drop for TestBackend {
     fn drop(&mut self) {
         {
             let _guard = self.shared.stop.0.lock();

@@ -1,4 +1,4 @@
-//! Certificates for test origins, made on the spot.
+//! Certificates for test backends, made on the spot.
 
 use std::sync::Arc;
 

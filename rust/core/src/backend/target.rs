@@ -9,7 +9,7 @@ use ureq::http::uri::Authority;
 use zeroize::Zeroizing;
 
 use super::error::{Failure, setting};
-use super::{OriginError, OriginRequest};
+use super::{BackendError, BackendRequest};
 use crate::settings::LookupSettings;
 
 /// Fields that say how a message is framed or coded, which is the client's own affair.
@@ -34,7 +34,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(settings: &LookupSettings) -> Result<Self, OriginError> {
+    pub(super) fn new(settings: &LookupSettings) -> Result<Self, BackendError> {
         let uri: Uri = settings.url.parse().map_err(|_| setting("url: not a URL"))?;
         let scheme = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("http") => "http",
@@ -68,9 +68,10 @@ impl Target {
 
     /// The URL for one name. Our parameters replace the operator's of the same name; all are sorted by name,
     /// as Go's `url.Values` are, so that a backend sees the very line the stock manager sends.
-    pub(super) fn uri(&self, request: &OriginRequest) -> Result<Uri, Failure> {
+    pub(super) fn uri(&self, request: &BackendRequest) -> Result<Uri, Failure> {
         let server_name = format!("server_name={}", request.server_name);
-        let mut pairs: Vec<&str> = request.hello_query.split('&').filter(|pair| !pair.is_empty()).collect();
+        let mut pairs: Vec<&str> =
+            request.handshake_params.split('&').filter(|pair| !pair.is_empty()).collect();
         pairs.push(&server_name);
         let ours: Vec<&str> = pairs.iter().map(|pair| name_of(pair)).collect();
         pairs.extend(self.query.iter().map(String::as_str).filter(|pair| !ours.contains(&name_of(pair))));
@@ -86,7 +87,7 @@ fn name_of(pair: &str) -> &str {
 }
 
 /// Host and port, and the credentials before them.
-fn split_authority(authority: &Authority) -> Result<(&str, Option<&str>), OriginError> {
+fn split_authority(authority: &Authority) -> Result<(&str, Option<&str>), BackendError> {
     let (credentials, host) = match authority.as_str().rsplit_once('@') {
         Some((credentials, host)) => (Some(credentials), host),
         None => (None, authority.as_str()),
@@ -102,7 +103,7 @@ fn split_authority(authority: &Authority) -> Result<(&str, Option<&str>), Origin
     Ok((host.trim_end_matches(':'), credentials))
 }
 
-fn basic_authorization(credentials: &str) -> Result<HeaderValue, OriginError> {
+fn basic_authorization(credentials: &str) -> Result<HeaderValue, BackendError> {
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let mut plain = Zeroizing::new(percent_decode_str(user).collect::<Vec<u8>>());
     plain.push(b':');
@@ -111,7 +112,7 @@ fn basic_authorization(credentials: &str) -> Result<HeaderValue, OriginError> {
     secret(&text).ok_or_else(|| setting("url: its credentials can't be sent"))
 }
 
-fn headers(settings: &[(String, String)]) -> Result<HeaderMap, OriginError> {
+fn headers(settings: &[(String, String)]) -> Result<HeaderMap, BackendError> {
     let mut headers = HeaderMap::new();
     for (name, value) in settings {
         let parsed: HeaderName = name.parse().map_err(|_| {
@@ -150,11 +151,11 @@ mod tests {
         Target::new(&settings).map_err(|error| error.to_string())
     }
 
-    fn uri(url: &str, hello_query: &str) -> String {
-        let request = OriginRequest {
+    fn uri(url: &str, handshake_params: &str) -> String {
+        let request = BackendRequest {
             server_name: "shop.example".into(),
-            hello_query: hello_query.into(),
-            validators: crate::origin::Validators::default(),
+            handshake_params: handshake_params.into(),
+            validators: crate::backend::Validators::default(),
         };
         target(url, &[]).unwrap().uri(&request).unwrap().to_string()
     }
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_urls_are_refused_without_repeating_them() {
+    fn unusable_urls_are_rejected_without_repeating_them() {
         for (url, part) in [
             ("", "not a URL"),
             ("http://", "not a URL"),
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_headers_are_refused_by_name() {
+    fn unusable_headers_are_rejected_by_name() {
         for (name, value) in
             [("X-Y: secret", ""), ("X-A", "sec\nret"), ("Content-Length", "secret"), ("", "secret")]
         {

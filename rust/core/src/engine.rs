@@ -15,39 +15,39 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::backend::{Backend, BackendError};
 use crate::backoff::BackOff;
 use crate::bundle::Issuers;
 use crate::clock::Clock;
 use crate::counters::{Counters, CountersSnapshot, FetchTimes};
 use crate::disk_store::{DiskError, DiskStore};
-use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey, EntryKeyRef};
+use crate::entry::{ClientCapabilities, Entry, EntryId, EntryKey, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
 use crate::freshness::FreshnessSettings;
 use crate::interner::Interner;
 use crate::log_sampler::{LogKind, LogSampler};
 use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
-use crate::origin::{Origin, OriginError};
-use crate::server_name::{NameBuffer, NameRefusal, ServerName};
+use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
 use crate::single_flight::{SingleFlight, Token};
-use crate::worker_pool::{Urgency, WorkerPool};
+use crate::worker_pool::{Priority, WorkerPool};
 
-pub use acceptance::UNUSABLE;
+pub use acceptance::UNSUPPORTED_KEY_TYPE;
 
 use acceptance::Candidate;
 use disk_read::DiskReads;
 use lookup::Held;
 
-/// The store of one origin and cache directory, with its workers. Thread-safe; clones share it.
+/// The store of one backend and cache directory, with its workers. Thread-safe; clones share it.
 #[derive(Clone)]
-pub struct Cache {
+pub struct Engine {
     shared: Arc<Shared>,
 }
 
-/// One module instance's settings and its client of the origin.
-pub struct Instance {
-    origin: Origin,
+/// One module instance's settings and its client of the backend.
+pub struct LookupConfig {
+    backend: Backend,
     freshness: FreshnessSettings,
     negative_ttl: Duration,
     timeout: Duration,
@@ -70,21 +70,21 @@ pub enum OpenError {
 pub enum Lookup {
     /// A fresh entry.
     Hit(EntryId),
-    /// An entry past its lifetime, to be served; a newer one is being fetched, or will be once the origin is
+    /// An entry past its lifetime, to be served; a newer one is being fetched, or will be once the backend is
     /// back.
     Stale(EntryId),
-    /// The origin has nothing for the name.
+    /// The backend has nothing for the name.
     Negative,
     /// Nothing is known, and without a token nothing is started.
     Miss,
     /// A fetch is under way; the token will be told by an event.
     Pending,
     /// The name is none that anybody could own.
-    Refused(NameRefusal),
-    /// The origin failed lately and is not asked again yet; holds the reason of the last failure.
+    InvalidName(InvalidServerName),
+    /// The backend failed lately and is not asked again yet; holds the reason of the last failure.
     BackedOff(Arc<str>),
-    /// The origin has a certificate, but of a kind this client can't use.
-    Unusable,
+    /// The backend has a certificate, but of a kind this client can't use.
+    UnsupportedKeyType,
     /// The cache is closed.
     Closed,
 }
@@ -100,28 +100,28 @@ pub struct Sizes {
     pub negatives: u64,
     /// Names whose last fetch failed, as far as they are remembered.
     pub failing_names: u64,
-    /// Whether no name is asked for, since the origin failed for one after the other.
+    /// Whether no name is asked for, since the backend failed for one after the other.
     pub breaker_is_open: bool,
 }
 
 struct Shared {
     clock: Clock,
-    origin_name: String,
+    backend_name: String,
     memory: MemoryStore,
     negatives: NegativeStore,
     disk: Option<DiskStore>,
     disk_reads: DiskReads,
-    /// What the origin no longer has, until it is gone from the disk too.
-    withdrawn: Mutex<HashSet<EntryKey>>,
+    /// What the backend no longer has, until it is gone from the disk too.
+    tombstones: Mutex<HashSet<EntryKey>>,
     issuers: Interner<Issuers>,
-    hello_queries: Interner<str>,
+    handshake_params_interner: Interner<str>,
     back_off: BackOff,
     flights: SingleFlight,
     candidates: Mutex<HashMap<EntryId, Candidate>>,
     fetchers: WorkerPool,
     disk_readers: WorkerPool,
     disk_writer: WorkerPool,
-    instances: Mutex<Vec<Weak<Instance>>>,
+    lookup_configs: Mutex<Vec<Weak<LookupConfig>>>,
     events: EventQueue,
     log_sampler: LogSampler,
     counters: Counters,
@@ -129,23 +129,23 @@ struct Shared {
     closed: AtomicBool,
 }
 
-impl Cache {
+impl Engine {
     /// Opens a cache; fails if its directory can't be used, or the process has no descriptor left.
     pub fn open(settings: &EngineSettings, clock: Clock) -> Result<Self, OpenError> {
         let disk = match &settings.cache_dir {
-            Some(directory) => Some(DiskStore::open(directory, &settings.origin)?),
+            Some(directory) => Some(DiskStore::open(directory, &settings.backend)?),
             None => None,
         };
         let shared = Shared {
             clock,
-            origin_name: settings.origin.clone(),
+            backend_name: settings.backend.clone(),
             memory: MemoryStore::new(settings.max_memory),
-            negatives: NegativeStore::new(settings.max_negative),
+            negatives: NegativeStore::new(settings.max_negative_memory),
             disk,
             disk_reads: DiskReads::default(),
-            withdrawn: Mutex::default(),
+            tombstones: Mutex::default(),
             issuers: Interner::default(),
-            hello_queries: Interner::default(),
+            handshake_params_interner: Interner::default(),
             back_off: BackOff::default(),
             flights: SingleFlight::default(),
             candidates: Mutex::default(),
@@ -157,28 +157,28 @@ impl Cache {
             disk_readers: WorkerPool::new("cached_http_rd", DISK_READERS, MAX_QUEUED_FETCHES),
             // One thread: writes to one name keep their order.
             disk_writer: WorkerPool::new("cached_http_wr", 1, MAX_QUEUED_WRITES),
-            instances: Mutex::default(),
+            lookup_configs: Mutex::default(),
             events: EventQueue::new().map_err(OpenError::Pipe)?,
             log_sampler: LogSampler::default(),
             counters: Counters::default(),
             fetch_times: FetchTimes::default(),
             closed: AtomicBool::new(false),
         };
-        Ok(Cache { shared: Arc::new(shared) })
+        Ok(Engine { shared: Arc::new(shared) })
     }
 
-    /// Applies the resource limits of newer settings; origin and directory stay.
+    /// Applies the resource limits of newer settings; backend and directory stay.
     pub fn resize(&self, settings: &EngineSettings) {
         let evicted = self.shared.memory.resize(settings.max_memory);
         self.shared.retire(evicted);
-        self.shared.negatives.resize(settings.max_negative);
+        self.shared.negatives.resize(settings.max_negative_memory);
         self.shared.fetchers.resize(settings.max_concurrent_fetches as usize);
     }
 
-    /// Makes an instance whose lookups use these settings.
-    pub fn instance(&self, settings: &LookupSettings) -> Result<Arc<Instance>, OriginError> {
-        let instance = Arc::new(Instance {
-            origin: Origin::new(settings)?,
+    /// Makes a config whose lookups use these settings.
+    pub fn config(&self, settings: &LookupSettings) -> Result<Arc<LookupConfig>, BackendError> {
+        let config = Arc::new(LookupConfig {
+            backend: Backend::new(settings)?,
             freshness: FreshnessSettings {
                 pinned: settings.ttl,
                 default: settings.default_ttl,
@@ -189,35 +189,35 @@ impl Cache {
             timeout: settings.timeout,
             warned_uncacheable: AtomicBool::new(false),
         });
-        let mut instances = self.shared.instances.lock();
-        instances.retain(|known| known.strong_count() > 0);
-        instances.push(Arc::downgrade(&instance));
-        Ok(instance)
+        let mut lookup_configs = self.shared.lookup_configs.lock();
+        lookup_configs.retain(|known| known.strong_count() > 0);
+        lookup_configs.push(Arc::downgrade(&config));
+        Ok(config)
     }
 
     /// Looks a name up; never waits and does no I/O. With a token a miss joins the name's fetch, for which
-    /// `hello_query` holds the further query parameters.
+    /// `handshake_params` holds the further query parameters.
     pub fn lookup(
         &self,
-        instance: &Arc<Instance>,
+        config: &Arc<LookupConfig>,
         server_name: &[u8],
-        client: ClientAbilities,
-        hello_query: &str,
+        client: ClientCapabilities,
+        handshake_params: &str,
         token: Option<Token>,
     ) -> Lookup {
         let mut buffer = NameBuffer::default();
         let name = match ServerName::parse(server_name, &mut buffer) {
             Ok(name) => name,
-            Err(refusal) => {
-                self.shared.counters.refused_names.increment();
-                return Lookup::Refused(refusal);
+            Err(rejection) => {
+                self.shared.counters.invalid_names.increment();
+                return Lookup::InvalidName(rejection);
             }
         };
         let key = EntryKeyRef { name: name.as_str(), ecdsa: client.ecdsa };
         let now = self.shared.clock.now();
-        if let Some(Held { answer, due }) = self.shared.held(instance, key, client, now) {
+        if let Some(Held { answer, due }) = self.shared.held(config, key, client, now) {
             if let Some(entry) = due {
-                self.shared.refresh(instance, &entry, now);
+                self.shared.refresh(config, &entry, now);
             }
             match answer {
                 Lookup::Hit(_) => self.shared.counters.hits.increment(),
@@ -227,7 +227,7 @@ impl Cache {
             return answer;
         }
         match token {
-            Some(token) => self.shared.join_fetch(instance, key, client, hello_query, token),
+            Some(token) => self.shared.join_fetch(config, key, client, handshake_params, token),
             None => Lookup::Miss,
         }
     }
@@ -244,19 +244,19 @@ impl Cache {
         candidate.map(Candidate::confirm).is_some()
     }
 
-    /// Refuses a candidate for the host's reason. False if there is no such candidate.
-    pub fn refuse(&self, id: EntryId, reason: &str) -> bool {
+    /// Rejects a candidate for the host's reason. False if there is no such candidate.
+    pub fn reject(&self, id: EntryId, reason: &str) -> bool {
         let candidate = self.shared.candidates.lock().remove(&id);
-        candidate.map(|candidate| candidate.refuse(reason)).is_some()
+        candidate.map(|candidate| candidate.reject(reason)).is_some()
     }
 
     /// Takes up to `max` events; `None` once the cache is closed and drained. It never waits: after a call that
-    /// found nothing, reading [`Cache::event_reader`] does.
+    /// found nothing, reading [`Engine::event_reader`] does.
     pub fn next_events(&self, max: usize) -> Option<Vec<Event>> {
         self.shared.events.take(max)
     }
 
-    /// A pipe that receives a byte when there are events again after [`Cache::next_events`] found none.
+    /// A pipe that receives a byte when there are events again after [`Engine::next_events`] found none.
     pub fn event_reader(&self) -> Result<PipeReader, OpenError> {
         self.shared.events.reader().map_err(OpenError::Pipe)
     }
@@ -283,26 +283,26 @@ impl Cache {
         }
     }
 
-    /// Whether [`Cache::close`] was called.
+    /// Whether [`Engine::close`] was called.
     pub fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire)
     }
 
     /// Ends it: fetches are cut, waiters told; writes that wait are still made, and then
-    /// [`Cache::next_events`] ends. Returns at once; a second call does nothing.
+    /// [`Engine::next_events`] ends. Returns at once; a second call does nothing.
     pub fn close(&self) {
         let shared = &self.shared;
         if shared.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        for instance in shared.instances.lock().drain(..).filter_map(|known| known.upgrade()) {
-            instance.origin.shutdown();
+        for config in shared.lookup_configs.lock().drain(..).filter_map(|known| known.upgrade()) {
+            config.backend.shutdown();
         }
         shared.disk_readers.close();
         shared.fetchers.close();
         let undecided = std::mem::take(&mut *shared.candidates.lock());
         drop(undecided);
-        // An instance that a late handshake still holds would keep all of it, keys included.
+        // An config that a late handshake still holds would keep all of it, keys included.
         shared.memory.clear();
         let last = Arc::clone(shared);
         let drained = move || {
@@ -310,7 +310,8 @@ impl Cache {
             last.disk_writer.close();
         };
         // A queue too full to take the last job means a disk that hangs: nothing is worth waiting for.
-        if shared.disk.is_none() || shared.disk_writer.submit(Urgency::Foreground, Box::new(drained)).is_err()
+        if shared.disk.is_none()
+            || shared.disk_writer.submit(Priority::Foreground, Box::new(drained)).is_err()
         {
             shared.events.close();
         }
@@ -329,9 +330,9 @@ const MAX_QUERIES: usize = 4096;
 impl Shared {
     /// A hello query as an entry keeps it for its refreshes. Clients choose what is in it, so neither length nor
     /// number may grow with their imagination: beyond it a refresh sends the name alone.
-    fn kept_query(&self, hello_query: &str) -> Arc<str> {
-        let kept = if hello_query.len() <= MAX_QUERY_LENGTH { hello_query } else { "" };
-        self.hello_queries.intern_within(MAX_QUERIES, &kept.into()).unwrap_or_default()
+    fn kept_query(&self, handshake_params: &str) -> Arc<str> {
+        let kept = if handshake_params.len() <= MAX_QUERY_LENGTH { handshake_params } else { "" };
+        self.handshake_params_interner.intern_within(MAX_QUERIES, &kept.into()).unwrap_or_default()
     }
 
     /// Tells the host of entries that left memory, if it had built something from them.
@@ -343,9 +344,9 @@ impl Shared {
     }
 
     fn log(&self, kind: LogKind, key: EntryKeyRef<'_>, message: impl FnOnce() -> String) {
-        let Some(left_out) = self.log_sampler.admit(kind, self.clock.now()) else { return };
+        let Some(suppressed) = self.log_sampler.admit(kind, self.clock.now()) else { return };
         let server_name = Some(key.name.to_string());
-        let record = LogRecord { level: LogLevel::Warn, message: message(), server_name, left_out };
+        let record = LogRecord { level: LogLevel::Warn, message: message(), server_name, suppressed };
         self.events.push(Event::Log(record));
     }
 }

@@ -1,4 +1,4 @@
-//! TLS to the origin: rustls over aws-lc-rs, the platform's trust store or the operator's own authorities.
+//! TLS to the backend: rustls over aws-lc-rs, the platform's trust store or the operator's own authorities.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
 };
 
-use super::OriginError;
+use super::BackendError;
 use super::error::setting;
 use crate::settings::LookupSettings;
 
 /// Checks here what ureq would ignore or panic over when it first connects.
-pub(super) fn configuration(settings: &LookupSettings) -> Result<TlsConfig, OriginError> {
+pub(super) fn configuration(settings: &LookupSettings) -> Result<TlsConfig, BackendError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let roots = match &settings.trusted_ca_pem {
         Some(pem) => trusted_authorities(pem)?,
@@ -34,7 +34,7 @@ pub(super) fn configuration(settings: &LookupSettings) -> Result<TlsConfig, Orig
         .build())
 }
 
-fn trusted_authorities(pem: &str) -> Result<RootCerts, OriginError> {
+fn trusted_authorities(pem: &str) -> Result<RootCerts, BackendError> {
     let (certificates, _) = parse("trusted_ca", pem)?;
     if certificates.is_empty() {
         return Err(setting("trusted_ca: no certificate in it"));
@@ -48,7 +48,7 @@ fn trusted_authorities(pem: &str) -> Result<RootCerts, OriginError> {
     Ok(RootCerts::new_with_certs(&certificates))
 }
 
-fn client_certificate(pem: &str, provider: &CryptoProvider) -> Result<ClientCert, OriginError> {
+fn client_certificate(pem: &str, provider: &CryptoProvider) -> Result<ClientCert, BackendError> {
     let (certificates, mut keys) = parse("client_certificate", pem)?;
     if certificates.is_empty() {
         return Err(setting("client_certificate: no certificate in it"));
@@ -68,7 +68,7 @@ fn client_certificate(pem: &str, provider: &CryptoProvider) -> Result<ClientCert
 
 type Blocks = (Vec<Certificate<'static>>, Vec<PrivateKey<'static>>);
 
-fn parse(option: &str, pem: &str) -> Result<Blocks, OriginError> {
+fn parse(option: &str, pem: &str) -> Result<Blocks, BackendError> {
     let (mut certificates, mut keys) = (Vec::new(), Vec::new());
     for item in parse_pem(pem.as_bytes()) {
         match item {
@@ -87,7 +87,7 @@ fn parse(option: &str, pem: &str) -> Result<Blocks, OriginError> {
 pub(super) struct SharedConnector(RustlsConnector);
 
 impl<In: Transport> Connector<In> for SharedConnector {
-    type Out = Wiped<<RustlsConnector as Connector<In>>::Out>;
+    type Out = Zeroized<<RustlsConnector as Connector<In>>::Out>;
 
     fn connect(
         &self,
@@ -106,16 +106,16 @@ impl<In: Transport> Connector<In> for SharedConnector {
             run_connector: details.run_connector.clone(),
             register_shutdown: details.register_shutdown.clone(),
         };
-        Ok(self.0.connect(&details, chained)?.map(Wiped))
+        Ok(self.0.connect(&details, chained)?.map(Zeroized))
     }
 }
 
 /// A connection whose input buffer is wiped before it waits in the pool: the last answer, key and all, would
 /// stay there.
 #[derive(Debug)]
-pub(super) struct Wiped<T>(T);
+pub(super) struct Zeroized<T>(T);
 
-impl<T: Transport> Transport for Wiped<T> {
+impl<T: Transport> Transport for Zeroized<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.0.buffers()
     }

@@ -19,10 +19,10 @@ use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use self::error::Failure;
-use self::resolver::OriginResolver;
+use self::resolver::BackendResolver;
 use self::target::Target;
 use crate::clock::Timestamp;
-use crate::entry::ResponseFacts;
+use crate::entry::ResponseMetadata;
 use crate::freshness::ResponseFreshness;
 use crate::server_name::MAX_NAME_LENGTH;
 use crate::settings::LookupSettings;
@@ -49,20 +49,20 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 const MAX_IDLE_CONNECTIONS: usize = 1024;
 const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
-/// A client for one origin. Thread-safe; its connections are pooled.
-pub struct Origin {
+/// A client for one backend. Thread-safe; its connections are pooled.
+pub struct Backend {
     agent: Agent,
     target: Target,
 }
 
-/// What is asked of the origin for one handshake.
+/// What is asked of the backend for one handshake.
 #[derive(Clone, Debug)]
-pub struct OriginRequest {
+pub struct BackendRequest {
     /// The normalised server name.
     pub server_name: Box<str>,
     /// The further query parameters as the stock manager sends them, already percent-encoded:
     /// `cipher_suites=...&local_ip=...&signature_schemes=...`.
-    pub hello_query: Arc<str>,
+    pub handshake_params: Arc<str>,
     /// What the host holds already: the answer may be that it is not modified.
     pub validators: Validators,
 }
@@ -77,31 +77,31 @@ pub struct Validators {
 }
 
 /// An answer that says something about the name.
-pub enum OriginResponse {
+pub enum BackendResponse {
     /// 200: a bundle of PEM blocks, not yet looked at.
     Found {
         /// The body; wiped when dropped.
         pem: Zeroizing<Vec<u8>>,
         /// What the response said beside it.
-        facts: ResponseFacts,
+        metadata: ResponseMetadata,
     },
     /// 304: what the host holds is still the answer.
     NotModified {
         /// What the response said; validators that it left out stay as they were.
-        facts: ResponseFacts,
+        metadata: ResponseMetadata,
     },
-    /// 204: the origin has no certificate for the name.
-    NotFound {
+    /// 204: the backend has no certificate for the name.
+    NoCertificate {
         /// When it said so and for how long.
-        facts: ResponseFacts,
+        metadata: ResponseMetadata,
     },
 }
 
 /// Why there is no answer. The text names the host and the cause, never credentials, query or body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct OriginError {
-    /// What happened, with the origin's host.
+pub struct BackendError {
+    /// What happened, with the backend's host.
     pub message: String,
     /// What `Retry-After` of a 429 or 503 asked for, an hour at most.
     pub retry_after: Option<Duration>,
@@ -109,10 +109,10 @@ pub struct OriginError {
     pub is_outage: bool,
 }
 
-impl Origin {
+impl Backend {
     /// Makes a client from the settings of a module instance; fails on an unusable URL, header or PEM text.
     /// Opens no connection.
-    pub fn new(settings: &LookupSettings) -> Result<Self, OriginError> {
+    pub fn new(settings: &LookupSettings) -> Result<Self, BackendError> {
         let target = Target::new(settings)?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -131,18 +131,18 @@ impl Origin {
             .build();
         // ureq's own chain of connectors without those for proxies: no variable can turn one on.
         let connector = ().chain(TcpConnector::default()).chain(tls::SharedConnector::default());
-        let agent = Agent::with_parts(config, connector, OriginResolver::default());
-        Ok(Origin { agent, target })
+        let agent = Agent::with_parts(config, connector, BackendResolver::default());
+        Ok(Backend { agent, target })
     }
 
-    /// Asks for one name; ends within `time_left`, whatever the origin does. Lifetimes are counted from
+    /// Asks for one name; ends within `time_left`, whatever the backend does. Lifetimes are counted from
     /// `now`, the time of asking: the answer can't be newer (RFC 9111 4.2.3).
     pub fn fetch(
         &self,
-        request: &OriginRequest,
+        request: &BackendRequest,
         time_left: Duration,
         now: Timestamp,
-    ) -> Result<OriginResponse, OriginError> {
+    ) -> Result<BackendResponse, BackendError> {
         let started = std::time::Instant::now();
         let uri = self.target.uri(request).map_err(|failure| self.error(failure))?;
         let validators = &request.validators;
@@ -155,9 +155,9 @@ impl Origin {
         }
         let response = answer.map_err(|error| self.error(Failure::from_ureq(error, time_left)))?;
         match response.status() {
-            StatusCode::NOT_MODIFIED if !validators.is_none() => {
-                Ok(OriginResponse::NotModified { facts: validators.kept_by(facts(response.headers(), now)) })
-            }
+            StatusCode::NOT_MODIFIED if !validators.is_none() => Ok(BackendResponse::NotModified {
+                metadata: validators.kept_by(metadata(response.headers(), now)),
+            }),
             _ => read(response, now, time_left).map_err(|failure| self.error(failure)),
         }
     }
@@ -189,9 +189,9 @@ impl Origin {
         request.call()
     }
 
-    fn error(&self, failure: Failure) -> OriginError {
-        OriginError {
-            message: format!("origin {}: {}", self.target.host(), failure.text),
+    fn error(&self, failure: Failure) -> BackendError {
+        BackendError {
+            message: format!("backend {}: {}", self.target.host(), failure.text),
             retry_after: failure.retry_after,
             is_outage: failure.is_outage,
         }
@@ -204,17 +204,17 @@ impl Validators {
         self.etag.is_none() && self.last_modified.is_none()
     }
 
-    fn kept_by(&self, facts: ResponseFacts) -> ResponseFacts {
-        let etag = facts.etag.or_else(|| self.etag.clone());
-        let last_modified = facts.last_modified.or_else(|| self.last_modified.clone());
-        ResponseFacts { etag, last_modified, ..facts }
+    fn kept_by(&self, metadata: ResponseMetadata) -> ResponseMetadata {
+        let etag = metadata.etag.or_else(|| self.etag.clone());
+        let last_modified = metadata.last_modified.or_else(|| self.last_modified.clone());
+        ResponseMetadata { etag, last_modified, ..metadata }
     }
 }
 
 /// Neither URL nor header fields: each may hold a secret.
-impl std::fmt::Debug for Origin {
+impl std::fmt::Debug for Backend {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Origin").field("host", &self.target.host()).finish_non_exhaustive()
+        formatter.debug_struct("Backend").field("host", &self.target.host()).finish_non_exhaustive()
     }
 }
 
@@ -222,15 +222,17 @@ fn read(
     mut response: Response<Body>,
     now: Timestamp,
     time_left: Duration,
-) -> Result<OriginResponse, Failure> {
+) -> Result<BackendResponse, Failure> {
     match response.status() {
         StatusCode::OK => {
             check_framing(response.headers())?;
             let pem = read_body(response.body_mut(), time_left)?;
-            Ok(OriginResponse::Found { pem, facts: facts(response.headers(), now) })
+            Ok(BackendResponse::Found { pem, metadata: metadata(response.headers(), now) })
         }
-        StatusCode::NO_CONTENT => Ok(OriginResponse::NotFound { facts: facts(response.headers(), now) }),
-        status => Err(Failure { is_outage: is_outage(status), ..refuse(status, response.headers(), now) }),
+        StatusCode::NO_CONTENT => {
+            Ok(BackendResponse::NoCertificate { metadata: metadata(response.headers(), now) })
+        }
+        status => Err(Failure { is_outage: is_outage(status), ..reject(status, response.headers(), now) }),
     }
 }
 
@@ -238,7 +240,7 @@ fn is_outage(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-fn refuse(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Failure {
+fn reject(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Failure {
     let answered =
         format!("answered {} {}", status.as_u16(), status.canonical_reason().unwrap_or("(unknown)"));
     match status {
@@ -306,8 +308,8 @@ fn read_body(body: &mut Body, time_left: Duration) -> Result<Zeroizing<Vec<u8>>,
     Ok(Zeroizing::new(buffer[..filled].to_vec()))
 }
 
-fn facts(headers: &HeaderMap, now: Timestamp) -> ResponseFacts {
-    ResponseFacts {
+fn metadata(headers: &HeaderMap, now: Timestamp) -> ResponseMetadata {
+    ResponseMetadata {
         fetched_at: now,
         freshness: ResponseFreshness::from_headers(headers, now),
         etag: validator(headers, header::ETAG),

@@ -1,4 +1,4 @@
-#include "origin.h"
+#include "backend.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -51,7 +51,7 @@ static void *serve(void *argument) {
   }
 }
 
-int origin_start(const char *bundle_path) {
+int backend_start(const char *bundle_path) {
   static int listener;
   FILE *file = fopen(bundle_path, "rb");
   if (!file) { perror(bundle_path); exit(1); }
@@ -63,7 +63,7 @@ int origin_start(const char *bundle_path) {
   listener = socket(AF_INET, SOCK_STREAM, 0);
   if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) || listen(listener, 64) ||
       getsockname(listener, (struct sockaddr *)&address, &size)) {
-    perror("origin");
+    perror("backend");
     exit(1);
   }
   pthread_t thread;
@@ -72,4 +72,4 @@ int origin_start(const char *bundle_path) {
   return ntohs(address.sin_port);
 }
 
-int origin_requests(void) { return atomic_load(&requests); }
+int backend_requests(void) { return atomic_load(&requests); }

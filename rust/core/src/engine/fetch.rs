@@ -1,33 +1,33 @@
-//! What a miss sets in motion: the disk, then the origin, then a candidate. One [`Fetch`] is one flight; it
+//! What a miss sets in motion: the disk, then the backend, then a candidate. One [`Fetch`] is one flight; it
 //! ends its flight exactly once, dropped or panicking included.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::backend::{BackendRequest, BackendResponse, Validators};
 use crate::bundle::{Bundle, BundleError};
-use crate::cache::{Instance, Shared};
 use crate::clock::Timestamp;
-use crate::entry::{ClientAbilities, Entry, EntryId, EntryKey};
+use crate::engine::{LookupConfig, Shared};
+use crate::entry::{ClientCapabilities, Entry, EntryId, EntryKey};
 use crate::events::{Event, Outcome};
-use crate::origin::{OriginRequest, OriginResponse, Validators};
-use crate::worker_pool::{NotTaken, Urgency};
+use crate::worker_pool::{Priority, SubmitError};
 
 /// A flight and what it needs to get its answer. It belongs to no handshake: a client that leaves ends nothing.
 pub(super) struct Fetch {
     pub(super) shared: Arc<Shared>,
-    pub(super) instance: Arc<Instance>,
+    pub(super) config: Arc<LookupConfig>,
     pub(super) key: EntryKey,
-    pub(super) client: ClientAbilities,
-    pub(super) hello_query: Arc<str>,
+    pub(super) client: ClientCapabilities,
+    pub(super) handshake_params: Arc<str>,
     /// What is kept already: a refresh is to replace it, and it can make the request conditional.
     pub(super) kept: Option<Arc<Entry>>,
-    pub(super) urgency: Urgency,
+    pub(super) priority: Priority,
     /// Whether the disk was looked at and has nothing.
     pub(super) is_not_on_disk: bool,
     /// The candidate that the host has agreed to, which ends the flight whether or not its client can use it.
     pub(super) accepted: Option<EntryId>,
     deadline: Instant,
-    asked_origin: bool,
+    asked_backend: bool,
     outcome_if_dropped: Outcome,
     finished: bool,
 }
@@ -35,36 +35,36 @@ pub(super) struct Fetch {
 impl Fetch {
     pub(super) fn new(
         shared: &Arc<Shared>,
-        instance: &Arc<Instance>,
+        config: &Arc<LookupConfig>,
         key: EntryKey,
-        client: ClientAbilities,
-        hello_query: &str,
+        client: ClientCapabilities,
+        handshake_params: &str,
     ) -> Self {
         Fetch {
             shared: Arc::clone(shared),
-            instance: Arc::clone(instance),
+            config: Arc::clone(config),
             key,
             client,
-            hello_query: hello_query.into(),
+            handshake_params: handshake_params.into(),
             kept: None,
-            urgency: Urgency::Foreground,
+            priority: Priority::Foreground,
             is_not_on_disk: false,
             accepted: None,
-            deadline: Instant::now() + instance.timeout,
-            asked_origin: false,
+            deadline: Instant::now() + config.timeout,
+            asked_backend: false,
             outcome_if_dropped: Outcome::Overloaded,
             finished: false,
         }
     }
 
     /// A fetch that replaces an entry, which goes on being served.
-    pub(super) fn refresh(shared: &Arc<Shared>, instance: &Arc<Instance>, kept: &Arc<Entry>) -> Self {
+    pub(super) fn refresh(shared: &Arc<Shared>, config: &Arc<LookupConfig>, kept: &Arc<Entry>) -> Self {
         let key = kept.key().to_owned();
         // Nobody waits, so it is for whoever could use what is kept.
-        let client = ClientAbilities { ecdsa: key.ecdsa, ed25519: key.ecdsa };
-        let mut fetch = Self::new(shared, instance, key, client, &kept.hello_query);
+        let client = ClientCapabilities { ecdsa: key.ecdsa, ed25519: key.ecdsa };
+        let mut fetch = Self::new(shared, config, key, client, &kept.handshake_params);
         fetch.kept = Some(Arc::clone(kept));
-        fetch.urgency = Urgency::Background;
+        fetch.priority = Priority::Background;
         shared.counters.refreshes.increment();
         fetch
     }
@@ -78,21 +78,21 @@ impl Fetch {
         }
     }
 
-    /// Goes on to the origin, from the disk or because an entry from there was refused.
+    /// Goes on to the backend, from the disk or because an entry from there was rejected.
     pub(super) fn queue_request(self) {
         let shared = Arc::clone(&self.shared);
         if let Some(reason) = shared.back_off.reason(self.key.borrowed(), shared.clock.now()) {
             shared.counters.backed_off.increment();
             return self.finish(Outcome::BackedOff(reason));
         }
-        let urgency = self.urgency;
+        let priority = self.priority;
         let mut fetch = self;
         let job = move || {
-            let given_up = format!("{}: the fetch was given up", fetch.shared.origin_name);
+            let given_up = format!("{}: the fetch was given up", fetch.shared.backend_name);
             fetch.outcome_if_dropped = Outcome::Failed(given_up);
             fetch.request();
         };
-        if shared.fetchers.submit(urgency, Box::new(job)) == Err(NotTaken::Full) {
+        if shared.fetchers.submit(priority, Box::new(job)) == Err(SubmitError::Full) {
             shared.counters.overloaded.increment();
         }
     }
@@ -107,33 +107,33 @@ impl Fetch {
         fail::fail_point!("fetch");
         let time_left = self.deadline.saturating_duration_since(Instant::now());
         // A request that can hardly be answered in time helps nobody, and keeps the next from being so.
-        if time_left < self.instance.timeout / 4 {
+        if time_left < self.config.timeout / 4 {
             self.shared.counters.overloaded.increment();
-            let reason = format!("{}: no worker was free in time", self.shared.origin_name);
+            let reason = format!("{}: no worker was free in time", self.shared.backend_name);
             return self.finish(Outcome::Failed(reason));
         }
         let now = self.shared.clock.now();
         if let Err(reason) = self.shared.back_off.admit(self.key.borrowed(), now) {
             return self.finish(Outcome::BackedOff(reason));
         }
-        self.asked_origin = true;
-        let request = OriginRequest {
+        self.asked_backend = true;
+        let request = BackendRequest {
             server_name: self.key.name.as_str().into(),
-            hello_query: Arc::clone(&self.hello_query),
+            handshake_params: Arc::clone(&self.handshake_params),
             validators: self.validators(now),
         };
         let asked_at = Instant::now();
-        let answer = self.instance.origin.fetch(&request, time_left, now);
+        let answer = self.config.backend.fetch(&request, time_left, now);
         self.shared.fetch_times.record(asked_at.elapsed());
         match answer {
-            Ok(OriginResponse::Found { pem, facts }) => {
+            Ok(BackendResponse::Found { pem, metadata }) => {
                 self.shared.counters.found.increment();
-                self.found(&pem, facts);
+                self.found(&pem, metadata);
             }
-            Ok(OriginResponse::NotModified { facts }) => self.not_modified(facts),
-            Ok(OriginResponse::NotFound { facts }) => self.not_found(facts),
-            // The time that a request has spent in our queue is not the origin's fault.
-            Err(error) if asked_at.elapsed() >= time_left && time_left < self.instance.timeout * 3 / 4 => {
+            Ok(BackendResponse::NotModified { metadata }) => self.not_modified(metadata),
+            Ok(BackendResponse::NoCertificate { metadata }) => self.no_certificate(metadata),
+            // The time that a request has spent in our queue is not the backend's fault.
+            Err(error) if asked_at.elapsed() >= time_left && time_left < self.config.timeout * 3 / 4 => {
                 self.shared.counters.fetch_errors.increment();
                 self.finish(Outcome::Failed(error.message));
             }
@@ -144,9 +144,10 @@ impl Fetch {
     /// Only for what would still be served: who has nothing good needs a body.
     fn validators(&self, now: Timestamp) -> Validators {
         match &self.kept {
-            Some(kept) if now < kept.bundle.not_after() => {
-                Validators { etag: kept.facts.etag.clone(), last_modified: kept.facts.last_modified.clone() }
-            }
+            Some(kept) if now < kept.bundle.not_after() => Validators {
+                etag: kept.metadata.etag.clone(),
+                last_modified: kept.metadata.last_modified.clone(),
+            },
             _ => Validators::default(),
         }
     }
@@ -160,7 +161,7 @@ impl Fetch {
         let server_name = self.key.name.as_str().into();
         self.shared.events.push(Event::Finished {
             server_name,
-            asked_origin: self.asked_origin,
+            asked_backend: self.asked_backend,
             accepted: self.accepted,
             tokens,
             outcome,
@@ -169,7 +170,7 @@ impl Fetch {
 }
 
 impl Shared {
-    /// The one road from PEM text to a bundle that may be served, from the origin as from disk.
+    /// The one road from PEM text to a bundle that may be served, from the backend as from disk.
     pub(super) fn checked_bundle(
         &self,
         pem: &[u8],

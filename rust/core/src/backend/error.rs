@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
-use super::OriginError;
+use super::BackendError;
 
 /// How much of another library's text is repeated; a server's certificate can name a thousand hosts.
 const MAX_DETAIL_LENGTH: usize = 200;
@@ -51,8 +51,8 @@ impl Failure {
 }
 
 /// A setting that can't be used; `text` says which and why, without its value.
-pub(super) fn setting(text: impl Into<String>) -> OriginError {
-    OriginError { message: text.into(), retry_after: None, is_outage: false }
+pub(super) fn setting(text: impl Into<String>) -> BackendError {
+    BackendError { message: text.into(), retry_after: None, is_outage: false }
 }
 
 /// The connection ended before there was an answer.

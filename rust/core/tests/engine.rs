@@ -1,4 +1,4 @@
-//! The cache through its public API, with a real origin on loopback and this test as its host.
+//! The cache through its public API, with a real backend on loopback and this test as its host.
 
 mod support;
 
@@ -7,46 +7,46 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cached_http_core::cache::{Lookup, Sizes, UNUSABLE};
 use cached_http_core::clock::{Clock, Timestamp};
+use cached_http_core::engine::{Lookup, Sizes, UNSUPPORTED_KEY_TYPE};
 use cached_http_core::events::{Event, Outcome};
 use rcgen::{CertificateParams, KeyPair};
 use support::host::{
-    CacheDirectory, Host, MODERN, RSA_ONLY, answer, bundle, lookup_settings, next_token, origin,
+    CacheDirectory, Host, MODERN, RSA_ONLY, answer, backend, bundle, lookup_settings, next_token,
 };
-use support::{Step, TestOrigin};
+use support::{Step, TestBackend};
 
 #[test]
 fn a_name_costs_one_request_per_lifetime() {
-    let origin = origin("Cache-Control: s-maxage=100\r\n");
-    let mut host = Host::new(&origin, None, "");
+    let backend = backend("Cache-Control: s-maxage=100\r\n");
+    let mut host = Host::new(&backend, None, "");
     assert_eq!(host.look("known.example"), Lookup::Miss);
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
     assert_eq!(host.look("KNOWN.example"), Lookup::Hit(id));
     host.clock.advance(Duration::from_secs(99));
     assert_eq!(host.look("known.example"), Lookup::Hit(id));
-    assert_eq!(origin.count(), 1);
+    assert_eq!(backend.count(), 1);
     host.clock.advance(Duration::from_secs(1));
     let Outcome::Found(newer) = host.ask("known.example") else { panic!() };
-    assert!(newer != id && origin.count() == 2);
-    assert!(host.cache.entry(id).is_none(), "the older generation is gone");
+    assert!(newer != id && backend.count() == 2);
+    assert!(host.engine.entry(id).is_none(), "the older generation is gone");
 }
 
 #[test]
 fn an_unknown_name_is_remembered_for_its_time() {
-    let origin = origin("");
-    let mut host = Host::new(&origin, None, "");
-    assert_eq!(host.ask("unknown.example"), Outcome::NotFound);
+    let backend = backend("");
+    let mut host = Host::new(&backend, None, "");
+    assert_eq!(host.ask("unknown.example"), Outcome::NoCertificate);
     assert_eq!(host.look("unknown.example"), Lookup::Negative);
     host.clock.advance(Duration::from_secs(60));
     assert_eq!(host.look("unknown.example"), Lookup::Miss);
-    assert_eq!(origin.count(), 1);
+    assert_eq!(backend.count(), 1);
 }
 
 #[test]
 fn a_name_that_is_no_more_leaves_memory_and_disk() {
     let gone = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let origin = TestOrigin::start({
+    let backend = TestBackend::start({
         let gone = gone.clone();
         move |request| match gone.load(Ordering::SeqCst) {
             false => vec![answer(request, "Cache-Control: s-maxage=10\r\n")],
@@ -54,52 +54,55 @@ fn a_name_that_is_no_more_leaves_memory_and_disk() {
         }
     });
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
     host.clock.advance(Duration::from_secs(10));
     gone.store(true, Ordering::SeqCst);
-    assert_eq!(host.ask("known.example"), Outcome::NotFound);
-    assert!(host.cache.entry(id).is_none());
+    assert_eq!(host.ask("known.example"), Outcome::NoCertificate);
+    assert!(host.engine.entry(id).is_none());
     let clock = host.clock.clone();
     host.close();
     let entries = walk(&directory.path.join("entries"));
     assert_eq!(entries, 0, "the file is removed");
-    let mut host = Host::with_clock(&origin, Some(&directory.path), "", clock);
-    assert_eq!(host.ask("known.example"), Outcome::NotFound);
+    let mut host = Host::with_clock(&backend, Some(&directory.path), "", clock);
+    assert_eq!(host.ask("known.example"), Outcome::NoCertificate);
     host.close();
 }
 
 #[test]
-fn errors_and_refused_bundles_are_never_kept_and_displace_nothing() {
+fn errors_and_invalid_bundles_are_never_kept_and_displace_nothing() {
     for body in [bundle("other.example", false), "<html>".into(), String::new()] {
-        let origin = TestOrigin::start(move |_| vec![Step::respond("200 OK", "", body.clone())]);
-        let mut host = Host::new(&origin, None, "");
+        let backend = TestBackend::start(move |_| vec![Step::respond("200 OK", "", body.clone())]);
+        let mut host = Host::new(&backend, None, "");
         for requests in 1..=2 {
             let outcome = host.ask("known.example");
-            assert!(matches!(&outcome, Outcome::Failed(reason) if reason.contains("refused")), "{outcome:?}");
-            assert_eq!(origin.count(), requests, "a failure is not an answer");
+            assert!(
+                matches!(&outcome, Outcome::Failed(reason) if reason.contains("rejected")),
+                "{outcome:?}"
+            );
+            assert_eq!(backend.count(), requests, "a failure is not an answer");
             host.clock.advance(Duration::from_secs(30));
         }
     }
-    let origin = origin("Cache-Control: s-maxage=100\r\n");
-    let mut host = Host::new(&origin, None, "");
-    host.refuse = Some("the host's parser disagrees");
+    let backend = backend("Cache-Control: s-maxage=100\r\n");
+    let mut host = Host::new(&backend, None, "");
+    host.reject = Some("the host's parser disagrees");
     let outcome = host.ask("known.example");
     assert!(matches!(&outcome, Outcome::Failed(reason) if reason.contains("the host's parser disagrees")));
     assert_eq!(host.look("known.example"), Lookup::Miss);
-    assert_eq!(host.cache.counters().refused_bundles, 1);
+    assert_eq!(host.engine.counters().invalid_bundles, 1);
 }
 
 #[test]
 fn what_must_not_be_kept_serves_who_waits_and_says_so_once() {
-    let origin = origin("Cache-Control: no-store\r\n");
+    let backend = backend("Cache-Control: no-store\r\n");
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     for requests in 1..=3 {
         assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
-        assert_eq!(origin.count(), requests);
+        assert_eq!(backend.count(), requests);
     }
-    assert_eq!(host.ask("unknown.example"), Outcome::NotFound);
+    assert_eq!(host.ask("unknown.example"), Outcome::NoCertificate);
     assert_eq!(host.look("unknown.example"), Lookup::Miss);
     assert_eq!(host.logs.len(), 1, "{:?}", host.logs);
     assert!(host.logs[0].message.contains("no-store") && host.logs[0].message.contains("'ttl'"));
@@ -109,10 +112,10 @@ fn what_must_not_be_kept_serves_who_waits_and_says_so_once() {
 
 #[test]
 fn a_pinned_lifetime_overrides_what_responses_say() {
-    let origin = origin("Cache-Control: no-cache, private\r\n");
-    let mut host = Host::new(&origin, None, r#","ttl_ms":5000"#);
+    let backend = backend("Cache-Control: no-engine, private\r\n");
+    let mut host = Host::new(&backend, None, r#","ttl_ms":5000"#);
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
-    assert_eq!(host.ask("unknown.example"), Outcome::NotFound);
+    assert_eq!(host.ask("unknown.example"), Outcome::NoCertificate);
     host.clock.advance(Duration::from_millis(4_999));
     assert!(matches!(host.look("known.example"), Lookup::Hit(_)));
     assert_eq!(host.look("unknown.example"), Lookup::Negative);
@@ -121,38 +124,35 @@ fn a_pinned_lifetime_overrides_what_responses_say() {
 
 #[test]
 fn settings_apply_when_somebody_looks() {
-    let origin = origin("");
-    let mut host = Host::new(&origin, None, "");
+    let backend = backend("");
+    let mut host = Host::new(&backend, None, "");
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
     host.clock.advance(Duration::from_secs(100));
-    let shorter = host.cache.instance(&lookup_settings(&origin, r#","ttl_ms":99000"#)).unwrap();
-    assert_eq!(host.cache.lookup(&shorter, b"known.example", MODERN, "", None), Lookup::Miss);
-    assert!(
-        matches!(host.look("known.example"), Lookup::Hit(_)),
-        "the other instance's settings are its own"
-    );
+    let shorter = host.engine.config(&lookup_settings(&backend, r#","ttl_ms":99000"#)).unwrap();
+    assert_eq!(host.engine.lookup(&shorter, b"known.example", MODERN, "", None), Lookup::Miss);
+    assert!(matches!(host.look("known.example"), Lookup::Hit(_)), "the other config's settings are its own");
 }
 
 #[test]
 fn many_wait_for_one_request() {
-    let origin = TestOrigin::start(|request| {
+    let backend = TestBackend::start(|request| {
         vec![Step::Wait(Duration::from_millis(300)), answer(request, "Cache-Control: s-maxage=100\r\n")]
     });
-    let mut host = Host::new(&origin, None, "");
+    let mut host = Host::new(&backend, None, "");
     let tokens: Vec<_> = (0..200).map(|_| next_token()).collect();
     for token in &tokens {
-        let lookup = host.cache.lookup(&host.instance, b"known.example", MODERN, "", Some(*token));
+        let lookup = host.engine.lookup(&host.config, b"known.example", MODERN, "", Some(*token));
         assert_eq!(lookup, Lookup::Pending);
     }
     assert!(matches!(host.pump_until(tokens[199]), Outcome::Found(_)));
-    assert_eq!((origin.count(), host.cache.counters().found), (1, 1));
+    assert_eq!((backend.count(), host.engine.counters().found), (1, 1));
 }
 
 #[test]
 fn a_restart_keeps_the_remaining_lifetime() {
-    let origin = origin("Cache-Control: s-maxage=100\r\n");
+    let backend = backend("Cache-Control: s-maxage=100\r\n");
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
     host.clock.advance(Duration::from_secs(60));
     assert!(matches!(host.ask("known-later.example"), Outcome::Found(_)));
@@ -160,54 +160,58 @@ fn a_restart_keeps_the_remaining_lifetime() {
     host.close();
 
     clock.advance(Duration::from_secs(40));
-    let mut host = Host::with_clock(&origin, Some(&directory.path), "", clock);
+    let mut host = Host::with_clock(&backend, Some(&directory.path), "", clock);
     assert!(matches!(host.ask("known-later.example"), Outcome::Found(_)));
-    assert_eq!((origin.count(), host.cache.counters().disk_hits), (2, 1), "fresh: no request");
+    assert_eq!((backend.count(), host.engine.counters().disk_hits), (2, 1), "fresh: no request");
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
-    assert_eq!(origin.count(), 3, "its first lifetime has passed");
+    assert_eq!(backend.count(), 3, "its first lifetime has passed");
     host.close();
 }
 
 #[test]
 fn an_entry_on_disk_takes_the_same_road_as_a_fresh_one() {
-    let origin = origin("Cache-Control: s-maxage=100\r\n");
+    let backend = backend("Cache-Control: s-maxage=100\r\n");
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
     host.close();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
-    host.refuse = Some("the host's parser disagrees");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
+    host.reject = Some("the host's parser disagrees");
     assert!(
         matches!(host.ask("known.example"), Outcome::Failed(_)),
-        "refused from disk, then from the origin"
+        "rejected from disk, then from the backend"
     );
-    assert_eq!(origin.count(), 2);
-    assert!(host.logs.iter().any(|record| record.message.contains("on disk is refused")), "{:?}", host.logs);
+    assert_eq!(backend.count(), 2);
+    assert!(host.logs.iter().any(|record| record.message.contains("on disk is rejected")), "{:?}", host.logs);
     host.close();
 }
 
 #[test]
 fn an_rsa_only_client_never_gets_an_ecdsa_certificate() {
-    let origin = origin("");
-    let mut host = Host::new(&origin, None, "");
-    assert_eq!(host.ask_as("known.example", RSA_ONLY), Outcome::Failed(UNUSABLE.into()), "which is no 'no'");
-    let lookup = host.cache.lookup(&host.instance, b"known.example", RSA_ONLY, "", None);
-    assert_eq!(lookup, Lookup::Unusable, "and is not asked about again");
+    let backend = backend("");
+    let mut host = Host::new(&backend, None, "");
+    assert_eq!(
+        host.ask_as("known.example", RSA_ONLY),
+        Outcome::Failed(UNSUPPORTED_KEY_TYPE.into()),
+        "which is no 'no'"
+    );
+    let lookup = host.engine.lookup(&host.config, b"known.example", RSA_ONLY, "", None);
+    assert_eq!(lookup, Lookup::UnsupportedKeyType, "and is not asked about again");
     assert!(
         matches!(host.look("known.example"), Lookup::Hit(_)),
         "what came is kept for those who can use it"
     );
-    assert_eq!(origin.count(), 1);
+    assert_eq!(backend.count(), 1);
 }
 
 #[test]
 fn an_rsa_certificate_serves_both_kinds_of_client() {
     let pem = bundle("known.example", true);
-    let origin = TestOrigin::start(move |_| vec![Step::respond("200 OK", "", pem.clone())]);
-    let mut host = Host::new(&origin, None, "");
+    let backend = TestBackend::start(move |_| vec![Step::respond("200 OK", "", pem.clone())]);
+    let mut host = Host::new(&backend, None, "");
     let Outcome::Found(id) = host.ask("known.example") else { panic!() };
     assert_eq!(host.ask_as("known.example", RSA_ONLY), Outcome::Found(id));
-    assert_eq!(origin.count(), 1);
+    assert_eq!(backend.count(), 1);
 }
 
 #[test]
@@ -218,62 +222,62 @@ fn a_certificate_is_never_served_past_its_end() {
         params.not_after = rcgen::date_time_ymd(2031, 1, 1);
         params.self_signed(&key).unwrap().pem() + &key.serialize_pem()
     };
-    let origin = TestOrigin::start(move |_| vec![Step::respond("200 OK", "", pem.clone())]);
+    let backend = TestBackend::start(move |_| vec![Step::respond("200 OK", "", pem.clone())]);
     let end = Timestamp::from_unix_seconds(1_924_992_000); // 2031-01-01
     let clock = Clock::manual(Timestamp(end.0 - 2_000));
-    let mut host = Host::with_clock(&origin, None, r#","ttl_ms":86400000"#, clock.clone());
+    let mut host = Host::with_clock(&backend, None, r#","ttl_ms":86400000"#, clock.clone());
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
     clock.set(Timestamp(end.0 - 1));
     assert!(matches!(host.look("known.example"), Lookup::Hit(_)));
     clock.set(Timestamp(end.0 + 1_000));
     assert_eq!(host.look("known.example"), Lookup::Miss);
-    assert!(matches!(host.ask("known.example"), Outcome::Failed(_)), "and an expired answer is refused");
+    assert!(matches!(host.ask("known.example"), Outcome::Failed(_)), "and an expired answer is rejected");
 }
 
 #[test]
 fn what_leaves_memory_is_told_and_comes_back_from_disk() {
-    let origin = origin("Cache-Control: s-maxage=1000\r\n");
+    let backend = backend("Cache-Control: s-maxage=1000\r\n");
     let directory = CacheDirectory::new();
-    let mut host = Host::new(&origin, Some(&directory.path), "");
+    let mut host = Host::new(&backend, Some(&directory.path), "");
     let mut names = std::collections::HashMap::new();
     for n in 0..1500 {
         let name = format!("known-{n}.example");
         let Outcome::Found(id) = host.ask(&name) else { panic!() };
         // Half of them are opened by the host, which wants to hear of their end.
         if n % 2 == 0 {
-            host.cache.entry(id).unwrap().mark_opened();
+            host.engine.entry(id).unwrap().mark_opened();
         }
         names.insert(id, (n, name));
     }
-    let Sizes { entries, entry_bytes: bytes, .. } = host.cache.sizes();
+    let Sizes { entries, entry_bytes: bytes, .. } = host.engine.sizes();
     assert!(bytes <= 1 << 20 && entries < 1500, "{entries} entries of {bytes} bytes");
     host.ask("unknown.example");
-    assert!(!host.retired.is_empty() && host.retired.len() < host.cache.counters().evictions as usize);
-    assert!(host.retired.iter().all(|id| names[id].0 % 2 == 0 && host.cache.entry(*id).is_none()));
-    while host.cache.counters().disk_writes < 1500 {
+    assert!(!host.retired.is_empty() && host.retired.len() < host.engine.counters().evictions as usize);
+    assert!(host.retired.iter().all(|id| names[id].0 % 2 == 0 && host.engine.entry(*id).is_none()));
+    while host.engine.counters().disk_writes < 1500 {
         std::thread::sleep(Duration::from_millis(5));
     }
     let evicted = host.retired[0];
     assert!(matches!(host.ask(&names[&evicted].1), Outcome::Found(id) if id != evicted));
-    assert_eq!(origin.count(), 1501, "1500 names and the unknown one");
+    assert_eq!(backend.count(), 1501, "1500 names and the unknown one");
     host.close();
 }
 
 #[test]
 fn closing_ends_a_hung_fetch_and_tells_who_waits() {
-    let origin = TestOrigin::start(|_| vec![Step::Hang]);
-    let mut host = Host::new(&origin, None, "");
+    let backend = TestBackend::start(|_| vec![Step::Hang]);
+    let mut host = Host::new(&backend, None, "");
     let token = next_token();
-    assert_eq!(host.cache.lookup(&host.instance, b"known.example", MODERN, "", Some(token)), Lookup::Pending);
-    while origin.count() == 0 {
+    assert_eq!(host.engine.lookup(&host.config, b"known.example", MODERN, "", Some(token)), Lookup::Pending);
+    while backend.count() == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
     let begin = std::time::Instant::now();
-    host.cache.close();
+    host.engine.close();
     assert!(
-        host.cache.next_events(1).is_none_or(|events| matches!(events[..], [] | [Event::Finished { .. }]))
+        host.engine.next_events(1).is_none_or(|events| matches!(events[..], [] | [Event::Finished { .. }]))
     );
-    assert_eq!(host.cache.lookup(&host.instance, b"known.example", MODERN, "", Some(token)), Lookup::Closed);
+    assert_eq!(host.engine.lookup(&host.config, b"known.example", MODERN, "", Some(token)), Lookup::Closed);
     assert!(begin.elapsed() < Duration::from_secs(2));
     host.logs.clear();
 }
@@ -286,16 +290,16 @@ fn entries_of_one_issuer_share_it() {
     params.distinguished_name.push(rcgen::DnType::CommonName, "issuer");
     let issuer_pem = params.clone().self_signed(&issuer_key).unwrap().pem();
     let issuer = rcgen::Issuer::new(params, issuer_key);
-    let origin = TestOrigin::start(move |request| {
+    let backend = TestBackend::start(move |request| {
         let name = request.parameter("server_name").unwrap_or_default();
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
         vec![Step::respond("200 OK", "", leaf.pem() + &issuer_pem + &key.serialize_pem())]
     });
-    let mut host = Host::new(&origin, None, "");
+    let mut host = Host::new(&backend, None, "");
     let chains: Vec<_> = ["a.example", "b.example", "c.example"]
         .map(|name| match host.ask(name) {
-            Outcome::Found(id) => host.cache.entry(id).unwrap(),
+            Outcome::Found(id) => host.engine.entry(id).unwrap(),
             other => panic!("{other:?}"),
         })
         .into();

@@ -1,4 +1,4 @@
-//! Addresses of the origin's host. The system's resolver can hang for longer than any deadline, so it is asked on
+//! Addresses of the backend's host. The system's resolver can hang for longer than any deadline, so it is asked on
 //! a thread of its own: one at a time, however many requests wait, and not for every request.
 
 use std::io;
@@ -22,9 +22,9 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// ureq takes no more addresses than these.
 const MAX_ADDRESSES: usize = 16;
 
-/// Resolves one host, the origin's. Thread-safe.
+/// Resolves one host, the backend's. Thread-safe.
 #[derive(Debug, Default)]
-pub(super) struct OriginResolver {
+pub(super) struct BackendResolver {
     shared: Arc<Shared>,
 }
 
@@ -46,7 +46,7 @@ struct Answer {
     addresses: Result<Vec<SocketAddr>, (io::ErrorKind, String)>,
 }
 
-impl Resolver for OriginResolver {
+impl Resolver for BackendResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -81,7 +81,7 @@ impl Resolver for OriginResolver {
     }
 }
 
-impl OriginResolver {
+impl BackendResolver {
     fn taken(&self, addresses: &[SocketAddr]) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let mut taken = self.empty();
         addresses.iter().take(MAX_ADDRESSES).for_each(|address| taken.push(*address));
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn resolve(
-        resolver: &OriginResolver,
+        resolver: &BackendResolver,
         uri: &str,
         patience: Duration,
     ) -> Result<Vec<SocketAddr>, ureq::Error> {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_as_they_stand_and_names_are_looked_up_once() {
-        let resolver = OriginResolver::default();
+        let resolver = BackendResolver::default();
         let patience = Duration::from_secs(10);
         let expected = "127.0.0.1:81".parse().unwrap();
         assert_eq!(resolve(&resolver, "http://127.0.0.1:81/", patience).unwrap(), [expected]);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_resolver_that_hangs_costs_one_thread_and_no_more_than_the_deadline() {
-        let resolver = OriginResolver::default();
+        let resolver = BackendResolver::default();
         resolver.shared.state.lock().asking = true; // by a thread that never comes back
         let begin = Instant::now();
         let answer = resolve(&resolver, "http://localhost/", Duration::from_millis(50));

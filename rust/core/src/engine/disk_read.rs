@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::cache::Shared;
-use crate::cache::acceptance::{Candidate, Source};
-use crate::cache::fetch::Fetch;
-use crate::cache::lookup::usable_keys;
 use crate::disk_store::DiskStore;
-use crate::entry::{ClientAbilities, Entry, EntryKey};
+use crate::engine::Shared;
+use crate::engine::acceptance::{Candidate, Source};
+use crate::engine::fetch::Fetch;
+use crate::engine::lookup::usable_keys;
+use crate::entry::{ClientCapabilities, Entry, EntryKey};
 use crate::freshness::Freshness;
 use crate::log_sampler::LogKind;
-use crate::worker_pool::Urgency;
+use crate::worker_pool::Priority;
 
 /// How long a read may take before the disk is taken to hang. A fetch waits for half of its own time at most.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -67,29 +67,31 @@ impl Place {
 }
 
 /// The reading side's hold on a place. Dropped with the fetch still in it, since the queue is full or the read panics,
-/// it sends the fetch on to the origin.
+/// it sends the fetch on to the backend.
 struct Read {
     shared: Arc<Shared>,
     place: Arc<Place>,
     key: EntryKey,
-    client: ClientAbilities,
-    hello_query: Arc<str>,
+    client: ClientCapabilities,
+    handshake_params: Arc<str>,
 }
 
 impl Fetch {
-    /// Reads the entry from disk, or goes on to the origin if it has none to use, or does not answer.
+    /// Reads the entry from disk, or goes on to the backend if it has none to use, or does not answer.
     pub(super) fn queue_read(self) {
         let shared = Arc::clone(&self.shared);
         if shared.disk_reads.hanging.load(Ordering::Relaxed) > 0 {
             return self.queue_request();
         }
-        let (key, client, hello_query) = (self.key.clone(), self.client, Arc::clone(&self.hello_query));
-        let (queued_at, read_at, longest) = (Instant::now(), OnceLock::new(), self.instance.timeout / 2);
+        let (key, client, handshake_params) =
+            (self.key.clone(), self.client, Arc::clone(&self.handshake_params));
+        let (queued_at, read_at, longest) = (Instant::now(), OnceLock::new(), self.config.timeout / 2);
         let place = Arc::new(Place { holder: Mutex::new(Holder::Waits(self)), queued_at, read_at, longest });
-        let read = Read { shared: Arc::clone(&shared), place: Arc::clone(&place), key, client, hello_query };
+        let read =
+            Read { shared: Arc::clone(&shared), place: Arc::clone(&place), key, client, handshake_params };
         shared.watch(place);
         // A job that is not taken drops its hold.
-        let _ = shared.disk_readers.submit(Urgency::Foreground, Box::new(move || read.run()));
+        let _ = shared.disk_readers.submit(Priority::Foreground, Box::new(move || read.run()));
     }
 }
 
@@ -122,7 +124,7 @@ impl Read {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("disk_read");
         let shared = &self.shared;
-        if shared.withdrawn.lock().contains(&key) {
+        if shared.tombstones.lock().contains(&key) {
             return None;
         }
         let stored = match disk.load(&key) {
@@ -135,7 +137,9 @@ impl Read {
         // Not worth a word: an entry of long ago whose certificate has ended is simply fetched again.
         let bundle = shared.checked_bundle(&stored.pem, &key, shared.clock.now()).ok()?;
         let usable = self.client.can_use(bundle.private_key().algorithm());
-        usable.then(|| Entry::new(key, Arc::new(bundle), stored.facts, shared.kept_query(&self.hello_query)))
+        usable.then(|| {
+            Entry::new(key, Arc::new(bundle), stored.metadata, shared.kept_query(&self.handshake_params))
+        })
     }
 
     /// What was in the place; a fetch that gave up is told of the read's end.
@@ -159,7 +163,7 @@ impl Drop for Read {
 impl Fetch {
     /// Past its lifetime an entry still serves, as in memory: its next lookup sets a refresh in motion.
     fn found_on_disk(mut self, entry: Entry) {
-        if self.instance.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired {
+        if self.config.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired {
             self.kept = Some(Arc::new(entry));
             return self.queue_request();
         }
@@ -169,7 +173,7 @@ impl Fetch {
 }
 
 impl Shared {
-    /// Sends a fetch on to the origin when its patience ends. One thread looks after all of them, while there are any.
+    /// Sends a fetch on to the backend when its patience ends. One thread looks after all of them, while there are any.
     fn watch(self: &Arc<Self>, place: Arc<Place>) {
         let mut waiting = self.disk_reads.waiting.lock();
         waiting.places.push(place);
@@ -215,5 +219,5 @@ impl Shared {
     }
 }
 
-const NO_ANSWER: &str = "the disk under cache_dir does not answer in time; the origin is asked instead, and nothing is read from disk until it does";
+const NO_ANSWER: &str = "the disk under cache_dir does not answer in time; the backend is asked instead, and nothing is read from disk until it does";
 const WATCHER_STACK_SIZE: usize = 256 * 1024;

@@ -4,14 +4,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-struct WipingAllocator;
+struct ZeroizingAllocator;
 
 #[global_allocator]
-static ALLOCATOR: WipingAllocator = WipingAllocator;
+static ALLOCATOR: ZeroizingAllocator = ZeroizingAllocator;
 
 // SAFETY: every call goes on to the system's allocator with the arguments it came with; wiping happens while the
 // memory is still owned. `realloc` is the trait's own: allocate, copy, and free (which wipes).
-unsafe impl GlobalAlloc for WipingAllocator {
+unsafe impl GlobalAlloc for ZeroizingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: passed on.
         unsafe { System.alloc(layout) }
