@@ -47,6 +47,12 @@
 #define CACHED_HTTP_HELLO_ED25519 2
 
 /*
+ Bit of `hello_flags`: another question about a handshake that has asked already. It is not counted, and is answered
+ for a moment by a 204 that must not be stored.
+ */
+#define CACHED_HTTP_LOOKUP_PEEK 4
+
+/*
  The result of a call. 0 is success without an answer, 1 to 99 are answers of a lookup, 100 and up errors.
  Take a number you don't know for an error.
  */
@@ -510,7 +516,7 @@ void cached_http_abi_2(void);
  `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
  miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
  call. `query` holds the further query parameters for the backend, percent-encoded UTF-8, and is read on a
- miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REJECTED`, `BACKED_OFF` and
+ miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME`, `BACKED_OFF` and
  `FAILED`, for the caller to free.
 
  # Safety

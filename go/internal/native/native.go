@@ -36,6 +36,9 @@ type HelloFlags uint32
 const (
 	HelloECDSA   HelloFlags = C.CACHED_HTTP_HELLO_ECDSA
 	HelloEd25519 HelloFlags = C.CACHED_HTTP_HELLO_ED25519
+	// Peek: another question about a handshake that has asked already. It is not counted, and is answered for a moment by
+	// a 204 that must not be stored.
+	Peek HelloFlags = C.CACHED_HTTP_LOOKUP_PEEK
 )
 
 // Engine is a store of certificates and keys with its workers.

@@ -105,8 +105,19 @@ pub struct BackendError {
     pub message: String,
     /// What `Retry-After` of a 429 or 503 asked for, an hour at most.
     pub retry_after: Option<Duration>,
-    /// Whether other names would fare no better: no connection, no answer in time, 429 or a 5xx status.
-    pub is_outage: bool,
+    /// What the failure says of the backend.
+    pub kind: BackendErrorKind,
+}
+
+/// What a failure says of the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendErrorKind {
+    /// There was no connection: other names would fare no better.
+    Unreachable,
+    /// It fails, for this name at least: no answer in time, half an answer, 429 or a 5xx status.
+    Failing,
+    /// It works, but its answer about this name is of no use.
+    Answered,
 }
 
 impl Backend {
@@ -175,8 +186,10 @@ impl Backend {
         time_left: Duration,
         max_idle_age: Duration,
     ) -> Result<Response<Body>, ureq::Error> {
-        let mut request =
-            self.agent.get(uri).config().timeout_global(Some(time_left)).max_idle_age(max_idle_age).build();
+        // A little less for the connection, so that its want is told from the want of an answer.
+        let request = self.agent.get(uri).config().timeout_global(Some(time_left));
+        let request = request.timeout_connect(Some(time_left * 9 / 10));
+        let mut request = request.max_idle_age(max_idle_age).build();
         for (name, value) in self.target.headers() {
             request = request.header(name, value);
         }
@@ -193,7 +206,7 @@ impl Backend {
         BackendError {
             message: format!("backend {}: {}", self.target.host(), failure.text),
             retry_after: failure.retry_after,
-            is_outage: failure.is_outage,
+            kind: failure.kind,
         }
     }
 }
@@ -232,12 +245,15 @@ fn read(
         StatusCode::NO_CONTENT => {
             Ok(BackendResponse::NoCertificate { metadata: metadata(response.headers(), now) })
         }
-        status => Err(Failure { is_outage: is_outage(status), ..reject(status, response.headers(), now) }),
+        status => Err(Failure { kind: kind(status), ..reject(status, response.headers(), now) }),
     }
 }
 
-fn is_outage(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+fn kind(status: StatusCode) -> BackendErrorKind {
+    match status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        true => BackendErrorKind::Failing,
+        false => BackendErrorKind::Answered,
+    }
 }
 
 fn reject(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Failure {

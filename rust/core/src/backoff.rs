@@ -1,8 +1,9 @@
-//! When a failed request may be made again: per name, and for a backend that fails name after name.
+//! When a failed request may be made again: per name, and for a backend that fails as a whole.
 //!
-//! A name waits 1 s after its first failure, then twice as long each time, 30 s at most. Once
-//! [`NAMES_TO_OPEN`] names in a row have failed with [`FailureScope::Backend`] and none has succeeded, the breaker
-//! opens: the same steps then hold for all names together, and each lets one request through as a probe.
+//! A name waits 1 s after its first failure, then twice as long each time, 30 s at most. The breaker opens once
+//! [`NAMES_TO_OPEN`] names in a row have shown that the backend is down ([`Evidence::Down`]): the same steps then hold
+//! for all names together, and each lets one request through as a probe. What the backend says of names that it never
+//! sent a certificate for counts for those names alone, or a scanner could take all others down.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -30,14 +31,22 @@ pub const NAMES_TO_OPEN: usize = 5;
 /// Names whose failure is remembered; each takes about 150 bytes.
 const MAX_NAMES: usize = 16_384;
 
-/// Who failed.
+/// What the end of a request says of the backend as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureScope {
-    /// The backend as a whole: it can't be reached, is too slow, or has a server error.
-    Backend,
-    /// The answer for this one name.
-    Name,
+pub enum Evidence {
+    /// It is down: no connection, or no good answer about a name whose certificate it has sent before.
+    Down {
+        /// Whether there was no connection at all.
+        unreachable: bool,
+    },
+    /// It works: it has answered about such a name.
+    Up,
+    /// It can be reached, no more: the answer is about a name that it never sent a certificate for.
+    Reached,
 }
+
+/// Who asks: failures hold only for those who would ask in the same way, with the same credentials.
+pub type Identity = u64;
 
 /// Failures of one backend. Thread-safe; where nothing has failed, a look costs one atomic load and one map
 /// lookup.
@@ -61,61 +70,91 @@ impl Default for BackOff {
 
 impl BackOff {
     /// Why the name must not be asked for at `now`: the reason of the last failure. `None` if it may.
-    pub fn reason(&self, key: EntryKeyRef<'_>, now: Timestamp) -> Option<Arc<str>> {
-        if self.breaker_is_open() {
-            let breaker = self.breaker.lock();
-            if let Some(failure) = breaker.failure.as_ref().filter(|failure| failure.holds(now)) {
-                return Some(Arc::clone(&failure.reason));
-            }
+    pub fn reason(&self, key: EntryKeyRef<'_>, identity: Identity, now: Timestamp) -> Option<Arc<str>> {
+        if self.breaker_is_open()
+            && let Some(failure) = &self.breaker.lock().failure
+            && failure.holds(identity, now)
+        {
+            return Some(Arc::clone(&failure.reason));
         }
         let failure = self.by_name.get(&self.hasher.hash_one(key))?;
-        failure.holds(now).then_some(failure.reason)
+        failure.holds(identity, now).then_some(failure.reason)
     }
 
-    /// Asks for leave to make a request now. While the breaker is open one caller per step gets it: the probe.
-    pub fn admit(&self, key: EntryKeyRef<'_>, now: Timestamp) -> Result<(), Arc<str>> {
+    /// Asks for leave to make a request now. While the breaker is open one caller per step gets it: the probe. For a
+    /// while only a name whose certificate the backend has sent before (`is_known`) may be it, since the answer about
+    /// any other says little.
+    pub fn admit(
+        &self,
+        key: EntryKeyRef<'_>,
+        is_known: bool,
+        identity: Identity,
+        now: Timestamp,
+    ) -> Result<(), Arc<str>> {
         if self.breaker_is_open()
-            && let Some(failure) = &mut self.breaker.lock().failure
+            && let Breaker { failure: Some(failure), kind, .. } = &mut *self.breaker.lock()
         {
-            if failure.holds(now) {
+            let any_name_tells = *kind == Kind::Unreachable;
+            let probe_from = match is_known || any_name_tells {
+                true => failure.retry_at,
+                false => failure.retry_at.saturating_add(failure.delay()),
+            };
+            if failure.holds(identity, now) || now < probe_from && failure.is_of(identity) {
                 return Err(Arc::clone(&failure.reason));
             }
             // Until the probe's answer nobody else asks; should it never come, the next one does.
             failure.retry_at = now.saturating_add(LONGEST_DELAY);
+            failure.identity = identity;
             failure.probing = true;
             return Ok(());
         }
-        self.reason(key, now).map_or(Ok(()), Err)
+        self.reason(key, identity, now).map_or(Ok(()), Err)
     }
 
     /// Notes a request that gave no usable answer.
     pub fn failed(
         &self,
         key: EntryKeyRef<'_>,
-        scope: FailureScope,
+        identity: Identity,
+        evidence: Evidence,
         reason: &str,
         retry_after: Option<Duration>,
         now: Timestamp,
     ) {
         let hash = self.hasher.hash_one(key);
-        let failures = self.by_name.get(&hash).map_or(0, |failure| failure.failures);
-        self.by_name.insert(hash, Failure::new(failures + 1, reason, retry_after, now));
+        let nth = |failures| Failure::new(failures, identity, reason, retry_after, now);
+        let failures = self.by_name.get(&hash).filter(|failure| failure.is_of(identity));
+        self.by_name.insert(hash, nth(failures.map_or(0, |failure| failure.failures) + 1));
         let mut breaker = self.breaker.lock();
-        match scope {
-            FailureScope::Backend => {
-                breaker.failed(hash, |failures| Failure::new(failures, reason, retry_after, now))
-            }
-            FailureScope::Name => *breaker = Breaker::default(),
+        match evidence {
+            Evidence::Down { unreachable } => breaker.down(hash, unreachable, nth),
+            Evidence::Up => *breaker = Breaker::default(),
+            Evidence::Reached => breaker.reached(now),
         }
         self.breaker_is_open.store(breaker.failure.is_some(), Ordering::Release);
     }
 
     /// Notes an answer, be it "no such name".
-    pub fn succeeded(&self, key: EntryKeyRef<'_>) {
+    pub fn succeeded(&self, key: EntryKeyRef<'_>, evidence: Evidence, now: Timestamp) {
         self.by_name.remove(&self.hasher.hash_one(key));
         let mut breaker = self.breaker.lock();
-        *breaker = Breaker::default();
-        self.breaker_is_open.store(false, Ordering::Release);
+        let was_probe = breaker.failure.as_ref().is_some_and(|failure| failure.probing);
+        match evidence {
+            Evidence::Reached if !was_probe => breaker.reached(now),
+            // A good answer to a probe is what all were waiting for, whatever the name.
+            _ => *breaker = Breaker::default(),
+        }
+        self.breaker_is_open.store(breaker.failure.is_some(), Ordering::Release);
+    }
+
+    /// Forgets what was noted of a name.
+    pub fn forget(&self, key: EntryKeyRef<'_>) -> bool {
+        self.by_name.remove(&self.hasher.hash_one(key)).is_some()
+    }
+
+    /// The last failure of a name: its reason, and from when on it may be asked for again.
+    pub fn last_failure(&self, key: EntryKeyRef<'_>) -> Option<(Arc<str>, Timestamp)> {
+        self.by_name.get(&self.hasher.hash_one(key)).map(|failure| (failure.reason, failure.retry_at))
     }
 
     /// Whether all names wait.
@@ -139,12 +178,20 @@ struct Failure {
     failures: u32,
     retry_at: Timestamp,
     reason: Arc<str>,
+    identity: Identity,
     probing: bool,
 }
 
 impl Failure {
-    fn new(failures: u32, reason: &str, retry_after: Option<Duration>, now: Timestamp) -> Self {
-        let mut failure = Failure { failures, retry_at: now, reason: reason.into(), probing: false };
+    fn new(
+        failures: u32,
+        identity: Identity,
+        reason: &str,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> Self {
+        let mut failure =
+            Failure { failures, retry_at: now, reason: reason.into(), identity, probing: false };
         let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
         failure.retry_at = now.saturating_add(jittered(failure.delay()).max(asked));
         failure
@@ -155,35 +202,67 @@ impl Failure {
         (FIRST_DELAY * (1 << doublings)).min(LONGEST_DELAY)
     }
 
+    fn is_of(&self, identity: Identity) -> bool {
+        self.identity == identity
+    }
+
     /// A wait longer than any given means that the clock was set back: it is over.
-    fn holds(&self, now: Timestamp) -> bool {
-        now < self.retry_at && self.retry_at.saturating_since(now) <= LONGEST_RETRY_AFTER
+    fn holds(&self, identity: Identity, now: Timestamp) -> bool {
+        self.is_of(identity)
+            && now < self.retry_at
+            && self.retry_at.saturating_since(now) <= LONGEST_RETRY_AFTER
     }
 }
 
-/// Names that failed since the last success, and once they are enough the failure that holds for all.
+/// Names that failed since the last good word, and once they are enough the failure that holds for all.
 #[derive(Default)]
 struct Breaker {
-    names: Vec<u64>,
+    names: Vec<(u64, Kind)>,
+    kind: Kind,
     failure: Option<Failure>,
 }
 
+/// What a failure was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Answered,
+    Unreachable,
+}
+
 impl Breaker {
-    fn failed(&mut self, name: u64, nth: impl FnOnce(u32) -> Failure) {
+    fn down(&mut self, name: u64, unreachable: bool, nth: impl FnOnce(u32) -> Failure) {
+        let kind = if unreachable { Kind::Unreachable } else { Kind::Answered };
         match &mut self.failure {
             Some(failure) if failure.probing => {
                 *failure = nth(failure.failures + 1);
+                self.kind = kind;
             }
             // Requests that were under way when it opened say nothing new.
             Some(_) => {}
             None => {
-                if !self.names.contains(&name) {
-                    self.names.push(name);
+                if !self.names.iter().any(|(known, _)| *known == name) {
+                    self.names.push((name, kind));
                 }
                 if self.names.len() >= NAMES_TO_OPEN {
                     self.failure = Some(nth(1));
+                    self.kind = kind;
                 }
             }
+        }
+    }
+
+    /// There was a connection: what was opened, or counted, for want of one is over.
+    fn reached(&mut self, now: Timestamp) {
+        self.names.retain(|(_, kind)| *kind != Kind::Unreachable);
+        match &mut self.failure {
+            Some(_) if self.kind == Kind::Unreachable => *self = Breaker::default(),
+            // The probe was of no use: the next may go after the same step.
+            Some(failure) if failure.probing => {
+                failure.probing = false;
+                failure.retry_at = now.saturating_add(jittered(failure.delay()));
+            }
+            _ => {}
         }
     }
 }
@@ -196,9 +275,14 @@ fn jittered(delay: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::ClientKind;
+
+    const ME: Identity = 1;
+    const DOWN: Evidence = Evidence::Down { unreachable: false };
+    const UNREACHABLE: Evidence = Evidence::Down { unreachable: true };
 
     fn key(name: &str) -> EntryKeyRef<'_> {
-        EntryKeyRef { name, ecdsa: true }
+        EntryKeyRef { name, client: ClientKind::Ecdsa }
     }
 
     fn at(seconds: f64) -> Timestamp {
@@ -210,77 +294,137 @@ mod tests {
         let back_off = BackOff::default();
         let mut now = 0.0;
         for longest in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
-            back_off.failed(key("a.example"), FailureScope::Name, "it was 500", None, at(now));
+            back_off.failed(key("a.example"), ME, Evidence::Up, "it was 500", None, at(now));
             assert_eq!(
-                back_off.reason(key("a.example"), at(now + 0.8 * longest - 0.01)).as_deref(),
+                back_off.reason(key("a.example"), ME, at(now + 0.8 * longest - 0.01)).as_deref(),
                 Some("it was 500")
             );
-            assert_eq!(back_off.reason(key("b.example"), at(now)), None, "others don't wait");
+            assert_eq!(back_off.reason(key("b.example"), ME, at(now)), None, "others don't wait");
             now += longest;
-            assert_eq!(back_off.admit(key("a.example"), at(now)), Ok(()));
+            assert_eq!(back_off.admit(key("a.example"), true, ME, at(now)), Ok(()));
         }
-        back_off.succeeded(key("a.example"));
-        assert_eq!(back_off.reason(key("a.example"), at(now)), None);
-        back_off.failed(key("a.example"), FailureScope::Name, "again", None, at(now));
-        assert_eq!(back_off.reason(key("a.example"), at(now + 1.0)), None, "it starts from the first step");
+        back_off.succeeded(key("a.example"), Evidence::Up, at(0.0));
+        assert_eq!(back_off.reason(key("a.example"), ME, at(now)), None);
+        back_off.failed(key("a.example"), ME, Evidence::Up, "again", None, at(now));
+        assert_eq!(
+            back_off.reason(key("a.example"), ME, at(now + 1.0)),
+            None,
+            "it starts from the first step"
+        );
     }
 
     #[test]
     fn retry_after_is_obeyed_up_to_a_limit() {
         let back_off = BackOff::default();
-        back_off.failed(key("a.example"), FailureScope::Name, "busy", Some(Duration::from_secs(60)), at(0.0));
-        assert!(back_off.reason(key("a.example"), at(59.9)).is_some());
-        assert!(back_off.reason(key("a.example"), at(60.0)).is_none());
-        back_off.failed(key("b.example"), FailureScope::Name, "busy", Some(Duration::MAX), at(0.0));
-        assert!(back_off.reason(key("b.example"), at(299.9)).is_some());
-        assert!(back_off.reason(key("b.example"), at(300.0)).is_none());
+        back_off.failed(key("a.example"), ME, Evidence::Up, "busy", Some(Duration::from_secs(60)), at(0.0));
+        assert!(back_off.reason(key("a.example"), ME, at(59.9)).is_some());
+        assert!(back_off.reason(key("a.example"), ME, at(60.0)).is_none());
+        back_off.failed(key("b.example"), ME, Evidence::Up, "busy", Some(Duration::MAX), at(0.0));
+        assert!(back_off.reason(key("b.example"), ME, at(299.9)).is_some());
+        assert!(back_off.reason(key("b.example"), ME, at(300.0)).is_none());
     }
 
     #[test]
     fn a_clock_that_is_set_back_blocks_nobody() {
         let back_off = BackOff::default();
-        back_off.failed(key("a.example"), FailureScope::Name, "it was 500", None, at(0.0));
-        assert!(back_off.reason(key("a.example"), at(-86_400.0)).is_none());
+        back_off.failed(key("a.example"), ME, Evidence::Up, "it was 500", None, at(0.0));
+        assert!(back_off.reason(key("a.example"), ME, at(-86_400.0)).is_none());
     }
 
     #[test]
     fn one_failing_name_never_opens_the_breaker_and_several_do() {
         let back_off = BackOff::default();
         for n in 0..50 {
-            back_off.failed(key("a.example"), FailureScope::Backend, "down", None, at(f64::from(n)));
+            back_off.failed(key("a.example"), ME, DOWN, "down", None, at(f64::from(n)));
         }
         assert!(!back_off.breaker_is_open());
         for name in ["b.example", "c.example", "d.example"] {
-            back_off.failed(key(name), FailureScope::Backend, "down", None, at(100.0));
+            back_off.failed(key(name), ME, DOWN, "down", None, at(100.0));
         }
-        assert_eq!(back_off.admit(key("z.example"), at(100.0)), Ok(()));
-        back_off.failed(key("e.example"), FailureScope::Backend, "down", None, at(100.0));
-        assert_eq!(back_off.admit(key("z.example"), at(100.0)).unwrap_err().as_ref(), "down");
+        assert_eq!(back_off.admit(key("z.example"), true, ME, at(100.0)), Ok(()));
+        back_off.failed(key("e.example"), ME, DOWN, "down", None, at(100.0));
+        assert_eq!(back_off.admit(key("z.example"), true, ME, at(100.0)).unwrap_err().as_ref(), "down");
     }
 
     #[test]
     fn an_open_breaker_lets_one_probe_through_per_step() {
         let back_off = BackOff::default();
         for name in ["a", "b", "c", "d", "e"] {
-            back_off.failed(key(name), FailureScope::Backend, "down", None, at(0.0));
+            back_off.failed(key(name), ME, DOWN, "down", None, at(0.0));
         }
         let mut probes = 0;
         for tenth in 0..36_000 {
             let now = at(f64::from(tenth) / 10.0);
             for name in 0..10 {
                 let name = format!("n{name}-{tenth}");
-                if back_off.admit(key(&name), now).is_ok() {
+                if back_off.admit(key(&name), true, ME, now).is_ok() {
                     probes += 1;
-                    back_off.failed(key(&name), FailureScope::Backend, "still down", None, now);
+                    back_off.failed(key(&name), ME, DOWN, "still down", None, now);
                 }
             }
         }
         // An hour in steps of 30 s, up to a fifth shorter.
         assert!((120..=160).contains(&probes), "{probes}");
         let later = at(4_000.0);
-        assert_eq!(back_off.admit(key("probe"), later), Ok(()));
-        assert!(back_off.admit(key("another"), later).is_err(), "the probe has not answered yet");
-        back_off.succeeded(key("probe"));
-        assert_eq!(back_off.admit(key("another"), later), Ok(()));
+        assert_eq!(back_off.admit(key("probe"), true, ME, later), Ok(()));
+        assert!(back_off.admit(key("another"), true, ME, later).is_err(), "the probe has not answered yet");
+        back_off.succeeded(key("probe"), Evidence::Up, at(0.0));
+        assert_eq!(back_off.admit(key("another"), true, ME, later), Ok(()));
+    }
+
+    fn open(evidence: Evidence) -> BackOff {
+        let back_off = BackOff::default();
+        for name in ["a", "b", "c", "d", "e"] {
+            back_off.failed(key(name), ME, evidence, "down", None, at(0.0));
+        }
+        assert!(back_off.breaker_is_open());
+        back_off
+    }
+
+    #[test]
+    fn names_that_the_backend_never_knew_open_nothing_and_reset_nothing() {
+        let back_off = BackOff::default();
+        for n in 0..50 {
+            back_off.failed(key(&format!("junk{n}")), ME, Evidence::Reached, "500", None, at(0.0));
+        }
+        assert!(!back_off.breaker_is_open());
+        for name in ["a", "b", "c", "d"] {
+            back_off.failed(key(name), ME, DOWN, "down", None, at(0.0));
+        }
+        back_off.succeeded(key("junk"), Evidence::Reached, at(0.0));
+        back_off.failed(key("e"), ME, DOWN, "down", None, at(0.0));
+        assert!(back_off.breaker_is_open(), "a scanner's 204 does not hide an outage");
+    }
+
+    #[test]
+    fn a_scanner_does_not_win_the_probes() {
+        let back_off = open(DOWN);
+        assert!(back_off.admit(key("junk"), false, ME, at(1.1)).is_err(), "known names first");
+        assert_eq!(back_off.admit(key("known"), true, ME, at(1.1)), Ok(()));
+        let back_off = open(DOWN);
+        assert_eq!(back_off.admit(key("new"), false, ME, at(2.1)), Ok(()), "if no known one came");
+        back_off.failed(key("new"), ME, Evidence::Reached, "500", None, at(2.2));
+        assert!(back_off.breaker_is_open());
+        assert_eq!(back_off.admit(key("known"), true, ME, at(3.3)), Ok(()));
+        back_off.succeeded(key("known"), Evidence::Up, at(3.3));
+        assert!(!back_off.breaker_is_open());
+    }
+
+    #[test]
+    fn any_answer_ends_what_was_a_want_of_connections() {
+        let back_off = open(UNREACHABLE);
+        assert_eq!(back_off.admit(key("junk"), false, ME, at(1.1)), Ok(()));
+        back_off.failed(key("junk"), ME, Evidence::Reached, "500", None, at(1.2));
+        assert!(!back_off.breaker_is_open());
+    }
+
+    #[test]
+    fn failures_hold_for_those_who_ask_in_the_same_way() {
+        let back_off = open(DOWN);
+        let other = 2;
+        assert!(back_off.reason(key("a"), ME, at(0.1)).is_some());
+        assert!(back_off.reason(key("a"), other, at(0.1)).is_none());
+        assert_eq!(back_off.admit(key("z"), true, other, at(0.1)), Ok(()), "the new token is tried at once");
+        assert!(back_off.admit(key("y"), true, other, at(0.1)).is_err(), "by one request");
     }
 }

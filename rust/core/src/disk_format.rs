@@ -8,7 +8,7 @@
 //! checksum: 64 hexadecimal digits, the SHA-256 of all that follows this line
 //! backend: https://backend.example/certificates
 //! server-name: shop.example.com
-//! client: ecdsa, or rsa-only
+//! client: rsa-only, ecdsa, or ed25519
 //! fetched-at: milliseconds since the Unix epoch
 //! lifetime: milliseconds, or unspecified
 //! must-revalidate: yes, or no
@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
-use crate::entry::{EntryKey, ResponseMetadata};
+use crate::entry::{ClientKind, EntryKey, ResponseMetadata};
 use crate::freshness::{FreshnessLifetime, ResponseFreshness};
 use crate::keys::KeyEncoding;
 
@@ -228,7 +228,11 @@ fn number(name: &'static str, text: &str) -> Result<u64, FormatError> {
 }
 
 fn client(key: &EntryKey) -> &'static str {
-    if key.ecdsa { "ecdsa" } else { "rsa-only" }
+    match key.client {
+        ClientKind::RsaOnly => "rsa-only",
+        ClientKind::Ecdsa => "ecdsa",
+        ClientKind::Ed25519 => "ed25519",
+    }
 }
 
 fn has_control_characters(value: &str) -> bool {
@@ -278,7 +282,7 @@ mod tests {
     const BACKEND: &str = "https://backend.example:8443/certificates";
 
     fn key() -> EntryKey {
-        EntryKey { name: "shop.example.com".into(), ecdsa: true }
+        EntryKey { name: "shop.example.com".into(), client: ClientKind::Ecdsa }
     }
 
     fn entry() -> StoredEntry {
@@ -358,8 +362,8 @@ mod tests {
     #[test]
     fn another_ones_file_is_rejected() {
         let text = encode(&entry(), BACKEND).unwrap();
-        let other_name = EntryKey { name: "other.example.com".into(), ecdsa: true };
-        let other_client = EntryKey { name: key().name, ecdsa: false };
+        let other_name = EntryKey { name: "other.example.com".into(), client: ClientKind::Ecdsa };
+        let other_client = EntryKey { name: key().name, client: ClientKind::RsaOnly };
         assert_eq!(decode(&text, "https://other.example/", &key()), Err(FormatError::OtherBackend));
         assert_eq!(decode(&text, BACKEND, &other_name), Err(FormatError::OtherKey));
         assert_eq!(decode(&text, BACKEND, &other_client), Err(FormatError::OtherKey));

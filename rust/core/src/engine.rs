@@ -1,43 +1,40 @@
-//! The cache: the only module that knows the others. One lookup is read here from top to bottom; what a miss
-//! sets in motion is in `fetch`, what becomes of a candidate in `acceptance`.
+//! The engine: the only module that knows the others. Read the path of one lookup in this order: [`Engine::lookup`],
+//! `engine/lookup.rs` (what memory says), `engine/fetch.rs` and its folder (what a miss sets in motion),
+//! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs`.
 
-mod acceptance;
-mod answer;
-mod disk_read;
+mod disk_writes;
 mod fetch;
 mod lookup;
+mod shared;
+mod storing;
 
-use std::collections::{HashMap, HashSet};
 use std::io::{self, PipeReader};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::backend::{Backend, BackendError};
-use crate::backoff::BackOff;
-use crate::bundle::Issuers;
+use crate::backoff::{BackOff, Identity};
 use crate::clock::Clock;
 use crate::counters::{Counters, CountersSnapshot, FetchTimes};
 use crate::disk_store::{DiskError, DiskStore};
-use crate::entry::{ClientCapabilities, Entry, EntryId, EntryKey, EntryKeyRef};
-use crate::events::{Event, EventQueue, LogLevel, LogRecord};
+use crate::engine::disk_writes::DiskWrites;
+use crate::engine::fetch::candidate::Candidate;
+use crate::engine::fetch::disk::DiskReads;
+use crate::engine::shared::Shared;
+use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
+use crate::events::{Event, EventQueue};
 use crate::freshness::FreshnessSettings;
 use crate::interner::Interner;
-use crate::log_sampler::{LogKind, LogSampler};
+use crate::log_sampler::LogSampler;
 use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
 use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
 use crate::single_flight::{SingleFlight, Token};
 use crate::worker_pool::{Priority, WorkerPool};
-
-pub use acceptance::UNSUPPORTED_KEY_TYPE;
-
-use acceptance::Candidate;
-use disk_read::DiskReads;
-use lookup::Held;
 
 /// The store of one backend and cache directory, with its workers. Thread-safe; clones share it.
 #[derive(Clone)]
@@ -48,13 +45,15 @@ pub struct Engine {
 /// One module instance's settings and its client of the backend.
 pub struct LookupConfig {
     backend: Backend,
+    /// Stands for what the backend knows the client by.
+    identity: Identity,
     freshness: FreshnessSettings,
     negative_ttl: Duration,
     timeout: Duration,
     warned_uncacheable: AtomicBool,
 }
 
-/// Why a cache can't be opened.
+/// Why an engine can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Its directory can't be used.
@@ -62,7 +61,23 @@ pub enum OpenError {
     Directory(#[from] DiskError),
     /// The pipe that the host waits at can't be made.
     #[error("can't make a pipe ({0}); raise the limit of open files")]
-    Pipe(io::Error),
+    Pipe(#[source] io::Error),
+}
+
+/// One handshake's question.
+#[derive(Clone, Copy, Debug)]
+pub struct LookupRequest<'a> {
+    /// The SNI as the client sent it.
+    pub server_name: &'a [u8],
+    /// What the client can use.
+    pub client: ClientKind,
+    /// Further query parameters for the backend, percent-encoded; read on a miss only.
+    pub handshake_params: &'a str,
+    /// Who waits. Without a token nothing is started.
+    pub token: Option<Token>,
+    /// Another question about a handshake that has asked already: it is not counted, and an answer that must not be
+    /// stored holds for it for a moment.
+    pub peek: bool,
 }
 
 /// What a lookup found.
@@ -83,7 +98,7 @@ pub enum Lookup {
     InvalidName(InvalidServerName),
     /// The backend failed lately and is not asked again yet; holds the reason of the last failure.
     BackedOff(Arc<str>),
-    /// The backend has a certificate, but of a kind this client can't use.
+    /// The backend has a certificate, but of a kind this client can't use: [`UNSUPPORTED_KEY_TYPE`].
     UnsupportedKeyType,
     /// The cache is closed.
     Closed,
@@ -104,31 +119,6 @@ pub struct Sizes {
     pub breaker_is_open: bool,
 }
 
-struct Shared {
-    clock: Clock,
-    backend_name: String,
-    memory: MemoryStore,
-    negatives: NegativeStore,
-    disk: Option<DiskStore>,
-    disk_reads: DiskReads,
-    /// What the backend no longer has, until it is gone from the disk too.
-    tombstones: Mutex<HashSet<EntryKey>>,
-    issuers: Interner<Issuers>,
-    handshake_params_interner: Interner<str>,
-    back_off: BackOff,
-    flights: SingleFlight,
-    candidates: Mutex<HashMap<EntryId, Candidate>>,
-    fetchers: WorkerPool,
-    disk_readers: WorkerPool,
-    disk_writer: WorkerPool,
-    lookup_configs: Mutex<Vec<Weak<LookupConfig>>>,
-    events: EventQueue,
-    log_sampler: LogSampler,
-    counters: Counters,
-    fetch_times: FetchTimes,
-    closed: AtomicBool,
-}
-
 impl Engine {
     /// Opens a cache; fails if its directory can't be used, or the process has no descriptor left.
     pub fn open(settings: &EngineSettings, clock: Clock) -> Result<Self, OpenError> {
@@ -140,23 +130,27 @@ impl Engine {
             clock,
             backend_name: settings.backend.clone(),
             memory: MemoryStore::new(settings.max_memory),
-            negatives: NegativeStore::new(settings.max_negative_memory),
+            negatives: NegativeStore::new(
+                settings.max_negative_memory - settings.max_negative_memory / UNSUPPORTED_SHARE,
+            ),
             disk,
+            unsupported: NegativeStore::new(settings.max_negative_memory / UNSUPPORTED_SHARE),
             disk_reads: DiskReads::default(),
-            tombstones: Mutex::default(),
+            disk_writes: DiskWrites::default(),
             issuers: Interner::default(),
-            handshake_params_interner: Interner::default(),
+            handshake_params: Interner::default(),
             back_off: BackOff::default(),
             flights: SingleFlight::default(),
+            changes: Mutex::default(),
             candidates: Mutex::default(),
             fetchers: WorkerPool::new(
                 "cached_http",
                 settings.max_concurrent_fetches as usize,
                 MAX_QUEUED_FETCHES,
             ),
-            disk_readers: WorkerPool::new("cached_http_rd", DISK_READERS, MAX_QUEUED_FETCHES),
+            disk_readers: WorkerPool::without_reserve("cached_http_rd", DISK_READERS, MAX_QUEUED_FETCHES),
             // One thread: writes to one name keep their order.
-            disk_writer: WorkerPool::new("cached_http_wr", 1, MAX_QUEUED_WRITES),
+            disk_writer: WorkerPool::without_reserve("cached_http_wr", 1, MAX_QUEUED_FETCHES),
             lookup_configs: Mutex::default(),
             events: EventQueue::new().map_err(OpenError::Pipe)?,
             log_sampler: LogSampler::default(),
@@ -170,15 +164,19 @@ impl Engine {
     /// Applies the resource limits of newer settings; backend and directory stay.
     pub fn resize(&self, settings: &EngineSettings) {
         let evicted = self.shared.memory.resize(settings.max_memory);
+        self.shared.counters.evictions.add(evicted.len() as u64);
         self.shared.retire(evicted);
-        self.shared.negatives.resize(settings.max_negative_memory);
+        let unsupported = settings.max_negative_memory / UNSUPPORTED_SHARE;
+        self.shared.negatives.resize(settings.max_negative_memory - unsupported);
+        self.shared.unsupported.resize(unsupported);
         self.shared.fetchers.resize(settings.max_concurrent_fetches as usize);
     }
 
-    /// Makes a config whose lookups use these settings.
-    pub fn config(&self, settings: &LookupSettings) -> Result<Arc<LookupConfig>, BackendError> {
+    /// Makes what lookups with these settings are made with.
+    pub fn lookup_config(&self, settings: &LookupSettings) -> Result<Arc<LookupConfig>, BackendError> {
         let config = Arc::new(LookupConfig {
             backend: Backend::new(settings)?,
+            identity: settings.identity(),
             freshness: FreshnessSettings {
                 pinned: settings.ttl,
                 default: settings.default_ttl,
@@ -195,41 +193,17 @@ impl Engine {
         Ok(config)
     }
 
-    /// Looks a name up; never waits and does no I/O. With a token a miss joins the name's fetch, for which
-    /// `handshake_params` holds the further query parameters.
-    pub fn lookup(
-        &self,
-        config: &Arc<LookupConfig>,
-        server_name: &[u8],
-        client: ClientCapabilities,
-        handshake_params: &str,
-        token: Option<Token>,
-    ) -> Lookup {
+    /// Looks a name up; never waits and does no I/O. With a token a miss joins the name's fetch, or starts it.
+    pub fn lookup(&self, config: &Arc<LookupConfig>, request: &LookupRequest<'_>) -> Lookup {
+        self.shared.lookup(config, request)
+    }
+
+    /// Forgets all that is known of a name, in every variant: certificates in memory and on disk, "no such name",
+    /// failures. What is under way is not stored. True if there was anything.
+    pub fn purge(&self, server_name: &[u8]) -> Result<bool, InvalidServerName> {
         let mut buffer = NameBuffer::default();
-        let name = match ServerName::parse(server_name, &mut buffer) {
-            Ok(name) => name,
-            Err(rejection) => {
-                self.shared.counters.invalid_names.increment();
-                return Lookup::InvalidName(rejection);
-            }
-        };
-        let key = EntryKeyRef { name: name.as_str(), ecdsa: client.ecdsa };
-        let now = self.shared.clock.now();
-        if let Some(Held { answer, due }) = self.shared.held(config, key, client, now) {
-            if let Some(entry) = due {
-                self.shared.refresh(config, &entry, now);
-            }
-            match answer {
-                Lookup::Hit(_) => self.shared.counters.hits.increment(),
-                Lookup::Stale(_) => self.shared.counters.stale_hits.increment(),
-                _ => self.shared.counters.negative_hits.increment(),
-            }
-            return answer;
-        }
-        match token {
-            Some(token) => self.shared.join_fetch(config, key, client, handshake_params, token),
-            None => Lookup::Miss,
-        }
+        let name = ServerName::parse(server_name, &mut buffer)?;
+        Ok(self.shared.purge(EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly }))
     }
 
     /// The entry with this id, while it is a candidate or in memory.
@@ -302,7 +276,7 @@ impl Engine {
         shared.fetchers.close();
         let undecided = std::mem::take(&mut *shared.candidates.lock());
         drop(undecided);
-        // An config that a late handshake still holds would keep all of it, keys included.
+        // A lookup config that a late handshake still holds would keep all of it, keys included.
         shared.memory.clear();
         let last = Arc::clone(shared);
         let drained = move || {
@@ -320,33 +294,10 @@ impl Engine {
 
 /// Misses that may wait for a worker; beyond it a lookup is turned away at once.
 const MAX_QUEUED_FETCHES: usize = 16_384;
-/// Entries that may wait to be written; beyond it an entry stays in memory only.
-const MAX_QUEUED_WRITES: usize = 8_192;
 const DISK_READERS: usize = 4;
-/// The longest hello query that entries share and keep, and how many different ones.
-const MAX_QUERY_LENGTH: usize = 1024;
-const MAX_QUERIES: usize = 4096;
+/// The part of the memory for negatives that is for certificates which the client who asked can't use.
+const UNSUPPORTED_SHARE: u64 = 4;
 
-impl Shared {
-    /// A hello query as an entry keeps it for its refreshes. Clients choose what is in it, so neither length nor
-    /// number may grow with their imagination: beyond it a refresh sends the name alone.
-    fn kept_query(&self, handshake_params: &str) -> Arc<str> {
-        let kept = if handshake_params.len() <= MAX_QUERY_LENGTH { handshake_params } else { "" };
-        self.handshake_params_interner.intern_within(MAX_QUERIES, &kept.into()).unwrap_or_default()
-    }
-
-    /// Tells the host of entries that left memory, if it had built something from them.
-    fn retire(&self, entries: Vec<Arc<Entry>>) {
-        self.counters.evictions.add(entries.len() as u64);
-        for entry in entries.into_iter().filter(|entry| entry.was_opened()) {
-            self.events.push(Event::Retired(entry.id));
-        }
-    }
-
-    fn log(&self, kind: LogKind, key: EntryKeyRef<'_>, message: impl FnOnce() -> String) {
-        let Some(suppressed) = self.log_sampler.admit(kind, self.clock.now()) else { return };
-        let server_name = Some(key.name.to_string());
-        let record = LogRecord { level: LogLevel::Warn, message: message(), server_name, suppressed };
-        self.events.push(Event::Log(record));
-    }
-}
+/// What a client is told that can't use the certificate there is.
+pub const UNSUPPORTED_KEY_TYPE: &str =
+    "the certificate is of a kind that this client can't use (ECDSA or Ed25519)";

@@ -22,14 +22,63 @@ impl EntryId {
     }
 }
 
-/// What an entry is kept under: a normalised name, and whether the client it was fetched for can use
-/// certificates other than RSA. A backend may hold both kinds for a name.
+/// What a client can do with certificates, from its ClientHello. Each kind can use what those before it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientKind {
+    /// It can use RSA certificates only.
+    RsaOnly,
+    /// It can use ECDSA certificates, too: browsers.
+    Ecdsa,
+    /// It can use Ed25519 certificates, too: openssl, curl, Go.
+    Ed25519,
+}
+
+impl ClientKind {
+    /// All kinds, the least capable first.
+    pub const ALL: [ClientKind; 3] = [ClientKind::RsaOnly, ClientKind::Ecdsa, ClientKind::Ed25519];
+
+    /// The least capable kind of client that can use a certificate with this key.
+    pub fn for_key(algorithm: KeyAlgorithm) -> Self {
+        match algorithm {
+            KeyAlgorithm::Rsa { .. } => ClientKind::RsaOnly,
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => ClientKind::Ecdsa,
+            KeyAlgorithm::Ed25519 => ClientKind::Ed25519,
+        }
+    }
+
+    /// Whether such a client can use a certificate with this key.
+    pub fn can_use(self, algorithm: KeyAlgorithm) -> bool {
+        ClientKind::for_key(algorithm) <= self
+    }
+
+    /// Under which kinds an entry may lie that such a client can use, in the order in which to look. An RSA
+    /// certificate that was sent to a client of another kind serves all; the reverse would hide an ECDSA certificate
+    /// that the backend may have.
+    pub fn usable(self) -> &'static [ClientKind] {
+        match self {
+            ClientKind::RsaOnly => &[ClientKind::RsaOnly, ClientKind::Ecdsa],
+            ClientKind::Ecdsa => &[ClientKind::Ecdsa],
+            ClientKind::Ed25519 => &[ClientKind::Ecdsa, ClientKind::Ed25519],
+        }
+    }
+
+    /// Under which kind an answer is stored that such a client was given: what a client of less capability can use
+    /// as well must not be hidden from it, nor be taken from it by a client of more.
+    pub fn stores_under(self, algorithm: KeyAlgorithm) -> ClientKind {
+        match ClientKind::for_key(algorithm) {
+            ClientKind::RsaOnly => self.min(ClientKind::Ecdsa),
+            kind => kind,
+        }
+    }
+}
+
+/// What an entry is kept under: a normalised name and a kind of client. A backend may have a certificate of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntryKey {
     /// The normalised server name; most lie here, without an allocation of their own.
     pub name: CompactString,
-    /// True if the client can use an ECDSA certificate.
-    pub ecdsa: bool,
+    /// The kind of client that it is for.
+    pub client: ClientKind,
 }
 
 /// The borrowed form of [`EntryKey`], so that a lookup allocates nothing.
@@ -37,21 +86,31 @@ pub struct EntryKey {
 pub struct EntryKeyRef<'a> {
     /// The normalised server name.
     pub name: &'a str,
-    /// True if the client can use an ECDSA certificate.
-    pub ecdsa: bool,
+    /// The kind of client that it is for.
+    pub client: ClientKind,
 }
 
 impl EntryKey {
     /// This key, borrowed.
     pub fn borrowed(&self) -> EntryKeyRef<'_> {
-        EntryKeyRef { name: &self.name, ecdsa: self.ecdsa }
+        EntryKeyRef { name: &self.name, client: self.client }
     }
 }
 
-impl EntryKeyRef<'_> {
+impl<'a> EntryKeyRef<'a> {
     /// This key, owned.
     pub fn to_owned(self) -> EntryKey {
-        EntryKey { name: self.name.into(), ecdsa: self.ecdsa }
+        EntryKey { name: self.name.into(), client: self.client }
+    }
+
+    /// The same name's key for another kind of client.
+    pub fn of(self, client: ClientKind) -> EntryKeyRef<'a> {
+        EntryKeyRef { client, ..self }
+    }
+
+    /// The name's keys, one for each kind of client.
+    pub fn all_kinds(self) -> impl Iterator<Item = EntryKeyRef<'a>> {
+        ClientKind::ALL.into_iter().map(move |client| self.of(client))
     }
 }
 
@@ -92,7 +151,7 @@ pub struct Entry {
     algorithm: KeyAlgorithm,
     // The parts of its key, side by side with other small ones: a million names pay for each gap.
     name: CompactString,
-    ecdsa: bool,
+    client: ClientKind,
     weight: u32,
     opened: AtomicBool,
     refreshing: AtomicBool,
@@ -106,8 +165,11 @@ impl Entry {
         metadata: ResponseMetadata,
         handshake_params: Arc<str>,
     ) -> Self {
-        let weight = size_of::<Self>() + name_weight(&key.name) + bundle.weight() + STORE_OVERHEAD;
-        let EntryKey { name, ecdsa } = key;
+        let validators = [&metadata.etag, &metadata.last_modified];
+        let validators: usize = validators.into_iter().flatten().map(|validator| validator.len()).sum();
+        let weight =
+            size_of::<Self>() + name_weight(&key.name) + bundle.weight() + validators + STORE_OVERHEAD;
+        let EntryKey { name, client } = key;
         let (not_after, algorithm) = (bundle.not_after(), bundle.private_key().algorithm());
         Entry {
             id: EntryId::next(),
@@ -117,7 +179,7 @@ impl Entry {
             not_after,
             algorithm,
             name,
-            ecdsa,
+            client,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             opened: AtomicBool::new(false),
             refreshing: AtomicBool::new(false),
@@ -126,7 +188,7 @@ impl Entry {
 
     /// What it is kept under.
     pub fn key(&self) -> EntryKeyRef<'_> {
-        EntryKeyRef { name: &self.name, ecdsa: self.ecdsa }
+        EntryKeyRef { name: &self.name, client: self.client }
     }
 
     /// When its certificate stops being valid.
@@ -180,23 +242,3 @@ fn name_weight(name: &CompactString) -> usize {
 
 /// Index slots and allocator rounding per entry.
 const STORE_OVERHEAD: usize = 128;
-
-/// What a client can do with a certificate, from its ClientHello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientCapabilities {
-    /// It can use ECDSA certificates.
-    pub ecdsa: bool,
-    /// It can use Ed25519 certificates.
-    pub ed25519: bool,
-}
-
-impl ClientCapabilities {
-    /// Whether it can use a certificate with this kind of key.
-    pub fn can_use(self, algorithm: KeyAlgorithm) -> bool {
-        match algorithm {
-            KeyAlgorithm::Rsa { .. } => true,
-            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521 => self.ecdsa,
-            KeyAlgorithm::Ed25519 => self.ed25519,
-        }
-    }
-}

@@ -107,6 +107,8 @@ pub fn evaluate(
         return Freshness::Expired;
     }
     let Some(lifetime) = lifetime(freshness, settings) else { return Freshness::Expired };
+    // It can't outlive the certificate, so that a successor is looked for before that ends.
+    let lifetime = lifetime.min(not_after.saturating_since(fetched_at));
     // The clock was set back since: how old the answer is can't be known, so it is not fresh for years.
     let from_the_future = fetched_at > now.saturating_add(CLOCK_TOLERANCE);
     let end = fetched_at.saturating_add(lifetime);

@@ -18,6 +18,8 @@ pub enum LogKind {
     Disk,
     /// Something the operator should change once.
     Advice,
+    /// A handshake that was turned away for want of a worker.
+    Overload,
     /// That the backend as a whole fails, or answers again.
     Breaker,
 }
@@ -28,7 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Decides which records are written. Thread-safe.
 #[derive(Default)]
 pub struct LogSampler {
-    kinds: [Mutex<State>; 5],
+    kinds: [Mutex<State>; 6],
 }
 
 #[derive(Default)]

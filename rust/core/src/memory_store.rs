@@ -43,10 +43,12 @@ impl MemoryStore {
 
     /// Keeps an entry in place of an older one; returns what had to go for it.
     #[must_use]
-    pub fn insert(&self, entry: Arc<Entry>) -> Vec<Arc<Entry>> {
+    pub fn insert(&self, entry: Arc<Entry>) -> Retired {
         self.bookkeeping.by_id.write().insert(entry.id, entry.clone());
-        self.by_key.insert(ByKey(entry.clone()), entry);
-        self.bookkeeping.take_retired()
+        self.by_key.insert(ByKey(entry.clone()), entry.clone());
+        let entries = self.bookkeeping.take_retired();
+        let replaced = entries.iter().filter(|retired| retired.key() == entry.key()).count();
+        Retired { evicted: (entries.len() - replaced) as u64, entries }
     }
 
     /// Drops what is kept under a key.
@@ -85,6 +87,14 @@ impl MemoryStore {
     pub fn bytes(&self) -> u64 {
         self.by_key.weight()
     }
+}
+
+/// What left memory for an entry.
+pub struct Retired {
+    /// All of them, the entry's own predecessor included.
+    pub entries: Vec<Arc<Entry>>,
+    /// How many had to go for want of room.
+    pub evicted: u64,
 }
 
 /// About what an ECDSA leaf with one intermediate weighs; it sizes the eviction policy's own tables.

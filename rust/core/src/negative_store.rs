@@ -1,5 +1,5 @@
-//! Names the backend has nothing for: a keyed hash and a time, in a small bounded store of their own, so that
-//! a scan of made-up names evicts nothing of value. Kept in memory only.
+//! What the backend has nothing for: a keyed hash and a time, in a small bounded store of their own, so that a scan
+//! of made-up names evicts nothing of value. In memory only.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -17,11 +17,17 @@ pub struct Negative {
     pub fetched_at: Timestamp,
     /// The lifetime the answer gave itself; the `negative_ttl` setting if it gave none.
     pub lifetime: Option<Duration>,
-    /// Whether there is a certificate after all, of a kind that clients of this key can't use.
-    pub is_unsupported_key_type: bool,
+    /// Whether the response forbids storing it. It then answers nobody but who asks about the same handshake again,
+    /// as Caddy's permission does.
+    pub is_uncacheable: bool,
 }
 
 impl Negative {
+    /// One that arrived at this time.
+    pub fn at(fetched_at: Timestamp, lifetime: Option<Duration>) -> Self {
+        Negative { fetched_at, lifetime, is_uncacheable: false }
+    }
+
     /// Whether it still holds.
     pub fn is_fresh(&self, negative_ttl: Duration, now: Timestamp) -> bool {
         // An answer from the future (a clock that was set back) is not trusted.
@@ -51,9 +57,9 @@ impl NegativeStore {
         self.by_hash.insert(self.hasher.hash_one(key), negative);
     }
 
-    /// Forgets a name.
-    pub fn remove(&self, key: EntryKeyRef<'_>) {
-        self.by_hash.remove(&self.hasher.hash_one(key));
+    /// Forgets a name; true if it was known.
+    pub fn remove(&self, key: EntryKeyRef<'_>) -> bool {
+        self.by_hash.remove(&self.hasher.hash_one(key)).is_some()
     }
 
     /// Changes the capacity.
@@ -82,15 +88,15 @@ fn count(capacity: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::ClientKind;
 
     fn key(name: &str) -> EntryKeyRef<'_> {
-        EntryKeyRef { name, ecdsa: true }
+        EntryKeyRef { name, client: ClientKind::Ecdsa }
     }
 
     #[test]
     fn holds_for_its_own_lifetime_or_the_setting() {
-        let unspecified =
-            Negative { fetched_at: Timestamp(1_000), lifetime: None, is_unsupported_key_type: false };
+        let unspecified = Negative { fetched_at: Timestamp(1_000), lifetime: None, is_uncacheable: false };
         let own = Negative { lifetime: Some(Duration::from_secs(9)), ..unspecified };
         let ttl = Duration::from_secs(2);
         assert!(unspecified.is_fresh(ttl, Timestamp(2_999)) && !unspecified.is_fresh(ttl, Timestamp(3_000)));
@@ -102,7 +108,7 @@ mod tests {
     fn a_flood_stays_within_its_bytes() {
         let capacity = 1 << 20;
         let store = NegativeStore::new(capacity);
-        let negative = Negative { fetched_at: Timestamp(0), lifetime: None, is_unsupported_key_type: false };
+        let negative = Negative { fetched_at: Timestamp(0), lifetime: None, is_uncacheable: false };
         for n in 0..200_000 {
             store.insert(key(&format!("n{n}.example")), negative);
         }
@@ -110,7 +116,7 @@ mod tests {
         assert!(store.by_hash.memory_used().total() as u64 <= capacity, "{:?}", store.by_hash.memory_used());
         store.insert(key("a.example"), negative);
         assert_eq!(store.negative(key("a.example")), Some(negative));
-        assert_eq!(store.negative(EntryKeyRef { ecdsa: false, ..key("a.example") }), None);
+        assert_eq!(store.negative(EntryKeyRef { client: ClientKind::RsaOnly, ..key("a.example") }), None);
         store.remove(key("a.example"));
         assert_eq!(store.negative(key("a.example")), None);
     }

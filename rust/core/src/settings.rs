@@ -1,6 +1,7 @@
 //! What crosses the boundary as JSON, once per engine and once per module instance. Unknown fields are
 //! rejected: a misspelt option must not silently mean its default.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,6 +75,13 @@ impl LookupSettings {
     /// Reads a settings document.
     pub fn from_json(json: &[u8]) -> Result<Self, SettingsError> {
         from_json(json)
+    }
+
+    /// Stands for what the backend knows the client by, and the client the backend: it may answer others otherwise.
+    pub fn identity(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.url, &self.headers, &self.trusted_ca_pem, &self.client_certificate_pem).hash(&mut hasher);
+        hasher.finish()
     }
 }
 

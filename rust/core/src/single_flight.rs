@@ -1,30 +1,58 @@
-//! One fetch per key however many wait for it.
+//! One fetch per key however many wait for it, and what was withdrawn while it was under way.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::entry::EntryKey;
+use crate::entry::{ClientKind, EntryKey, EntryKeyRef};
 
 /// Names one waiter of the host; the host chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
 /// How a caller came into a flight.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Joined<T> {
     /// It was settled in the meantime; nobody needs to fetch.
     Settled(T),
     /// Somebody fetches already; the token will be told.
     Follower,
     /// The caller is the one that fetches, and must call [`SingleFlight::finish`] in every case.
-    Leader,
+    Leader(Arc<Flight>),
 }
 
-/// The fetches under way and who waits for each. Thread-safe.
+/// One fetch under way: who waits for it, and whether its answer may still be stored.
+#[derive(Debug)]
+pub struct Flight {
+    key: EntryKey,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tokens: Vec<Token>,
+    /// Since the flight began, every certificate was withdrawn that a client of this kind could use.
+    withdrawn: Option<ClientKind>,
+}
+
+impl Flight {
+    /// Whether a certificate for clients of this kind was withdrawn after the flight began: what the flight brings
+    /// of that kind is older than the withdrawal, and is not stored.
+    pub fn is_withdrawn(&self, kind: ClientKind) -> bool {
+        self.state.lock().withdrawn >= Some(kind)
+    }
+
+    fn withdraw(&self, up_to: ClientKind) {
+        let mut state = self.state.lock();
+        state.withdrawn = state.withdrawn.max(Some(up_to));
+    }
+}
+
+/// The fetches under way. Thread-safe.
 #[derive(Default)]
 pub struct SingleFlight {
-    waiters: Mutex<HashMap<EntryKey, Vec<Token>>>,
+    flights: Mutex<HashMap<EntryKey, Arc<Flight>>>,
 }
 
 impl SingleFlight {
@@ -37,21 +65,52 @@ impl SingleFlight {
         token: Option<Token>,
         settled: impl FnOnce() -> Option<T>,
     ) -> Joined<T> {
-        let mut waiters = self.waiters.lock();
-        if let Some(tokens) = waiters.get_mut(&key) {
-            tokens.extend(token);
+        let mut flights = self.flights.lock();
+        if let Some(flight) = flights.get(&key) {
+            flight.state.lock().tokens.extend(token);
             return Joined::Follower;
         }
         if let Some(answer) = settled() {
             return Joined::Settled(answer);
         }
-        waiters.insert(key, token.into_iter().collect());
-        Joined::Leader
+        let state = State { tokens: token.into_iter().collect(), withdrawn: None };
+        let flight = Arc::new(Flight { key: key.clone(), state: Mutex::new(state) });
+        flights.insert(key, Arc::clone(&flight));
+        Joined::Leader(flight)
     }
 
     /// Ends a flight and returns who waited for it.
-    pub fn finish(&self, key: &EntryKey) -> Vec<Token> {
-        self.waiters.lock().remove(key).unwrap_or_default()
+    pub fn finish(&self, flight: &Arc<Flight>) -> Vec<Token> {
+        let mut flights = self.flights.lock();
+        // After a purge another one may have the name.
+        if flights.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            flights.remove(&flight.key);
+        }
+        std::mem::take(&mut flight.state.lock().tokens)
+    }
+
+    /// Notes that the backend has no certificate of the name that a client of this kind could use.
+    pub fn withdraw(&self, name: EntryKeyRef<'_>, up_to: ClientKind) {
+        let flights = self.flights.lock();
+        for key in name.all_kinds() {
+            if let Some(flight) = flights.get(&key.to_owned()) {
+                flight.withdraw(up_to);
+            }
+        }
+    }
+
+    /// Notes that all that is known of a name is to be forgotten: whoever comes from now on starts a flight of its
+    /// own; those under way end for those who wait already. True if there was one.
+    pub fn detach(&self, name: EntryKeyRef<'_>) -> bool {
+        let mut flights = self.flights.lock();
+        let mut found = false;
+        for key in name.all_kinds() {
+            if let Some(flight) = flights.remove(&key.to_owned()) {
+                flight.withdraw(ClientKind::Ed25519);
+                found = true;
+            }
+        }
+        found
     }
 }
 
@@ -60,19 +119,53 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> EntryKey {
-        EntryKey { name: name.into(), ecdsa: true }
+        EntryKey { name: name.into(), client: ClientKind::Ecdsa }
+    }
+
+    fn lead(flights: &SingleFlight, key: EntryKey, token: u64) -> Arc<Flight> {
+        match flights.join(key, Some(Token(token)), || None::<()>) {
+            Joined::Leader(flight) => flight,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn the_first_leads_and_the_others_follow() {
         let flights = SingleFlight::default();
-        let unsettled = || None::<()>;
-        assert_eq!(flights.join(key("a.example"), Some(Token(1)), unsettled), Joined::Leader);
-        assert_eq!(flights.join(key("a.example"), Some(Token(2)), unsettled), Joined::Follower);
-        assert_eq!(flights.join(key("b.example"), Some(Token(3)), unsettled), Joined::Leader);
-        assert_eq!(flights.finish(&key("a.example")), [Token(1), Token(2)]);
-        assert_eq!(flights.finish(&key("a.example")), []);
-        assert_eq!(flights.join(key("a.example"), Some(Token(4)), || Some("kept")), Joined::Settled("kept"));
-        assert_eq!(flights.join(key("a.example"), Some(Token(5)), unsettled), Joined::Leader);
+        let a = lead(&flights, key("a.example"), 1);
+        assert!(matches!(flights.join(key("a.example"), Some(Token(2)), || None::<()>), Joined::Follower));
+        lead(&flights, key("b.example"), 3);
+        assert_eq!(flights.finish(&a), [Token(1), Token(2)]);
+        assert_eq!(flights.finish(&a), []);
+        let settled = flights.join(key("a.example"), Some(Token(4)), || Some("kept"));
+        assert!(matches!(settled, Joined::Settled("kept")));
+        lead(&flights, key("a.example"), 5);
+    }
+
+    #[test]
+    fn what_is_withdrawn_while_a_flight_is_under_way_is_known_to_it() {
+        let flights = SingleFlight::default();
+        let flight = lead(&flights, key("a.example"), 1);
+        flights.withdraw(key("a.example").borrowed(), ClientKind::RsaOnly);
+        assert!(flight.is_withdrawn(ClientKind::RsaOnly));
+        assert!(!flight.is_withdrawn(ClientKind::Ecdsa), "an RSA-only client could not have used it");
+        flights.withdraw(key("b.example").borrowed(), ClientKind::Ed25519);
+        assert!(!flight.is_withdrawn(ClientKind::Ecdsa), "another name");
+    }
+
+    #[test]
+    fn after_a_purge_a_name_has_a_flight_of_its_own() {
+        let flights = SingleFlight::default();
+        let old = lead(&flights, key("a.example"), 1);
+        assert!(flights.detach(key("a.example").borrowed()) && old.is_withdrawn(ClientKind::Ed25519));
+        assert!(!flights.detach(key("a.example").borrowed()));
+        let new = lead(&flights, key("a.example"), 2);
+        assert!(!new.is_withdrawn(ClientKind::RsaOnly));
+        assert_eq!(flights.finish(&old), [Token(1)]);
+        assert!(
+            matches!(flights.join(key("a.example"), None, || None::<()>), Joined::Follower),
+            "new goes on"
+        );
+        assert_eq!(flights.finish(&new), [Token(2)]);
     }
 }

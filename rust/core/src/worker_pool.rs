@@ -39,7 +39,17 @@ impl WorkerPool {
     /// A pool of at most `max_workers` threads called `name`, with at most `max_queued` jobs of either priority
     /// waiting. An eighth of the workers, one at least of several, is the reserve for background jobs.
     pub fn new(name: &'static str, max_workers: usize, max_queued: usize) -> Self {
+        Self::with_reserve(name, max_workers, max_queued, true)
+    }
+
+    /// A pool whose jobs are all of one kind: there is no reserve.
+    pub fn without_reserve(name: &'static str, max_workers: usize, max_queued: usize) -> Self {
+        Self::with_reserve(name, max_workers, max_queued, false)
+    }
+
+    fn with_reserve(name: &'static str, max_workers: usize, max_queued: usize, has_reserve: bool) -> Self {
         let state = State {
+            has_reserve,
             foreground: VecDeque::new(),
             background: VecDeque::new(),
             foreground_running: 0,
@@ -77,12 +87,6 @@ impl WorkerPool {
             }
         }
         Ok(())
-    }
-
-    /// Whether a job waits or runs.
-    pub fn is_busy(&self) -> bool {
-        let state = self.shared.state.lock();
-        state.foreground.len() + state.background.len() > 0 || state.idle.len() < state.workers
     }
 
     /// Changes how many threads there may be; surplus ones leave when their job is done.
@@ -131,6 +135,7 @@ struct State {
     /// those that a storm made come to leave.
     idle: Vec<Thread>,
     max_workers: usize,
+    has_reserve: bool,
     closed: bool,
 }
 
@@ -147,7 +152,10 @@ impl State {
     }
 
     fn take_job(&mut self) -> Option<(Priority, Job)> {
-        let reserve = (self.max_workers / 8).max(1).min(self.max_workers - 1);
+        let reserve = match self.has_reserve {
+            true => (self.max_workers / 8).max(1).min(self.max_workers - 1),
+            false => 0,
+        };
         if self.foreground_running < self.max_workers - reserve
             && let Some(job) = self.foreground.pop_front()
         {

@@ -12,7 +12,7 @@ use cached_http_core::engine::{Lookup, Sizes, UNSUPPORTED_KEY_TYPE};
 use cached_http_core::events::{Event, Outcome};
 use rcgen::{CertificateParams, KeyPair};
 use support::host::{
-    CacheDirectory, Host, MODERN, RSA_ONLY, answer, backend, bundle, lookup_settings, next_token,
+    CacheDirectory, Host, MODERN, RSA_ONLY, answer, backend, bundle, lookup_settings, next_token, request,
 };
 use support::{Step, TestBackend};
 
@@ -128,8 +128,8 @@ fn settings_apply_when_somebody_looks() {
     let mut host = Host::new(&backend, None, "");
     assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
     host.clock.advance(Duration::from_secs(100));
-    let shorter = host.engine.config(&lookup_settings(&backend, r#","ttl_ms":99000"#)).unwrap();
-    assert_eq!(host.engine.lookup(&shorter, b"known.example", MODERN, "", None), Lookup::Miss);
+    let shorter = host.engine.lookup_config(&lookup_settings(&backend, r#","ttl_ms":99000"#)).unwrap();
+    assert_eq!(host.engine.lookup(&shorter, &request("known.example", MODERN, None)), Lookup::Miss);
     assert!(matches!(host.look("known.example"), Lookup::Hit(_)), "the other config's settings are its own");
 }
 
@@ -141,7 +141,7 @@ fn many_wait_for_one_request() {
     let mut host = Host::new(&backend, None, "");
     let tokens: Vec<_> = (0..200).map(|_| next_token()).collect();
     for token in &tokens {
-        let lookup = host.engine.lookup(&host.config, b"known.example", MODERN, "", Some(*token));
+        let lookup = host.look_as("known.example", MODERN, Some(*token));
         assert_eq!(lookup, Lookup::Pending);
     }
     assert!(matches!(host.pump_until(tokens[199]), Outcome::Found(_)));
@@ -195,13 +195,14 @@ fn an_rsa_only_client_never_gets_an_ecdsa_certificate() {
         Outcome::Failed(UNSUPPORTED_KEY_TYPE.into()),
         "which is no 'no'"
     );
-    let lookup = host.engine.lookup(&host.config, b"known.example", RSA_ONLY, "", None);
+    let lookup = host.look_as("known.example", RSA_ONLY, None);
     assert_eq!(lookup, Lookup::UnsupportedKeyType, "and is not asked about again");
-    assert!(
-        matches!(host.look("known.example"), Lookup::Hit(_)),
-        "what came is kept for those who can use it"
-    );
-    assert_eq!(backend.count(), 1);
+    assert_eq!(host.look("known.example"), Lookup::Miss, "others ask in their own way");
+    assert_eq!(host.engine.sizes().negatives, 0, "and nobody takes it for an unknown name");
+    assert_eq!(host.engine.sizes().failing_names, 0);
+    assert!(matches!(host.ask("known.example"), Outcome::Found(_)));
+    assert_eq!(host.look_as("known.example", RSA_ONLY, None), Lookup::UnsupportedKeyType);
+    assert_eq!(backend.count(), 2);
 }
 
 #[test]
@@ -268,7 +269,7 @@ fn closing_ends_a_hung_fetch_and_tells_who_waits() {
     let backend = TestBackend::start(|_| vec![Step::Hang]);
     let mut host = Host::new(&backend, None, "");
     let token = next_token();
-    assert_eq!(host.engine.lookup(&host.config, b"known.example", MODERN, "", Some(token)), Lookup::Pending);
+    assert_eq!(host.look_as("known.example", MODERN, Some(token)), Lookup::Pending);
     while backend.count() == 0 {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -277,7 +278,7 @@ fn closing_ends_a_hung_fetch_and_tells_who_waits() {
     assert!(
         host.engine.next_events(1).is_none_or(|events| matches!(events[..], [] | [Event::Finished { .. }]))
     );
-    assert_eq!(host.engine.lookup(&host.config, b"known.example", MODERN, "", Some(token)), Lookup::Closed);
+    assert_eq!(host.look_as("known.example", MODERN, Some(token)), Lookup::Closed);
     assert!(begin.elapsed() < Duration::from_secs(2));
     host.logs.clear();
 }

@@ -44,7 +44,7 @@ fn a_flood_of_unknown_names_costs_nothing_of_value() {
         // As many wait at once as a busy server would have handshakes.
         while asked < names && asked - answered < 256 {
             let name = format!("n{asked}.made-up.example");
-            let lookup = host.engine.lookup(&host.config, name.as_bytes(), MODERN, "", Some(next_token()));
+            let lookup = host.look_as(&name, MODERN, Some(next_token()));
             assert_eq!(lookup, Lookup::Pending);
             asked += 1;
         }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use cached_http_core::engine::Lookup;
+use cached_http_core::engine::{Lookup, LookupRequest};
 use cached_http_core::events::Outcome;
-use support::host::{CacheDirectory, Host, MODERN, RSA_ONLY, answer, bundle, next_token};
+use support::host::{CacheDirectory, Host, MODERN, RSA_ONLY, answer, bundle, next_token, request};
 use support::{Step, TestBackend};
 
 /// A day past its lifetime of 100 s, and refreshed ahead.
@@ -301,8 +301,15 @@ fn after_a_restart_in_an_outage_the_disk_knows_more_names_than_it_takes_to_open_
             Outcome::Failed(_) | Outcome::BackedOff(_)
         ));
     }
-    assert!(host.engine.sizes().breaker_is_open);
-    for name in &names {
+    assert!(!host.engine.sizes().breaker_is_open, "names that the backend never knew");
+    for name in &names[..5] {
+        assert!(matches!(host.ask(name), Outcome::Found(_)), "{name}");
+    }
+    // Each has set a refresh in motion.
+    while !host.engine.sizes().breaker_is_open {
+        host.pump_one_fetch();
+    }
+    for name in &names[5..] {
         assert!(matches!(host.ask(name), Outcome::Found(_)), "{name}");
     }
     assert!(matches!(host.ask("made-up.example"), Outcome::BackedOff(_)), "nothing to serve");
@@ -340,7 +347,7 @@ fn an_rsa_only_client_does_not_ask_for_ever_once_the_name_has_moved_to_ecdsa() {
     moved.store(1, Ordering::SeqCst);
     host.clock.advance(Duration::from_secs(100));
     for _ in 0..200 {
-        let lookup = host.engine.lookup(&host.config, b"known.example", RSA_ONLY, "", None);
+        let lookup = host.look_as("known.example", RSA_ONLY, None);
         assert!(matches!(lookup, Lookup::Stale(_)), "{lookup:?}");
         std::thread::sleep(Duration::from_millis(2));
         for event in host.engine.next_events(16).unwrap() {
@@ -355,6 +362,10 @@ fn an_rsa_only_client_does_not_ask_for_ever_once_the_name_has_moved_to_ecdsa() {
 fn an_outage_has_a_line_for_its_beginning_and_one_for_its_end() {
     let moody = Moody::start(FIELDS);
     let mut host = moody.host(None);
+    for n in 0..10 {
+        drop(host.ask(&format!("known-{n}.example")));
+    }
+    host.clock.advance(Duration::from_secs(2 * 24 * 3600)); // past the bridge
     moody.becomes(STATUS_500);
     for n in 0..10 {
         drop(host.ask(&format!("known-{n}.example")));
@@ -365,7 +376,7 @@ fn an_outage_has_a_line_for_its_beginning_and_one_for_its_end() {
     drop(host.ask("known-1.example"));
     let lines: Vec<_> = host.logs.iter().map(|record| record.message.as_str()).collect();
     assert!(
-        matches!(lines[..], [began, ended] if began.contains("one name after the other") && ended.contains("answers again")),
+        matches!(lines[..], [began, ended] if began.contains("one name after the other") && began.contains("500") && ended.contains("answers again")),
         "{lines:?}"
     );
 }
@@ -381,7 +392,7 @@ fn time_spent_in_our_own_queue_is_not_the_backends_fault() {
     let asked = 60;
     for n in 0..asked {
         let name = format!("known-{n}.example");
-        let lookup = host.engine.lookup(&host.config, name.as_bytes(), MODERN, "", Some(next_token()));
+        let lookup = host.look_as(&name, MODERN, Some(next_token()));
         assert_eq!(lookup, Lookup::Pending);
     }
     let (mut found, mut turned_away) = (0, 0);
@@ -421,7 +432,9 @@ fn a_late_answer_does_not_displace_a_newer_one() {
     });
     let mut host = Host::new(&backend, None, STALE);
     let slow = next_token();
-    let lookup = host.engine.lookup(&host.config, b"known.example", RSA_ONLY, "slow=1", Some(slow));
+    let asked =
+        LookupRequest { handshake_params: "slow=1", ..request("known.example", RSA_ONLY, Some(slow)) };
+    let lookup = host.engine.lookup(&host.config, &asked);
     assert_eq!(lookup, Lookup::Pending);
     while released.load(Ordering::SeqCst) == 0 {
         std::thread::sleep(Duration::from_millis(2));
@@ -431,4 +444,25 @@ fn a_late_answer_does_not_displace_a_newer_one() {
     released.store(2, Ordering::SeqCst);
     assert!(matches!(host.pump_until(slow), Outcome::Failed(_)), "of no use to that client");
     assert_eq!(host.look("known.example"), Lookup::Hit(newer));
+}
+
+/// Defends known names and new customers against a scanner: the backend is well, but fails for names it doesn't know.
+#[test]
+fn names_that_the_backend_never_knew_take_no_other_name_down() {
+    let backend = TestBackend::start(|request| {
+        match request.parameter("server_name").unwrap_or_default().starts_with("known") {
+            true => vec![answer(request, "Cache-Control: s-maxage=2\r\n")],
+            false => vec![Step::respond("500 Internal Server Error", "", "")],
+        }
+    });
+    let mut host = Host::new(&backend, None, "");
+    for second in 0..20 {
+        for n in 0..20 {
+            assert!(!matches!(host.ask(&format!("junk-{second}-{n}.example")), Outcome::Found(_)));
+            assert!(matches!(host.ask(&format!("known-{n}.example")), Outcome::Found(_)), "{second} {n}");
+        }
+        assert!(matches!(host.ask(&format!("known-new-{second}.example")), Outcome::Found(_)));
+        host.clock.advance(Duration::from_secs(1));
+    }
+    assert!(!host.engine.sizes().breaker_is_open);
 }

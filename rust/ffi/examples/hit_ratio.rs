@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cached_http_core::bundle::Bundle;
 use cached_http_core::clock::Timestamp;
-use cached_http_core::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+use cached_http_core::entry::{ClientKind, Entry, EntryKey, EntryKeyRef, ResponseMetadata};
 use cached_http_core::freshness::{FreshnessLifetime, ResponseFreshness};
 use cached_http_core::memory_store::MemoryStore;
 use rcgen::{CertificateParams, KeyPair};
@@ -73,7 +73,7 @@ struct Ours(MemoryStore);
 
 impl Store for Ours {
     fn has(&mut self, name: &str) -> bool {
-        self.0.entry_for(EntryKeyRef { name, ecdsa: true }).is_some()
+        self.0.entry_for(EntryKeyRef { name, client: ClientKind::Ecdsa }).is_some()
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -171,6 +171,11 @@ impl Source {
         let metadata =
             ResponseMetadata { fetched_at: Timestamp(0), freshness, etag: None, last_modified: None };
         let bundle = Bundle::parse(self.pem.as_bytes()).expect("a sound bundle");
-        Entry::new(EntryKey { name: name.into(), ecdsa: true }, Arc::new(bundle), metadata, "".into())
+        Entry::new(
+            EntryKey { name: name.into(), client: ClientKind::Ecdsa },
+            Arc::new(bundle),
+            metadata,
+            "".into(),
+        )
     }
 }

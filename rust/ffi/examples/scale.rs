@@ -18,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cached_http_core::bundle::Bundle;
 use cached_http_core::clock::{Clock, Timestamp};
-use cached_http_core::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+use cached_http_core::entry::{ClientKind, Entry, EntryKey, EntryKeyRef, ResponseMetadata};
 use cached_http_core::freshness::{self, Freshness, FreshnessLifetime, FreshnessSettings, ResponseFreshness};
 use cached_http_core::interner::Interner;
 use cached_http_core::memory_store::MemoryStore;
@@ -102,7 +102,9 @@ fn look_up(store: &MemoryStore, server_name: &[u8], now: Timestamp) -> bool {
         FreshnessSettings { pinned: None, default: LIFETIME, stale_if_error: LIFETIME, refresh_ahead: true };
     let mut buffer = NameBuffer::default();
     let Ok(name) = ServerName::parse(server_name, &mut buffer) else { return false };
-    let Some(entry) = store.entry_for(EntryKeyRef { name: name.as_str(), ecdsa: true }) else { return false };
+    let Some(entry) = store.entry_for(EntryKeyRef { name: name.as_str(), client: ClientKind::Ecdsa }) else {
+        return false;
+    };
     let (metadata, not_after) = (&entry.metadata, entry.not_after());
     let spread = entry.refresh_jitter();
     freshness::evaluate(&metadata.freshness, metadata.fetched_at, not_after, settings, spread, now)
@@ -125,7 +127,7 @@ fn fill(store: &MemoryStore, templates: &Templates, names: usize) {
                     };
                     let metadata =
                         ResponseMetadata { fetched_at: now, freshness, etag: None, last_modified: None };
-                    let key = EntryKey { name: name(number).into(), ecdsa: true };
+                    let key = EntryKey { name: name(number).into(), client: ClientKind::Ecdsa };
                     let mut bundle = templates.bundle(number);
                     bundle.share_issuers(|own| issuers.intern(own));
                     // The host opens each candidate; from then on its parsed key is the host's.

@@ -193,7 +193,7 @@ pub unsafe extern "C" fn cached_http_lookup_config_open(
             .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
         // SAFETY: passed on from the caller.
         let config = engine
-            .config(&settings)
+            .lookup_config(&settings)
             .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
         *handle = LOOKUP_CONFIGS.insert(OpenLookupConfig { engine: Engine::clone(&engine), config });
         Ok(Status::Ok)

@@ -1,7 +1,7 @@
 //! The one call of every handshake.
 
-use cached_http_core::engine::{Lookup, UNSUPPORTED_KEY_TYPE};
-use cached_http_core::entry::ClientCapabilities;
+use cached_http_core::engine::{Lookup, LookupRequest, UNSUPPORTED_KEY_TYPE};
+use cached_http_core::entry::ClientKind;
 use cached_http_core::single_flight::Token;
 
 use crate::boundary::guarded;
@@ -14,13 +14,16 @@ use crate::status::Status;
 pub const CACHED_HTTP_HELLO_ECDSA: u32 = 1;
 /// Bit of `hello_flags`: the client can use Ed25519 certificates.
 pub const CACHED_HTTP_HELLO_ED25519: u32 = 2;
+/// Bit of `hello_flags`: another question about a handshake that has asked already. It is not counted, and is answered
+/// for a moment by a 204 that must not be stored.
+pub const CACHED_HTTP_LOOKUP_PEEK: u32 = 4;
 
 /// Looks up the certificate for a server name. Never waits and does no I/O.
 ///
 /// `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
 /// miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
 /// call. `query` holds the further query parameters for the backend, percent-encoded UTF-8, and is read on a
-/// miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `REJECTED`, `BACKED_OFF` and
+/// miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME`, `BACKED_OFF` and
 /// `FAILED`, for the caller to free.
 ///
 /// # Safety
@@ -42,13 +45,19 @@ pub unsafe extern "C" fn fetch_cached_cert(
         // SAFETY: passed on from the caller.
         let (server_name, query, entry) =
             unsafe { (view(server_name, server_name_length)?, view(query, query_length)?, output(entry)?) };
-        let client = ClientCapabilities {
-            ecdsa: hello_flags & CACHED_HTTP_HELLO_ECDSA != 0,
-            ed25519: hello_flags & CACHED_HTTP_HELLO_ED25519 != 0,
+        let has = |flag| hello_flags & flag != 0;
+        let request = LookupRequest {
+            server_name,
+            client: match () {
+                () if has(CACHED_HTTP_HELLO_ED25519) => ClientKind::Ed25519,
+                () if has(CACHED_HTTP_HELLO_ECDSA) => ClientKind::Ecdsa,
+                () => ClientKind::RsaOnly,
+            },
+            handshake_params: std::str::from_utf8(query).map_err(|_| Status::InvalidArgument)?,
+            token: (token != 0).then_some(Token(token)),
+            peek: has(CACHED_HTTP_LOOKUP_PEEK),
         };
-        let query = std::str::from_utf8(query).map_err(|_| Status::InvalidArgument)?;
-        let token = (token != 0).then_some(Token(token));
-        Ok(match open.engine.lookup(&open.config, server_name, client, query, token) {
+        Ok(match open.engine.lookup(&open.config, &request) {
             Lookup::Hit(id) => {
                 *entry = id.0;
                 Status::Hit

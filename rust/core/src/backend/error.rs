@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
-use super::BackendError;
+use super::{BackendError, BackendErrorKind};
 
 /// How much of another library's text is repeated; a server's certificate can name a thousand hosts.
 const MAX_DETAIL_LENGTH: usize = 200;
@@ -15,23 +15,16 @@ const MAX_DETAIL_LENGTH: usize = 200;
 pub(super) struct Failure {
     pub(super) text: String,
     pub(super) retry_after: Option<Duration>,
-    pub(super) is_outage: bool,
+    pub(super) kind: BackendErrorKind,
 }
 
 impl Failure {
     pub(super) fn new(text: impl Into<String>) -> Self {
-        Failure { text: text.into(), retry_after: None, is_outage: false }
+        Failure { text: text.into(), retry_after: None, kind: BackendErrorKind::Answered }
     }
 
     pub(super) fn from_ureq(error: ureq::Error, time_left: Duration) -> Self {
-        // What an answer says wrongly may be the name's own trouble; no answer is everybody's.
-        let is_outage = !matches!(
-            error,
-            ureq::Error::LargeResponseHeader(..)
-                | ureq::Error::Protocol(_)
-                | ureq::Error::BadUri(_)
-                | ureq::Error::Http(_)
-        );
+        let kind = kind(&error);
         let text = match error {
             ureq::Error::Timeout(_) => format!("no answer within {}", rounded(time_left)),
             ureq::Error::Io(error) => io_text(&error),
@@ -46,13 +39,39 @@ impl Failure {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => "the request can't be made".to_owned(),
             error => detail(&error),
         };
-        Failure { is_outage, ..Failure::new(text) }
+        Failure { kind, ..Failure::new(text) }
     }
 }
 
 /// A setting that can't be used; `text` says which and why, without its value.
 pub(super) fn setting(text: impl Into<String>) -> BackendError {
-    BackendError { message: text.into(), retry_after: None, is_outage: false }
+    BackendError { message: text.into(), retry_after: None, kind: BackendErrorKind::Answered }
+}
+
+/// A malformed response may affect one name, half a response says that the backend fails, no connection affects all.
+fn kind(error: &ureq::Error) -> BackendErrorKind {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, NotConnected};
+    use ureq::Timeout::{Connect, Resolve};
+    match error {
+        ureq::Error::LargeResponseHeader(..)
+        | ureq::Error::Protocol(_)
+        | ureq::Error::BadUri(_)
+        | ureq::Error::Http(_) => BackendErrorKind::Answered,
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Rustls(_)
+        | ureq::Error::Tls(_)
+        | ureq::Error::Timeout(Connect | Resolve) => BackendErrorKind::Unreachable,
+        ureq::Error::Io(error)
+            if matches!(
+                error.kind(),
+                ConnectionRefused | HostUnreachable | NetworkUnreachable | NotConnected
+            ) || error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) =>
+        {
+            BackendErrorKind::Unreachable
+        }
+        _ => BackendErrorKind::Failing,
+    }
 }
 
 /// The connection ended before there was an answer.

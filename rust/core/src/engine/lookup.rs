@@ -6,81 +6,130 @@ use std::sync::atomic::Ordering;
 
 use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
-use crate::engine::{Lookup, LookupConfig, Shared};
-use crate::entry::{ClientCapabilities, Entry, EntryKeyRef};
+use crate::engine::shared::Shared;
+use crate::engine::{Lookup, LookupConfig, LookupRequest};
+use crate::entry::{ClientKind, Entry, EntryKeyRef};
 use crate::freshness::{self, Freshness};
-use crate::single_flight::{Joined, Token};
+use crate::server_name::{NameBuffer, ServerName};
+use crate::single_flight::Joined;
 
 /// An answer from memory, and the entry to fetch anew meanwhile.
-pub(super) struct Held {
-    pub(super) answer: Lookup,
-    pub(super) due: Option<Arc<Entry>>,
+struct CachedAnswer {
+    answer: Lookup,
+    refresh: Option<Arc<Entry>>,
 }
 
 impl Shared {
+    /// The path of every handshake.
+    pub(super) fn lookup(
+        self: &Arc<Self>,
+        config: &Arc<LookupConfig>,
+        request: &LookupRequest<'_>,
+    ) -> Lookup {
+        let mut buffer = NameBuffer::default();
+        let answer = match ServerName::parse(request.server_name, &mut buffer) {
+            Err(invalid) => Lookup::InvalidName(invalid),
+            Ok(name) => {
+                let key = EntryKeyRef { name: name.as_str(), client: request.client };
+                let now = self.clock.now();
+                match self.cached_answer(config, key, request.peek, now) {
+                    Some(CachedAnswer { answer, refresh }) => {
+                        if let Some(entry) = refresh {
+                            self.refresh(config, &entry, now);
+                        }
+                        answer
+                    }
+                    None if request.token.is_some() => self.join_fetch(config, key, request, now),
+                    None => return Lookup::Miss,
+                }
+            }
+        };
+        if !request.peek {
+            self.count(&answer);
+        }
+        answer
+    }
+
+    fn count(&self, answer: &Lookup) {
+        let counters = &self.counters;
+        match answer {
+            Lookup::Hit(_) => counters.hits.increment(),
+            Lookup::Stale(_) => counters.stale_hits.increment(),
+            Lookup::Negative | Lookup::UnsupportedKeyType => counters.negative_hits.increment(),
+            Lookup::Pending => counters.misses.increment(),
+            Lookup::InvalidName(_) => counters.invalid_names.increment(),
+            Lookup::BackedOff(_) => counters.backed_off.increment(),
+            Lookup::Miss | Lookup::Closed => {}
+        }
+    }
+
     /// What memory says: a hit, a negative, or nothing.
-    pub(super) fn held(
+    fn cached_answer(
         &self,
         config: &LookupConfig,
         key: EntryKeyRef<'_>,
-        client: ClientCapabilities,
+        peek: bool,
         now: Timestamp,
-    ) -> Option<Held> {
-        for key in usable_keys(key) {
-            let Some(entry) = self.memory.entry_for(key) else { continue };
-            let freshness = config.evaluate(&entry, now);
-            if freshness == Freshness::Expired {
+    ) -> Option<CachedAnswer> {
+        for kind in key.client.usable() {
+            let Some(entry) = self.memory.entry_for(key.of(*kind)) else { continue };
+            if !key.client.can_use(entry.algorithm()) {
                 continue;
             }
-            let answer = match client.can_use(entry.algorithm()) {
-                true if freshness == Freshness::Stale => Lookup::Stale(entry.id),
-                true => Lookup::Hit(entry.id),
-                false if client.ecdsa => Lookup::UnsupportedKeyType,
-                false => continue,
+            let answer = match config.evaluate(&entry, now) {
+                Freshness::Expired => continue,
+                Freshness::Fresh => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: None },
+                Freshness::RefreshDue => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: Some(entry) },
+                Freshness::Stale => CachedAnswer { answer: Lookup::Stale(entry.id), refresh: Some(entry) },
             };
-            let due = (freshness != Freshness::Fresh).then_some(entry);
-            return Some(Held { answer, due });
+            return Some(answer);
         }
-        let negative = self.negatives.negative(key)?;
-        let answer =
-            if negative.is_unsupported_key_type { Lookup::UnsupportedKeyType } else { Lookup::Negative };
-        negative.is_fresh(config.negative_ttl, now).then_some(Held { answer, due: None })
+        let negative = if self.is_negative(config, key, peek, now) {
+            Lookup::Negative
+        } else if self.is_unsupported(key, now) {
+            Lookup::UnsupportedKeyType
+        } else {
+            return None;
+        };
+        Some(CachedAnswer { answer: negative, refresh: None })
+    }
+
+    /// Whether the backend has no certificate for such a client: it said so, or said so to one that can do more.
+    fn is_negative(&self, config: &LookupConfig, key: EntryKeyRef<'_>, peek: bool, now: Timestamp) -> bool {
+        let as_capable = ClientKind::ALL.into_iter().filter(|kind| *kind >= key.client);
+        as_capable
+            .filter_map(|kind| self.negatives.negative(key.of(kind)))
+            .any(|negative| (peek || !negative.is_uncacheable) && negative.is_fresh(config.negative_ttl, now))
+    }
+
+    fn is_unsupported(&self, key: EntryKeyRef<'_>, now: Timestamp) -> bool {
+        self.unsupported.negative(key).is_some_and(|answer| answer.is_fresh(Default::default(), now))
     }
 
     /// Joins the fetch of a name, or starts it.
-    pub(super) fn join_fetch(
+    fn join_fetch(
         self: &Arc<Self>,
         config: &Arc<LookupConfig>,
         key: EntryKeyRef<'_>,
-        client: ClientCapabilities,
-        handshake_params: &str,
-        token: Token,
+        request: &LookupRequest<'_>,
+        now: Timestamp,
     ) -> Lookup {
         if self.closed.load(Ordering::Acquire) {
             return Lookup::Closed;
         }
-        let now = self.clock.now();
         // A flight that has failed in the meantime has left its reason. Where there is a disk, it may know the name all
         // the same: then the backend's failure is looked at after it.
         let settled = || {
-            let answer = self.held(config, key, client, now).map(|held| held.answer);
-            let only_backend = || self.disk.is_none().then(|| self.back_off.reason(key, now)).flatten();
-            answer.or_else(|| only_backend().map(Lookup::BackedOff))
+            let cached = self.cached_answer(config, key, request.peek, now).map(|cached| cached.answer);
+            let backed_off =
+                || self.disk.is_none().then(|| self.back_off.reason(key, config.identity, now)).flatten();
+            cached.or_else(|| backed_off().map(Lookup::BackedOff))
         };
-        match self.flights.join(key.to_owned(), Some(token), settled) {
-            Joined::Settled(answer) => {
-                if let Lookup::BackedOff(_) = answer {
-                    self.counters.backed_off.increment();
-                }
-                answer
-            }
-            Joined::Follower => {
-                self.counters.misses.increment();
-                Lookup::Pending
-            }
-            Joined::Leader => {
-                self.counters.misses.increment();
-                Fetch::new(self, config, key.to_owned(), client, handshake_params).start();
+        match self.flights.join(key.to_owned(), request.token, settled) {
+            Joined::Settled(answer) => answer,
+            Joined::Follower => Lookup::Pending,
+            Joined::Leader(flight) => {
+                Fetch::new(self, config, flight, key.to_owned(), request.handshake_params).start();
                 Lookup::Pending
             }
         }
@@ -88,15 +137,19 @@ impl Shared {
 
     /// Fetches a newer generation of an entry, unless somebody does, or has just failed to. Returns at once.
     pub(super) fn refresh(self: &Arc<Self>, config: &Arc<LookupConfig>, entry: &Arc<Entry>, now: Timestamp) {
-        if self.back_off.reason(entry.key(), now).is_some() || !entry.begin_refresh() {
+        let key = entry.key();
+        if self.back_off.reason(key, config.identity, now).is_some()
+            || self.is_unsupported(key, now)
+            || !entry.begin_refresh()
+        {
             return;
         }
         let replaced = || {
-            let newest = self.memory.entry_for(entry.key());
+            let newest = self.memory.entry_for(key);
             newest.filter(|newest| newest.id != entry.id).map(drop)
         };
-        match self.flights.join(entry.key().to_owned(), None, replaced) {
-            Joined::Leader => Fetch::refresh(self, config, entry).queue_request(),
+        match self.flights.join(key.to_owned(), None, replaced) {
+            Joined::Leader(flight) => Fetch::refresh(self, config, flight, entry).queue_request(),
             Joined::Follower | Joined::Settled(()) => entry.end_refresh(),
         }
     }
@@ -110,11 +163,4 @@ impl LookupConfig {
         let (settings, end) = (self.freshness, entry.not_after());
         freshness::evaluate(&metadata.freshness, metadata.fetched_at, end, settings, jitter, now)
     }
-}
-
-/// The keys whose entry a client may get. An RSA certificate that was fetched for a client of either kind
-/// serves one that can use nothing else; the reverse would hide an ECDSA certificate the backend may have.
-pub(super) fn usable_keys(key: EntryKeyRef<'_>) -> impl Iterator<Item = EntryKeyRef<'_>> {
-    let other = EntryKeyRef { ecdsa: true, ..key };
-    std::iter::once(key).chain((!key.ecdsa).then_some(other))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use cached_http_core::disk_store::DiskStore;
-use cached_http_core::entry::EntryKey;
+use cached_http_core::entry::{ClientKind, EntryKey};
 use tempfile::TempDir;
 
 use crate::help::{BACKEND, entry, entry_file, fresh, is_root, key, message, open, set_mode, skipped};
@@ -81,7 +81,7 @@ fn a_directory_that_becomes_unsafe_is_rejected_when_used() {
         assert!(message(store.save(&entry(2))).contains("chmod 700"));
         assert_eq!(store.load(&key()).is_err(), used_by_load);
         assert_eq!(
-            store.remove(&EntryKey { ecdsa: false, ..key() }).is_err(),
+            store.remove(&EntryKey { client: ClientKind::RsaOnly, ..key() }).is_err(),
             unsafe_directory == &directory
         );
         set_mode(unsafe_directory, 0o700);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::DiskStore;
-use cached_http_core::entry::EntryKey;
+use cached_http_core::entry::{ClientKind, EntryKey};
 
 use crate::help::{entry, entry_file, files_below, fresh, is_root, key, message, open, set_mode, skipped};
 
@@ -33,7 +33,7 @@ fn a_file_moved_from_another_name_is_rejected() {
     let store = open(&directory);
     store.save(&entry(1)).unwrap();
     let file = entry_file(&directory);
-    let other = EntryKey { name: "other.example.com".into(), ecdsa: true };
+    let other = EntryKey { name: "other.example.com".into(), client: ClientKind::Ecdsa };
     store.save(&StoredEntry { key: other, ..entry(2) }).unwrap();
     let other_file = files_below(&directory).into_iter().find(|path| *path != file).unwrap();
     fs::rename(other_file, file).unwrap();

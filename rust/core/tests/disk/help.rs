@@ -8,7 +8,7 @@ use std::time::Duration;
 use cached_http_core::clock::Timestamp;
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::{DiskError, DiskStore};
-use cached_http_core::entry::{EntryKey, ResponseMetadata};
+use cached_http_core::entry::{ClientKind, EntryKey, ResponseMetadata};
 use cached_http_core::freshness::{FreshnessLifetime, ResponseFreshness};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 pub(crate) const BACKEND: &str = "https://backend.example/certificates";
 
 pub(crate) fn key() -> EntryKey {
-    EntryKey { name: "shop.example.com".into(), ecdsa: true }
+    EntryKey { name: "shop.example.com".into(), client: ClientKind::Ecdsa }
 }
 
 /// An entry whose text says throughout which it is, and whose length differs from its neighbours'.

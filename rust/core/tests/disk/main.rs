@@ -11,7 +11,7 @@ use std::process::Command;
 
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::DiskStore;
-use cached_http_core::entry::EntryKey;
+use cached_http_core::entry::{ClientKind, EntryKey};
 use cached_http_core::freshness::FreshnessLifetime;
 use zeroize::Zeroizing;
 
@@ -27,7 +27,7 @@ fn an_entry_outlives_the_store() {
     let store = open(&directory);
     assert_eq!(store.load(&key()).unwrap(), Some(entry(2)));
 
-    let rsa_only = EntryKey { ecdsa: false, ..key() };
+    let rsa_only = EntryKey { client: ClientKind::RsaOnly, ..key() };
     assert_eq!(store.load(&rsa_only).unwrap(), None);
     let other_backend = DiskStore::open(&directory, "https://other.example/").unwrap();
     assert_eq!(other_backend.load(&key()).unwrap(), None);

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Request, Step, TestBackend};
 use cached_http_core::clock::Clock;
-use cached_http_core::engine::{Engine, Lookup, LookupConfig};
-use cached_http_core::entry::{ClientCapabilities, EntryId};
+use cached_http_core::engine::{Engine, Lookup, LookupConfig, LookupRequest};
+use cached_http_core::entry::{ClientKind, EntryId};
 use cached_http_core::events::{Event, LogRecord, Outcome};
 use cached_http_core::settings::{EngineSettings, LookupSettings};
 use cached_http_core::single_flight::Token;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
-pub const MODERN: ClientCapabilities = ClientCapabilities { ecdsa: true, ed25519: false };
-pub const RSA_ONLY: ClientCapabilities = ClientCapabilities { ecdsa: false, ed25519: false };
+pub const MODERN: ClientKind = ClientKind::Ecdsa;
+pub const RSA_ONLY: ClientKind = ClientKind::RsaOnly;
 
 /// A host with one engine: it confirms every candidate, as Caddy would.
 pub struct Host {
@@ -43,13 +43,17 @@ impl Host {
             max_concurrent_fetches: 8,
         };
         let engine = Engine::open(&settings, clock.clone()).unwrap();
-        let config = engine.config(&lookup_settings(backend, options)).unwrap();
+        let config = engine.lookup_config(&lookup_settings(backend, options)).unwrap();
         let reader = engine.event_reader().unwrap();
         Host { engine, config, clock, logs: Vec::new(), retired: Vec::new(), reject: None, reader }
     }
 
     pub fn look(&self, name: &str) -> Lookup {
-        self.engine.lookup(&self.config, name.as_bytes(), MODERN, "", None)
+        self.look_as(name, MODERN, None)
+    }
+
+    pub fn look_as(&self, name: &str, client: ClientKind, token: Option<Token>) -> Lookup {
+        self.engine.lookup(&self.config, &request(name, client, token))
     }
 
     /// Looks with a token, and plays the host until the fetch ends.
@@ -57,9 +61,9 @@ impl Host {
         self.ask_as(name, MODERN)
     }
 
-    pub fn ask_as(&mut self, name: &str, client: ClientCapabilities) -> Outcome {
+    pub fn ask_as(&mut self, name: &str, client: ClientKind) -> Outcome {
         let token = next_token();
-        match self.engine.lookup(&self.config, name.as_bytes(), client, "local_ip=127.0.0.1", Some(token)) {
+        match self.look_as(name, client, Some(token)) {
             Lookup::Hit(id) => Outcome::Found(id),
             Lookup::Negative => Outcome::NoCertificate,
             Lookup::Pending => self.pump_until(token),
@@ -144,6 +148,11 @@ impl CacheDirectory {
         let parent = tempfile::tempdir().unwrap();
         CacheDirectory { path: parent.path().join("cache"), _parent: parent }
     }
+}
+
+pub fn request(name: &str, client: ClientKind, token: Option<Token>) -> LookupRequest<'_> {
+    let server_name = name.as_bytes();
+    LookupRequest { server_name, client, handshake_params: "local_ip=127.0.0.1", token, peek: false }
 }
 
 pub fn next_token() -> Token {

@@ -1,0 +1,212 @@
+//! What waits to be written to disk or removed from it: for each key the last that was wanted, so that a save can't
+//! undo a later removal, nor a removal a later save. Who reads a key asks here first.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::bundle::Bundle;
+use crate::clock::Timestamp;
+use crate::disk_format::{self, StoredEntry};
+use crate::disk_store::{DiskError, DiskStore};
+use crate::engine::shared::Shared;
+use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+use crate::log_sampler::LogKind;
+use crate::worker_pool::Priority;
+
+/// What is to become of a key's file.
+#[derive(Clone)]
+pub(super) enum DiskWrite {
+    Save(Arc<Entry>, ResponseMetadata),
+    /// Remove it, unless its certificate is one that clients of this kind can't use.
+    Remove(ClientKind),
+}
+
+/// Saves that may wait; beyond it an entry stays in memory only.
+const MAX_SAVES: usize = 8_192;
+/// Removals that may wait, or be tried again, each by itself. Beyond it the disk's older entries are trusted no more.
+const MAX_REMOVALS: usize = 65_536;
+
+/// The writes that wait, and removals that the disk has refused. Thread-safe.
+#[derive(Default)]
+pub(super) struct DiskWrites {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: HashMap<EntryKey, Wanted>,
+    order: VecDeque<EntryKey>,
+    removals: usize,
+    is_scheduled: bool,
+    /// Entries on disk that were fetched before this time are not used.
+    distrusted_before: Option<Timestamp>,
+    next_number: u64,
+}
+
+struct Wanted {
+    number: u64,
+    write: DiskWrite,
+    /// Not in the order: the disk has refused it, and it waits for a better moment.
+    has_failed: bool,
+}
+
+/// What a reader has to know of a key.
+pub(super) enum Pending {
+    Nothing,
+    /// The file is there no more, or will not be.
+    Removed,
+    /// It is about to be written.
+    Saved(Arc<Entry>, ResponseMetadata),
+}
+
+impl DiskWrites {
+    pub(super) fn pending(&self, key: EntryKeyRef<'_>) -> Pending {
+        match self.state.lock().wanted.get(&key.to_owned()).map(|wanted| &wanted.write) {
+            None => Pending::Nothing,
+            Some(DiskWrite::Remove(_)) => Pending::Removed,
+            Some(DiskWrite::Save(entry, metadata)) => Pending::Saved(Arc::clone(entry), metadata.clone()),
+        }
+    }
+
+    pub(super) fn is_pending(&self, key: EntryKeyRef<'_>) -> bool {
+        !matches!(self.pending(key), Pending::Nothing)
+    }
+
+    /// Whether entries of this age are to be left alone, since they may have been withdrawn.
+    pub(super) fn distrusts(&self, fetched_at: Timestamp) -> bool {
+        self.state.lock().distrusted_before.is_some_and(|before| fetched_at < before)
+    }
+
+    /// Notes what is wanted of a key in place of what was. `Err` if there is no room for it.
+    fn want(&self, key: EntryKey, write: DiskWrite, now: Timestamp) -> Result<(), ()> {
+        let state = &mut *self.state.lock();
+        let previous = state.wanted.get(&key);
+        let was_removal = previous.is_some_and(|wanted| matches!(wanted.write, DiskWrite::Remove(_)));
+        let is_removal = matches!(write, DiskWrite::Remove(_));
+        if !is_removal && previous.is_none() && state.wanted.len() - state.removals >= MAX_SAVES {
+            return Err(());
+        }
+        if is_removal && !was_removal && state.removals >= MAX_REMOVALS {
+            state.distrusted_before = Some(now);
+            return Ok(());
+        }
+        let is_queued = previous.is_some_and(|wanted| !wanted.has_failed);
+        state.removals = state.removals + usize::from(is_removal) - usize::from(was_removal);
+        state.next_number += 1;
+        state.wanted.insert(key.clone(), Wanted { number: state.next_number, write, has_failed: false });
+        if !is_queued {
+            state.order.push_back(key);
+        }
+        Ok(())
+    }
+
+    /// Whether the caller is to see to it that the writes are made.
+    fn schedule(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().is_scheduled, true)
+    }
+
+    fn next(&self) -> Option<(EntryKey, u64, DiskWrite)> {
+        let state = &mut *self.state.lock();
+        while let Some(key) = state.order.pop_front() {
+            if let Some(wanted) = state.wanted.get(&key) {
+                return Some((key, wanted.number, wanted.write.clone()));
+            }
+        }
+        state.is_scheduled = false;
+        None
+    }
+
+    /// Notes how a write ended. If something else is wanted of the key by now, that comes next.
+    fn ended(&self, key: &EntryKey, number: u64, succeeded: bool) {
+        let state = &mut *self.state.lock();
+        let Some(wanted) = state.wanted.get_mut(key) else { return };
+        if wanted.number != number {
+            // What replaced it while it was made took its place in the order for taken.
+            state.order.push_back(key.clone());
+            return;
+        }
+        let is_removal = matches!(wanted.write, DiskWrite::Remove(_));
+        if is_removal && !succeeded {
+            wanted.has_failed = true;
+            return;
+        }
+        state.wanted.remove(key);
+        state.removals -= usize::from(is_removal);
+    }
+
+    /// Lines up what the disk has refused: it works again.
+    fn retry(&self) {
+        let state = &mut *self.state.lock();
+        let failed = state.wanted.iter_mut().filter(|(_, wanted)| wanted.has_failed);
+        for (key, wanted) in failed {
+            wanted.has_failed = false;
+            state.order.push_back(key.clone());
+        }
+    }
+}
+
+impl Shared {
+    /// Writes or removes in the background; a disk that fails fails no handshake.
+    pub(super) fn queue_write(self: &Arc<Self>, key: EntryKeyRef<'_>, write: DiskWrite) {
+        if self.disk.is_none() {
+            return;
+        }
+        if self.disk_writes.want(key.to_owned(), write, self.clock.now()).is_err() {
+            return self.disk_failed(key, &"the disk under cache_dir is too slow: an entry is not written");
+        }
+        self.schedule_writes();
+    }
+
+    fn schedule_writes(self: &Arc<Self>) {
+        if self.disk_writes.schedule() {
+            let shared = Arc::clone(self);
+            // A pool that is closed takes none; then nothing is worth writing.
+            let _ = self.disk_writer.submit(Priority::Foreground, Box::new(move || shared.make_writes()));
+        }
+    }
+
+    fn make_writes(&self) {
+        let Some(disk) = &self.disk else { return };
+        while let Some((key, number, write)) = self.disk_writes.next() {
+            let is_removal = matches!(write, DiskWrite::Remove(_));
+            let result = match write {
+                DiskWrite::Save(entry, metadata) => save(disk, &entry, metadata),
+                DiskWrite::Remove(up_to) => remove(disk, &key, up_to),
+            };
+            match &result {
+                Ok(()) if is_removal => {}
+                Ok(()) => self.counters.disk_writes.increment(),
+                Err(error) => self.disk_failed(key.borrowed(), error),
+            }
+            self.disk_writes.ended(&key, number, result.is_ok());
+            if result.is_ok() && !is_removal {
+                self.disk_writes.retry();
+            }
+        }
+    }
+
+    pub(super) fn disk_failed(&self, key: EntryKeyRef<'_>, error: &dyn std::fmt::Display) {
+        self.counters.disk_errors.increment();
+        self.log(LogKind::Disk, key, || error.to_string());
+    }
+}
+
+fn save(disk: &DiskStore, entry: &Entry, metadata: ResponseMetadata) -> Result<(), DiskError> {
+    let pem = disk_format::pem_of(&entry.bundle);
+    disk.save(&StoredEntry { key: entry.key().to_owned(), metadata, pem })
+}
+
+/// Whatever can't be read, or told to be of another kind, is removed: it may be what was withdrawn.
+fn remove(disk: &DiskStore, key: &EntryKey, up_to: ClientKind) -> Result<(), DiskError> {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!("disk_remove");
+    if up_to < key.client
+        && let Ok(Some(stored)) = disk.load(key)
+        && Bundle::parse(&stored.pem).is_ok_and(|bundle| !up_to.can_use(bundle.private_key().algorithm()))
+    {
+        return Ok(());
+    }
+    disk.remove(key)
+}

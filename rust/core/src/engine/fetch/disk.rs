@@ -1,0 +1,260 @@
+//! The step past the disk. Nothing that fails there may fail a handshake, and a disk can also not answer at all: a read
+//! can't be cut, but the fetch need not wait for it. It lies where both the reading thread and a watching one can take
+//! it, and whoever does goes on with it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::disk_store::DiskStore;
+use crate::engine::disk_writes::{DiskWrite, Pending};
+use crate::engine::fetch::Fetch;
+use crate::engine::fetch::candidate::{Candidate, Source};
+use crate::engine::shared::Shared;
+use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef};
+use crate::freshness::Freshness;
+use crate::log_sampler::LogKind;
+use crate::worker_pool::Priority;
+
+/// How long a read may take before the disk is taken to hang. A fetch waits for half of its own time at most.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// Polling interval for overdue reads.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The fetches that wait for the disk.
+#[derive(Default)]
+pub(in crate::engine) struct DiskReads {
+    waiting: Mutex<Waiting>,
+    /// Timed-out reads that have not returned.
+    hanging: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    reads: Vec<Arc<PendingRead>>,
+    watched: bool,
+}
+
+/// Where a fetch waits, first in the queue and then for its read.
+struct PendingRead {
+    state: Mutex<ReadState>,
+    queued_at: Instant,
+    read_at: OnceLock<Instant>,
+    /// Half of the fetch's own time.
+    longest: Duration,
+}
+
+enum ReadState {
+    Waits(Fetch),
+    Gone,
+    /// The read that was waited for has not returned.
+    Hangs,
+}
+
+impl PendingRead {
+    /// Whether the read takes too long.
+    fn hangs(&self) -> bool {
+        self.read_at.get().is_some_and(|read_at| read_at.elapsed() >= READ_TIMEOUT.min(self.longest))
+    }
+
+    /// Whether the fetch has waited for long enough. A long queue says nothing of the disk's health.
+    fn is_overdue(&self, disk_hangs: bool) -> bool {
+        self.hangs() || disk_hangs && self.read_at.get().is_none() || self.queued_at.elapsed() >= self.longest
+    }
+}
+
+/// The reading side's hold on a pending. Dropped with the fetch still in it, since the queue is full or the read panics,
+/// it sends the fetch on to the backend.
+struct Read {
+    shared: Arc<Shared>,
+    pending: Arc<PendingRead>,
+    key: EntryKey,
+    handshake_params: Arc<str>,
+}
+
+impl Fetch {
+    /// Reads the entry from disk, or goes on to the backend if it has none to use, or does not answer.
+    pub(in crate::engine) fn queue_read(self) {
+        let shared = Arc::clone(&self.shared);
+        if shared.disk_reads.hanging.load(Ordering::Relaxed) > 0 {
+            return self.queue_request();
+        }
+        let (key, handshake_params) = (self.key.clone(), Arc::clone(&self.handshake_params));
+        let (queued_at, read_at, longest) = (Instant::now(), OnceLock::new(), self.config.timeout / 2);
+        let pending =
+            Arc::new(PendingRead { state: Mutex::new(ReadState::Waits(self)), queued_at, read_at, longest });
+        let read = Read { shared: Arc::clone(&shared), pending: Arc::clone(&pending), key, handshake_params };
+        shared.watch(pending);
+        // A job that is not taken drops its hold.
+        let _ = shared.disk_readers.submit(Priority::Foreground, Box::new(move || read.run()));
+    }
+}
+
+/// What the disk knows of a name.
+struct Findings {
+    entry: Option<Entry>,
+    is_not_on_disk: bool,
+}
+
+/// What the disk knows of a key.
+enum Found {
+    /// There is no file.
+    Nothing,
+    /// There is one, or may be: it can't be read, its certificate has ended, or this client can't use it.
+    Unusable,
+    Entry(Entry),
+}
+
+impl Read {
+    fn run(self) {
+        // If nobody waits any more, the disk has enough to do.
+        let somebody_waits = matches!(*self.pending.state.lock(), ReadState::Waits(_));
+        let _ = self.pending.read_at.set(Instant::now());
+        let findings = somebody_waits.then(|| self.find());
+        if let Some(Findings { entry, is_not_on_disk }) = findings
+            && let ReadState::Waits(mut fetch) = self.take()
+        {
+            fetch.is_not_on_disk = is_not_on_disk;
+            match entry {
+                Some(entry) => fetch.found_on_disk(entry),
+                None => fetch.queue_request(),
+            }
+        }
+    }
+
+    /// Looks for what this client can use; if there is nothing, whether there is anything at all of the name: a
+    /// later "no" has to remove it.
+    fn find(&self) -> Findings {
+        let Some(disk) = &self.shared.disk else { return Findings { entry: None, is_not_on_disk: true } };
+        let key = self.key.borrowed();
+        let mut is_not_on_disk = true;
+        for kind in key.client.usable() {
+            match self.load(disk, key.of(*kind)) {
+                Found::Nothing => {}
+                Found::Unusable => is_not_on_disk = false,
+                Found::Entry(entry) => return Findings { entry: Some(entry), is_not_on_disk: false },
+            }
+        }
+        for kind in ClientKind::ALL.into_iter().filter(|kind| !key.client.usable().contains(kind)) {
+            let is_there = !self.shared.disk_writes.is_pending(key.of(kind))
+                && !matches!(disk.load(&key.of(kind).to_owned()), Ok(None));
+            is_not_on_disk &= !is_there;
+        }
+        Findings { entry: None, is_not_on_disk }
+    }
+
+    fn load(&self, disk: &DiskStore, key: EntryKeyRef<'_>) -> Found {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("disk_read", |_| Found::Unusable);
+        let shared = &self.shared;
+        let (bundle, metadata) = match shared.disk_writes.pending(key) {
+            Pending::Removed => return Found::Nothing,
+            Pending::Saved(entry, metadata) => (Arc::clone(&entry.bundle), metadata),
+            Pending::Nothing => match disk.load(&key.to_owned()) {
+                Ok(None) => return Found::Nothing,
+                Ok(Some(stored)) if shared.disk_writes.distrusts(stored.metadata.fetched_at) => {
+                    shared.queue_write(key, DiskWrite::Remove(ClientKind::Ed25519));
+                    return Found::Unusable;
+                }
+                Ok(Some(stored)) => {
+                    // Not worth a word: an entry of long ago whose certificate has ended is simply fetched again.
+                    match shared.checked_bundle(&stored.pem, &key.to_owned(), shared.clock.now()) {
+                        Ok(bundle) => (Arc::new(bundle), stored.metadata),
+                        Err(_) => return Found::Unusable,
+                    }
+                }
+                Err(error) => {
+                    shared.disk_failed(key, &error);
+                    return Found::Unusable;
+                }
+            },
+        };
+        if !self.key.client.can_use(bundle.private_key().algorithm()) {
+            return Found::Unusable;
+        }
+        let handshake_params = shared.interned_params(&self.handshake_params);
+        Found::Entry(Entry::new(key.to_owned(), bundle, metadata, handshake_params))
+    }
+
+    /// What was in the pending; a fetch that gave up is told of the read's end.
+    fn take(&self) -> ReadState {
+        let state = std::mem::replace(&mut *self.pending.state.lock(), ReadState::Gone);
+        if matches!(state, ReadState::Hangs) {
+            self.shared.disk_reads.hanging.fetch_sub(1, Ordering::Relaxed);
+        }
+        state
+    }
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        if let ReadState::Waits(fetch) = self.take() {
+            fetch.queue_request();
+        }
+    }
+}
+
+impl Fetch {
+    /// Past its lifetime an entry still serves, as in memory: its next lookup sets a refresh in motion.
+    fn found_on_disk(mut self, entry: Entry) {
+        if self.config.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired {
+            self.stored = Some(Arc::new(entry));
+            return self.queue_request();
+        }
+        self.shared.counters.disk_hits.increment();
+        Candidate::offer(self, entry, Source::Disk);
+    }
+}
+
+impl Shared {
+    /// Sends a fetch on to the backend when its patience ends. One thread looks after all of them, while there are any.
+    fn watch(self: &Arc<Self>, pending: Arc<PendingRead>) {
+        let mut waiting = self.disk_reads.waiting.lock();
+        waiting.reads.push(pending);
+        if !waiting.watched {
+            let shared = Arc::clone(self);
+            let watcher = thread::Builder::new().name("cached_http_wd".into()).stack_size(WATCHER_STACK_SIZE);
+            waiting.watched = watcher.spawn(move || while shared.look_after_reads() {}).is_ok();
+        }
+    }
+
+    /// Waits for a moment and sends on whoever has waited for too long; false if nobody waits any more.
+    fn look_after_reads(self: &Arc<Self>) -> bool {
+        thread::sleep(WATCH_INTERVAL);
+        let mut overdue = Vec::new();
+        let anybody = {
+            let mut waiting = self.disk_reads.waiting.lock();
+            let hanging = &self.disk_reads.hanging;
+            waiting.reads.retain(|pending| {
+                let mut state = pending.state.lock();
+                match *state {
+                    ReadState::Waits(_) if !pending.is_overdue(hanging.load(Ordering::Relaxed) > 0) => {
+                        return true;
+                    }
+                    ReadState::Waits(_) if pending.hangs() => {
+                        hanging.fetch_add(1, Ordering::Relaxed);
+                        overdue.push(std::mem::replace(&mut *state, ReadState::Hangs));
+                    }
+                    ReadState::Waits(_) => overdue.push(std::mem::replace(&mut *state, ReadState::Gone)),
+                    ReadState::Gone | ReadState::Hangs => {}
+                }
+                false
+            });
+            waiting.watched = !waiting.reads.is_empty();
+            waiting.watched
+        };
+        for state in overdue {
+            let ReadState::Waits(fetch) = state else { continue };
+            self.counters.disk_errors.increment();
+            self.log(LogKind::Disk, fetch.key.borrowed(), || NO_ANSWER.into());
+            fetch.queue_request();
+        }
+        anybody
+    }
+}
+
+const NO_ANSWER: &str = "the disk under cache_dir does not answer in time; the backend is asked instead, and nothing is read from disk until it does";
+const WATCHER_STACK_SIZE: usize = 256 * 1024;

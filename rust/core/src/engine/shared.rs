@@ -1,0 +1,81 @@
+//! What all of an engine's threads share: state, and the two ways in which every part speaks to the host.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::backoff::BackOff;
+use crate::bundle::Issuers;
+use crate::clock::Clock;
+use crate::counters::{Counters, FetchTimes};
+use crate::disk_store::DiskStore;
+use crate::engine::LookupConfig;
+use crate::engine::disk_writes::DiskWrites;
+use crate::engine::fetch::candidate::Candidate;
+use crate::engine::fetch::disk::DiskReads;
+use crate::entry::{Entry, EntryId, EntryKeyRef};
+use crate::events::{Event, EventQueue, LogLevel, LogRecord};
+use crate::interner::Interner;
+use crate::log_sampler::{LogKind, LogSampler};
+use crate::memory_store::MemoryStore;
+use crate::negative_store::NegativeStore;
+use crate::single_flight::SingleFlight;
+use crate::worker_pool::WorkerPool;
+
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) backend_name: String,
+    pub(super) memory: MemoryStore,
+    /// What the backend has no certificate for.
+    pub(super) negatives: NegativeStore,
+    /// What it has a certificate for that the client who asked can't use.
+    pub(super) unsupported: NegativeStore,
+    pub(super) disk: Option<DiskStore>,
+    pub(super) disk_reads: DiskReads,
+    pub(super) disk_writes: DiskWrites,
+    pub(super) issuers: Interner<Issuers>,
+    pub(super) handshake_params: Interner<str>,
+    pub(super) back_off: BackOff,
+    pub(super) flights: SingleFlight,
+    /// Held by whoever stores or withdraws an answer, so that a withdrawal finds it stored or under way.
+    pub(super) changes: Mutex<()>,
+    pub(super) candidates: Mutex<HashMap<EntryId, Candidate>>,
+    pub(super) fetchers: WorkerPool,
+    pub(super) disk_readers: WorkerPool,
+    pub(super) disk_writer: WorkerPool,
+    pub(super) lookup_configs: Mutex<Vec<Weak<LookupConfig>>>,
+    pub(super) events: EventQueue,
+    pub(super) log_sampler: LogSampler,
+    pub(super) counters: Counters,
+    pub(super) fetch_times: FetchTimes,
+    pub(super) closed: AtomicBool,
+}
+
+/// The longest handshake parameters that entries share and keep, and how many different ones.
+const MAX_PARAMS_LENGTH: usize = 1024;
+const MAX_PARAMS: usize = 4096;
+
+impl Shared {
+    /// Handshake parameters as an entry keeps them for its refreshes. Clients choose what is in them, so neither
+    /// length nor number may grow with their imagination: beyond it a refresh sends the name alone.
+    pub(super) fn interned_params(&self, handshake_params: &str) -> Arc<str> {
+        let fitting = if handshake_params.len() <= MAX_PARAMS_LENGTH { handshake_params } else { "" };
+        self.handshake_params.intern_within(MAX_PARAMS, &fitting.into()).unwrap_or_default()
+    }
+
+    /// Tells the host of entries that left memory, if it had built something from them.
+    pub(super) fn retire(&self, entries: Vec<Arc<Entry>>) {
+        for entry in entries.into_iter().filter(|entry| entry.was_opened()) {
+            self.events.push(Event::Retired(entry.id));
+        }
+    }
+
+    pub(super) fn log(&self, kind: LogKind, key: EntryKeyRef<'_>, message: impl FnOnce() -> String) {
+        let Some(suppressed) = self.log_sampler.admit(kind, self.clock.now()) else { return };
+        let server_name = Some(key.name.to_string());
+        let record = LogRecord { level: LogLevel::Warn, message: message(), server_name, suppressed };
+        self.events.push(Event::Log(record));
+    }
+}

@@ -1,0 +1,107 @@
+//! What is stored, and what is withdrawn. One rule: a withdrawal removes what it names from memory and disk, whatever
+//! could be read of it, and nothing that began before it brings it back. For that, storing and withdrawing exclude
+//! each other, and a withdrawal marks the flights under way.
+
+use std::sync::Arc;
+
+use crate::engine::disk_writes::DiskWrite;
+use crate::engine::shared::Shared;
+use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
+use crate::negative_store::Negative;
+use crate::single_flight::Flight;
+
+impl Shared {
+    /// Stores what a flight has brought, and writes it to disk if `to_write` is given; false if it was withdrawn
+    /// since the flight began, or a newer one is stored already.
+    pub(super) fn store(
+        self: &Arc<Self>,
+        flight: &Flight,
+        entry: &Arc<Entry>,
+        to_write: Option<ResponseMetadata>,
+    ) -> bool {
+        let kind = ClientKind::for_key(entry.algorithm());
+        let (fetched_at, now) = (entry.metadata.fetched_at, self.clock.now());
+        // One from the future is no measure: the clock was set back.
+        let is_newer = |stored: &Arc<Entry>| {
+            fetched_at < stored.metadata.fetched_at && stored.metadata.fetched_at <= now
+        };
+        let retired = {
+            let _change = self.changes.lock();
+            if flight.is_withdrawn(kind) || self.memory.entry_for(entry.key()).as_ref().is_some_and(is_newer)
+            {
+                return false;
+            }
+            for client in ClientKind::ALL.into_iter().filter(|client| *client >= kind) {
+                self.negatives.remove(entry.key().of(client));
+                self.unsupported.remove(entry.key().of(client));
+            }
+            if let Some(metadata) = to_write {
+                self.queue_write(entry.key(), DiskWrite::Save(Arc::clone(entry), metadata));
+            }
+            self.memory.insert(Arc::clone(entry))
+        };
+        self.counters.evictions.add(retired.evicted);
+        self.retire(retired.entries);
+        true
+    }
+
+    /// The backend has no certificate for such a client: every one that it could have used is withdrawn. The files of
+    /// made-up names are not there, and nothing is queued for them.
+    pub(super) fn withdraw(self: &Arc<Self>, key: EntryKeyRef<'_>, is_not_on_disk: bool, negative: Negative) {
+        let retired = {
+            let _change = self.changes.lock();
+            self.negatives.insert(key, negative);
+            self.flights.withdraw(key, key.client);
+            self.remove(key, key.client, is_not_on_disk)
+        };
+        self.retire(retired);
+    }
+
+    /// Forgets all that is known of a name; true if that was anything. Who comes from now on is answered anew.
+    pub(super) fn purge(self: &Arc<Self>, name: EntryKeyRef<'_>) -> bool {
+        let (retired, known) = {
+            let _change = self.changes.lock();
+            let mut known = self.flights.detach(name);
+            for key in name.all_kinds() {
+                known |=
+                    self.negatives.remove(key) | self.unsupported.remove(key) | self.back_off.forget(key);
+            }
+            (self.remove(name, ClientKind::Ed25519, false), known)
+        };
+        let known = known || !retired.is_empty();
+        self.retire(retired);
+        known
+    }
+
+    /// Drops one entry that must no longer be used, of which nothing else is said.
+    pub(super) fn drop_entry(self: &Arc<Self>, key: EntryKeyRef<'_>) {
+        let retired = {
+            let _change = self.changes.lock();
+            self.queue_write(key, DiskWrite::Remove(ClientKind::Ed25519));
+            self.memory.remove(key)
+        };
+        self.retire(retired);
+    }
+
+    /// Removes a name's entries that clients of this kind can use. The caller holds `changes`.
+    fn remove(
+        self: &Arc<Self>,
+        name: EntryKeyRef<'_>,
+        up_to: ClientKind,
+        is_not_on_disk: bool,
+    ) -> Vec<Arc<Entry>> {
+        let mut retired = Vec::new();
+        for key in name.all_kinds() {
+            let stored = self.memory.entry_for(key);
+            if stored.as_ref().is_some_and(|entry| !up_to.can_use(entry.algorithm())) {
+                continue; // it is of another kind, and so is its file
+            }
+            // It may also be on its way there.
+            if !is_not_on_disk || stored.is_some() || self.disk_writes.is_pending(key) {
+                self.queue_write(key, DiskWrite::Remove(up_to));
+            }
+            retired.extend(self.memory.remove(key));
+        }
+        retired
+    }
+}
