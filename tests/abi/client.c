@@ -168,7 +168,7 @@ static void lookups(cached_http_engine engine, cached_http_lookup_config config,
         "nor a digest of the wrong length");
 
   cached_http_counters counters = {.size = sizeof counters};
-  check(cached_http_engine_counters(engine, &counters) == CACHED_HTTP_STATUS_OK && counters.found + counters.no_certificate + counters.fetch_errors == 5 && counters.entries == 1,
+  check(cached_http_engine_counters(engine, &counters) == CACHED_HTTP_STATUS_OK && counters.found + counters.invalid_bundles + counters.no_certificate + counters.fetch_errors == 5 && counters.entries == 1,
         "the counters agree");
   struct { cached_http_counters counters; } shorter = {{.size = offsetof(cached_http_counters, negatives)}};
   check(cached_http_engine_counters(engine, &shorter.counters) == CACHED_HTTP_STATUS_OK && shorter.counters.negatives == 0,
