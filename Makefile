@@ -3,7 +3,7 @@
 .PHONY: help lib header test check demo bench soak asan clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ./xcaddy.sh --help   builds a Caddy with the module, and takes it back'
 
