@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check demo bench soak asan clean
+.PHONY: help lib header test check demo bench oldest soak asan clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: ## the main job, shown on two real Caddys; KEEP=1 leaves them up
 
 bench: lib ## what a handshake costs beside a static file, the stock getter and a pure-Go cache; QUICK=1 for less
 	@tests/bench/run.sh
+
+oldest: ## the oldest Caddy that is supported, built and tried; part of make test
+	@tests/scripts/oldest_caddy.sh
 
 soak: ## outages, storms and reloads at full size on a real Caddy, before a release: some minutes
 	@tests/scripts/soak.sh

@@ -80,6 +80,7 @@ test_steps() {
 	for module in $(modules_with_tests); do
 		[ "$module" = go ] || step "$(basename "$module")" in_folder "$module" go test -count=1 -timeout=15m ./...
 	done
+	step oldest-caddy tests/scripts/oldest_caddy.sh
 	step demo make --no-print-directory demo
 	# What the suites printed is looked through as well: neither PEM text nor a key belongs there.
 	step no-secrets tests/scripts/no_secrets.sh "$logs"/*.log
