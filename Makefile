@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check demo bench oldest soak asan clean
+.PHONY: help lib header test check tools audit demo bench oldest soak asan clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ test: ## all tests, from a fresh clone; what CI runs
 
 check: ## the lints alone
 	@tests/scripts/run.sh check
+
+tools: ## the cargo tools that audit and fuzz need, into build/tools: some minutes
+	@tests/scripts/install_tools.sh
+
+audit: ## known vulnerabilities, licences and sources of the Rust side, and its SBOM; asks no network
+	@tests/scripts/audit.sh
 
 demo: ## the main job, shown on two real Caddys; KEEP=1 leaves them up
 	@tests/demo/run.sh

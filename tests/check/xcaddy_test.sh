@@ -85,5 +85,6 @@ refused "unset CARGO_BUILD_TARGET" env CARGO_BUILD_TARGET=none-of-ours "$small/t
 rm -rf "$small/target"
 sed -i.bak 's/^go .*/go 1.999.0/' "$small/go/go.mod"
 refused "Go 1.999.0 or newer is needed and go is 1." env GOTOOLCHAIN=local "$small/xcaddy.sh" --output "$folder/caddy"
+refused "go is not usable" env GOTOOLCHAIN=go1.999.0 GOPROXY=off "$small/xcaddy.sh" --output "$folder/caddy"
 [ ! -e "$small/target" ] || fail "an old Go is noticed after the cargo build only"
 echo "xcaddy.sh: as promised"

@@ -65,6 +65,7 @@ check_steps() {
 		step "vet-$(basename "$module")" in_folder "$module" go vet ./...
 	done
 	step scripts tests/check/scripts.sh
+	step audit tests/scripts/audit.sh --if-present
 }
 
 test_steps() {

@@ -18,7 +18,7 @@ require_tools() {
 	command -v cargo >/dev/null ||
 		die "no cargo found: install Rust from https://rustup.rs"
 	rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
-	rust_found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2)
+	rust_found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2) || true
 	at_least "$rust_wanted" "$rust_found" ||
 		die "Rust $rust_wanted or newer is needed and cargo is ${rust_found:-not usable}: run: rustup update stable"
 
@@ -26,7 +26,7 @@ require_tools() {
 	command -v go >/dev/null ||
 		die "no go found: install Go $go_wanted or newer from https://go.dev/dl"
 	# Asked inside the module, where a Go that may fetch a newer one does so and answers as that.
-	go_found=$(cd "$root/go" && go env GOVERSION 2>/dev/null | sed -n 's/.*go\([0-9][0-9.]*\).*/\1/p')
+	go_found=$(cd "$root/go" && go env GOVERSION 2>/dev/null | sed -n 's/.*go\([0-9][0-9.]*\).*/\1/p') || true
 	at_least "$go_wanted" "$go_found" ||
 		die "Go $go_wanted or newer is needed and go is ${go_found:-not usable}: install it from https://go.dev/dl"
 }
