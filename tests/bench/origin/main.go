@@ -1,5 +1,5 @@
 // Command origin is the backend: it holds the bundles of many names and answers them at once, or after a
-// latency, so that what is measured is the contestants' cost and not the making of certificates.
+// latency, so that what is measured is the variants' cost and not the making of certificates.
 package main
 
 import (

@@ -12,7 +12,7 @@ import (
 const coldClients = 256
 
 // cold counts how many names a second the caches take in that they have never seen, with a backend that answers
-// at once and with one that takes its time. Names are new in each round; contestants see the same ones.
+// at once and with one that takes its time. Names are new in each round; variants see the same ones.
 func (bench *bench) cold(ctx context.Context, slow bool) error {
 	plan := bench.plan
 	origin, err := bench.startOrigin(ctx, bundles.ECDSAP256, plan.names())
@@ -20,7 +20,7 @@ func (bench *bench) cold(ctx context.Context, slow bool) error {
 		return err
 	}
 	defer origin.stop()
-	var servers []*contestant
+	var servers []*variant
 	for _, name := range bench.caches() {
 		server, _, err := bench.start(ctx, setting{
 			name: name, url: origin.url(slow), waitName: bundles.Name(plan.names() - 1),

@@ -35,8 +35,8 @@ func inTurn(names int, duration time.Duration) load {
 }
 
 // run lets a client process work, and takes what the server spent in that time. A failed handshake is an error:
-// a contestant that refuses work must not look fast.
-func (bench *bench) run(ctx context.Context, server *contestant, load load) (measured, error) {
+// a variant that refuses work must not look fast.
+func (bench *bench) run(ctx context.Context, server *variant, load load) (measured, error) {
 	before, err := server.cpu()
 	if err != nil {
 		return measured{}, err

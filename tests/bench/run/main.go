@@ -23,7 +23,7 @@ type bench struct {
 	root, binaries, output string
 	folder                 string // temporary, removed at the end
 	plan                   plan
-	contestants            []string
+	variants               []string
 	x25519                 bool
 
 	machine, how string
@@ -50,13 +50,13 @@ func run(ctx context.Context) error {
 	isQuick := flag.Bool("quick", false, "less of everything: under three minutes")
 	strict := flag.Bool("strict", false, "a missed target is a failure")
 	sections := flag.String("only", "handshakes,memory,cold,starts,commands", "what to measure")
-	contestants := flag.String("contestants", strings.Join([]string{static, stock, pureGo, cachedHTTP}, ","), "who takes part")
+	variants := flag.String("variants", strings.Join([]string{static, stock, pureGo, cachedHTTP}, ","), "who takes part")
 	flag.BoolVar(&bench.x25519, "x25519", false, "key exchange without ML-KEM")
 	flag.Parse()
 	if *isQuick {
 		bench.plan, bench.how = quick(), "make bench QUICK=1"
 	}
-	bench.contestants = strings.Split(*contestants, ",")
+	bench.variants = strings.Split(*variants, ",")
 	if err := bench.prepare(*root); err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func run(ctx context.Context) error {
 	return failure
 }
 
-// prepare finds the parts and makes folders; a Caddy without a contestant is found out here.
+// prepare finds the parts and makes folders; a Caddy without a variant is found out here.
 func (bench *bench) prepare(root string) (err error) {
 	if bench.root, err = filepath.Abs(root); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (bench *bench) prepare(root string) (err error) {
 	if err != nil {
 		return err
 	}
-	if slices.Contains(bench.contestants, cachedHTTP) && !strings.Contains(string(modules), "tls.get_certificate.cached_http") {
+	if slices.Contains(bench.variants, cachedHTTP) && !strings.Contains(string(modules), "tls.get_certificate.cached_http") {
 		return errors.New("the benchmark's Caddy was built without cached_http")
 	}
 	bench.folder, err = os.MkdirTemp("", "cached-http-bench-")
@@ -104,7 +104,11 @@ func (bench *bench) measure(ctx context.Context, sections []string) error {
 		run  func() error
 	}{
 		{"handshakes", func() error {
-			return errors.Join(bench.handshakes(ctx, handshakeRows[0]), bench.handshakes(ctx, handshakeRows[1]))
+			var failures []error
+			for _, row := range handshakeRows(hasIFMA()) {
+				failures = append(failures, bench.handshakes(ctx, row))
+			}
+			return errors.Join(failures...)
 		}},
 		{"memory", func() error { return bench.memory(ctx) }},
 		{"cold", func() error { return errors.Join(bench.cold(ctx, false), bench.cold(ctx, true)) }},
@@ -116,7 +120,7 @@ func (bench *bench) measure(ctx context.Context, sections []string) error {
 		if !slices.Contains(sections, section.name) || ctx.Err() != nil {
 			continue
 		}
-		if section.name == "starts" && !slices.Contains(bench.contestants, cachedHTTP) {
+		if section.name == "starts" && !slices.Contains(bench.variants, cachedHTTP) {
 			continue
 		}
 		begin := time.Now()
@@ -128,9 +132,9 @@ func (bench *bench) measure(ctx context.Context, sections []string) error {
 	return errors.Join(append(failures, ctx.Err())...)
 }
 
-// caches are the contestants that keep what the backend answers.
+// caches are the variants that keep what the backend answers.
 func (bench *bench) caches() []string {
-	return slices.DeleteFunc(slices.Clone(bench.contestants), func(name string) bool {
+	return slices.DeleteFunc(slices.Clone(bench.variants), func(name string) bool {
 		return name != pureGo && name != cachedHTTP
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/cached-http/caddy-cached-http/tests/bench/bundles"
 )
 
-// growth is what one contestant's memory grew by, in bytes per certificate, at each size.
+// growth is what one variant's memory grew by, in bytes per certificate, at each size.
 type growth struct {
 	idle      map[int]float64 // as the process stands: with Go, this depends on when it last collected
 	collected map[int]float64 // once Go has collected, which is what the target is judged by
@@ -16,7 +16,7 @@ type growth struct {
 	underTraffic int64 // of all together, after handshakes for them in turn
 }
 
-// memory asks each contestant for more and more names once, and reads its memory and its cost per handshake at
+// memory asks each variant for more and more names once, and reads its memory and its cost per handshake at
 // each size.
 func (bench *bench) memory(ctx context.Context) error {
 	origin, err := bench.startOrigin(ctx, bundles.ECDSAP256, bench.plan.names())
@@ -97,7 +97,7 @@ func (bench *bench) growth(ctx context.Context, name string, origin *origin) (gr
 }
 
 // residence is the resident memory once the process has had time to give some back, and once Go has collected.
-func (bench *bench) residence(server *contestant) (idle, collected int64, err error) {
+func (bench *bench) residence(server *variant) (idle, collected int64, err error) {
 	time.Sleep(bench.plan.idle)
 	if idle, err = server.residentBytes(); err != nil {
 		return 0, 0, err

@@ -5,7 +5,7 @@ import "time"
 // plan is how much is measured.
 type plan struct {
 	rounds      int           // of each handshake row; many short ones, so that what else runs hits all alike
-	round       time.Duration // how long one contestant is under load in each
+	round       time.Duration // how long one variant is under load in each
 	coldRounds  int           // of each cold row
 	coldNames   int           // names asked for once, in each round
 	sizes       []int         // names in the caches, at which memory and handshakes are measured

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// profile takes five seconds of a contestant's CPU profile and writes it as text, the functions with the
+// profile takes five seconds of a variant's CPU profile and writes it as text, the functions with the
 // largest shares first. What Rust does shows as runtime.cgocall.
-func (bench *bench) profile(ctx context.Context, server *contestant, title string) error {
+func (bench *bench) profile(ctx context.Context, server *variant, title string) error {
 	time.Sleep(time.Second) // so that the load has begun
 	response, err := http.Get("http://" + server.admin + "/debug/pprof/profile?seconds=5")
 	if err != nil {
@@ -43,8 +43,8 @@ func (bench *bench) profile(ctx context.Context, server *contestant, title strin
 	return os.WriteFile(filepath.Join(bench.output, name), text, 0o600)
 }
 
-// collectGarbage makes a contestant's Go runtime collect, twice, so that finalizers have run too.
-func (server *contestant) collectGarbage() error {
+// collectGarbage makes a variant's Go runtime collect, twice, so that finalizers have run too.
+func (server *variant) collectGarbage() error {
 	for range 2 {
 		response, err := http.Get("http://" + server.admin + "/debug/pprof/heap?gc=1")
 		if err != nil {

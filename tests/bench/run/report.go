@@ -40,10 +40,10 @@ func (bench *bench) curves() string {
 		return ""
 	}
 	var sizes []int
-	var lines []string // "curve | contestant", in the order they came
+	var lines []string // "curve | variant", in the order they came
 	values := make(map[string]map[int]float64)
 	for _, point := range bench.points {
-		line := point.Curve + " | " + point.Contestant
+		line := point.Curve + " | " + point.Variant
 		if values[line] == nil {
 			values[line] = make(map[int]float64)
 			lines = append(lines, line)

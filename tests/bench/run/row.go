@@ -20,10 +20,10 @@ type row struct {
 
 // point is one point of a curve over the number of names. Commands may print these too.
 type point struct {
-	Curve      string  `json:"curve"` // with its unit
-	Contestant string  `json:"contestant"`
-	Names      int     `json:"names"`
-	Value      float64 `json:"value"`
+	Curve   string  `json:"curve"` // with its unit
+	Variant string  `json:"variant"`
+	Names   int     `json:"names"`
+	Value   float64 `json:"value"`
 }
 
 // bound is a target: the measured value has to be at most, or at least, the limit.

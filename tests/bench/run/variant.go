@@ -13,7 +13,7 @@ import (
 	"github.com/cached-http/caddy-cached-http/tests/bench/bundles"
 )
 
-// The contestants, in the order of the tables.
+// The variants, in the order of the tables.
 const (
 	static     = "static file"
 	stock      = "stock http"
@@ -21,13 +21,13 @@ const (
 	cachedHTTP = "cached_http"
 )
 
-// contestant is a running Caddy.
-type contestant struct {
+// variant is a running Caddy.
+type variant struct {
 	*process
 	name, address, admin string
 }
 
-// setting is what differs between the Caddyfiles of contestants.
+// setting is what differs between the Caddyfiles of variants.
 type setting struct {
 	name     string
 	url      string   // of the backend
@@ -77,7 +77,7 @@ https://:%[3]d {
 
 // start starts a Caddy and waits for its first handshake; it returns how long that took from the start of the
 // process.
-func (bench *bench) start(ctx context.Context, setting setting) (*contestant, time.Duration, error) {
+func (bench *bench) start(ctx context.Context, setting setting) (*variant, time.Duration, error) {
 	folder, err := os.MkdirTemp(bench.folder, "caddy-")
 	if err != nil {
 		return nil, 0, err
@@ -98,7 +98,7 @@ func (bench *bench) start(ctx context.Context, setting setting) (*contestant, ti
 	if err != nil {
 		return nil, 0, err
 	}
-	server := &contestant{child, setting.name, fmt.Sprintf("127.0.0.1:%d", ports[0]), admin}
+	server := &variant{child, setting.name, fmt.Sprintf("127.0.0.1:%d", ports[0]), admin}
 	if setting.waitName == "" {
 		setting.waitName = bundles.Name(0)
 	}
@@ -110,7 +110,7 @@ func (bench *bench) start(ctx context.Context, setting setting) (*contestant, ti
 }
 
 // wait tries handshakes until one succeeds.
-func (server *contestant) wait(ctx context.Context, name string) error {
+func (server *variant) wait(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	dialer := tls.Dialer{Config: &tls.Config{

@@ -1,7 +1,7 @@
-// Package yardstick is what we measure ourselves against: a certificate cache in plain Go, written as one would
+// Package baseline is what we measure ourselves against: a certificate cache in plain Go, written as one would
 // for a company's own Caddy. A map with a lifetime, one fetch per name, nothing more: no disk, no limits, no
 // stale answers. It is registered as tls.get_certificate.pure_go_cache.
-package yardstick
+package baseline
 
 import (
 	"context"
