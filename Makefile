@@ -19,7 +19,7 @@ test: ## all tests, from a fresh clone; what CI runs
 check: ## the lints alone
 	@tests/scripts/run.sh check
 
-tools: ## the cargo tools that audit and fuzz need, into build/tools: some minutes
+tools: ## what audit, fuzz and the Go linters need, into build/tools: some minutes
 	@tests/scripts/install_tools.sh
 
 audit: ## known vulnerabilities, licences and sources of the Rust side, and its SBOM; asks no network

@@ -64,6 +64,7 @@ check_steps() {
 		[ -f "$module/go.mod" ] && [ -n "$(find "$module" -name '*.go' -print -quit)" ] || continue
 		step "vet-$(basename "$module")" in_folder "$module" go vet ./...
 	done
+	step golangci tests/check/golangci.sh
 	step scripts tests/check/scripts.sh
 	step audit tests/scripts/audit.sh --if-present
 }

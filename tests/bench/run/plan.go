@@ -44,7 +44,7 @@ func full() plan {
 }
 
 // names is how many the ECDSA origin has to hold.
-func (plan plan) names() int {
-	cold := (plan.coldRounds + 1) * plan.coldNames
-	return max(ecdsaNames, cold, plan.sizes[len(plan.sizes)-1]) + 1
+func (p plan) names() int {
+	cold := (p.coldRounds + 1) * p.coldNames
+	return max(ecdsaNames, cold, p.sizes[len(p.sizes)-1]) + 1
 }
