@@ -1,9 +1,9 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check demo bench soak asan clean
+.PHONY: help lib header test check tools audit demo bench oldest soak asan clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ./xcaddy.sh --help   builds a Caddy with the module, and takes it back'
 
@@ -19,11 +19,20 @@ test: ## all tests, from a fresh clone; what CI runs
 check: ## the lints alone
 	@tests/scripts/run.sh check
 
+tools: ## what audit, fuzz and the Go linters need, into build/tools: some minutes
+	@tests/scripts/install_tools.sh
+
+audit: ## known vulnerabilities, licences and sources of the Rust side, and its SBOM; asks no network
+	@tests/scripts/audit.sh
+
 demo: ## the main job, shown on two real Caddys; KEEP=1 leaves them up
 	@tests/demo/run.sh
 
 bench: lib ## what a handshake costs beside a static file, the stock getter and a pure-Go cache; QUICK=1 for less
 	@tests/bench/run.sh
+
+oldest: ## the oldest Caddy that is supported, built and tried; part of make test
+	@tests/scripts/oldest_caddy.sh
 
 soak: ## outages, storms and reloads at full size on a real Caddy, before a release: some minutes
 	@tests/scripts/soak.sh

@@ -2,7 +2,9 @@
 # The C client over the generated header: plain, or with both sides under AddressSanitizer.
 # Usage: tests/abi/run.sh plain|asan
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+# shellcheck source=tests/scripts/tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/tools.sh"
+cd "$root"
 mode=${1:-plain}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -11,15 +13,13 @@ libraries=(-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc)
 flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g)
 case $mode in
 plain)
-  cargo build --release --locked --quiet -p cached-http-ffi
-  archive=target/release/libcached_http.a
+  archive=$(build_archive --release --quiet)
   ;;
 asan)
   # Only an instrumented archive catches a fault on the Rust side; stable rustc takes the flag this way.
   target=$(rustc -vV | sed -n 's/^host: //p')
-  RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt' \
-    cargo build --locked --quiet -p cached-http-ffi --target "$target" --target-dir target/asan
-  archive=target/asan/$target/debug/libcached_http.a
+  archive=$(RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt' \
+    build_archive --quiet --target "$target" --target-dir target/asan)
   flags+=(-fsanitize=address -fno-omit-frame-pointer)
   # Checked, not hoped for: an archive without the sanitizer would pass everything.
   # grep reads to the end: leaving early would break the pipe under pipefail.

@@ -12,3 +12,4 @@ else
 fi
 tests/check/no_secrets_test.sh
 tests/check/xcaddy_test.sh
+tests/check/make_help_test.sh

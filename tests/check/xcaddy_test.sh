@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What xcaddy.sh promises, as far as it shows without a build: the roll-back, the sentences, PATH left alone.
+# What xcaddy.sh promises, as far as it shows without building a Caddy: the roll-back, the sentences, PATH left alone,
+# the archive that is linked. tests/scripts/oldest_caddy.sh shows the rest on a build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=$(mktemp -d)
@@ -26,8 +27,18 @@ said=$(./xcaddy.sh rollback "$folder/caddy")
 refused "no $folder/caddy.prev to go back to" ./xcaddy.sh rollback "$folder/caddy"
 [ "$(cat "$folder/caddy")" = old ] || fail "a refused roll-back changed the binary"
 
+mkdir "$folder/links"
+ln -s ../caddy "$folder/links/caddy"
+echo older >"$folder/caddy.prev"
+./xcaddy.sh rollback "$folder/links/caddy" >/dev/null
+[ -L "$folder/links/caddy" ] || fail "the roll-back replaced a symbolic link"
+[ "$(cat "$folder/caddy")" = older ] || fail "the roll-back did not follow a symbolic link"
+ln -s no/such/caddy "$folder/links/broken"
+refused "leads nowhere" ./xcaddy.sh --output "$folder/links/broken"
+
 refused "--output wants a path" ./xcaddy.sh --output
 refused "wants the path of a file" ./xcaddy.sh --output "$folder"
+refused "Caddy v2.11.4 is too old" env CADDY_VERSION=v2.11.4 ./xcaddy.sh --output "$folder/caddy"
 [[ $(./xcaddy.sh --help) == *rollback* ]] || fail "--help does not name the roll-back"
 
 # A PATH with all the usual tools but one.
@@ -39,5 +50,41 @@ for missing in cc cargo go; do
 	refused "no " env PATH="$folder/without-$missing" ./xcaddy.sh --output "$folder/caddy"
 	refused ": install" env PATH="$folder/without-$missing" ./xcaddy.sh --output "$folder/caddy"
 done
-[ "$(cat "$folder/caddy")" = old ] || fail "a build that failed changed the binary"
+[ "$(cat "$folder/caddy")" = older ] || fail "a build that failed changed the binary"
+
+# The scripts over a library that takes a second to build, with what an older cargo build would have left behind.
+small=$folder/small
+mkdir -p "$small"/{tests,go,src,target/release}
+cp xcaddy.sh "$small"
+cp -r tests/scripts "$small/tests"
+cp go/go.mod "$small/go"
+echo '#[unsafe(no_mangle)] pub extern "C" fn the_new_archive() {}' >"$small/src/lib.rs"
+cat >"$small/Cargo.toml" <<TOML
+[package]
+name = "cached-http-ffi"
+version = "0.1.0"
+edition = "2024"
+rust-version = "1.88"
+[lib]
+name = "cached_http"
+crate-type = ["staticlib", "rlib"]
+TOML
+cargo generate-lockfile --quiet --offline --manifest-path "$small/Cargo.toml"
+echo stale >"$small/target/release/libcached_http.a"
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+archive=$small/go/internal/native/lib/$(go env GOOS)_$(go env GOARCH)/libcached_http.a
+unset CARGO_TARGET_DIR
+CARGO_BUILD_TARGET=$host "$small/tests/scripts/lib.sh" 2>/dev/null
+grep -q the_new_archive "$archive" || fail "CARGO_BUILD_TARGET links an archive that cargo did not build"
+CARGO_TARGET_DIR=$folder/elsewhere "$small/tests/scripts/lib.sh" 2>/dev/null
+cmp -s "$archive" "$folder/elsewhere/release/libcached_http.a" || fail "CARGO_TARGET_DIR is not followed"
+refused "unset CARGO_BUILD_TARGET" env CARGO_BUILD_TARGET=none-of-ours "$small/tests/scripts/lib.sh"
+
+# One line and no more: cargo, which would print several, was not run.
+rm -rf "$small/target"
+sed -i.bak 's/^go .*/go 1.999.0/' "$small/go/go.mod"
+refused "Go 1.999.0 or newer is needed and go is 1." env GOTOOLCHAIN=local "$small/xcaddy.sh" --output "$folder/caddy"
+refused "go is not usable" env GOTOOLCHAIN=go1.999.0 GOPROXY=off "$small/xcaddy.sh" --output "$folder/caddy"
+[ ! -e "$small/target" ] || fail "an old Go is noticed after the cargo build only"
 echo "xcaddy.sh: as promised"

@@ -9,11 +9,13 @@ platform=$(go env GOOS)_$(go env GOARCH)
 [ "$platform" = "$(go env GOHOSTOS)_$(go env GOHOSTARCH)" ] ||
 	die "cannot build the Rust library for $platform on this machine: unset GOOS and GOARCH"
 
-cd "$root"
-cargo build --release --locked --package cached-http-ffi
+host=$(rustc -vV | sed -n 's/^host: //p')
+[ "${CARGO_BUILD_TARGET:-$host}" = "$host" ] ||
+	die "cannot build the Rust library for $CARGO_BUILD_TARGET on this machine: unset CARGO_BUILD_TARGET"
 
+cd "$root"
 native=go/internal/native
-archive=${CARGO_TARGET_DIR:-target}/release/libcached_http.a
+archive=$(build_archive --release)
 install_if_changed "$archive" "$native/lib/$platform/libcached_http.a"
 
 # Go's build cache does not notice a changed archive, but it does notice a changed Go file.

@@ -64,7 +64,9 @@ check_steps() {
 		[ -f "$module/go.mod" ] && [ -n "$(find "$module" -name '*.go' -print -quit)" ] || continue
 		step "vet-$(basename "$module")" in_folder "$module" go vet ./...
 	done
+	step golangci tests/check/golangci.sh
 	step scripts tests/check/scripts.sh
+	step audit tests/scripts/audit.sh --if-present
 }
 
 test_steps() {
@@ -80,6 +82,7 @@ test_steps() {
 	for module in $(modules_with_tests); do
 		[ "$module" = go ] || step "$(basename "$module")" in_folder "$module" go test -count=1 -timeout=15m ./...
 	done
+	step oldest-caddy tests/scripts/oldest_caddy.sh
 	step demo make --no-print-directory demo
 	# What the suites printed is looked through as well: neither PEM text nor a key belongs there.
 	step no-secrets tests/scripts/no_secrets.sh "$logs"/*.log

@@ -10,7 +10,7 @@ die() {
 
 # Every tool is looked for before anything is built; a missing or too old one ends with one sentence.
 require_tools() {
-	local rust_wanted rust_found
+	local rust_wanted rust_found go_wanted go_found
 
 	command -v cc >/dev/null ||
 		die "no C compiler (cc) found: install gcc or clang, on Debian with: apt install build-essential"
@@ -18,24 +18,32 @@ require_tools() {
 	command -v cargo >/dev/null ||
 		die "no cargo found: install Rust from https://rustup.rs"
 	rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
-	rust_found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2)
+	rust_found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2) || true
 	at_least "$rust_wanted" "$rust_found" ||
 		die "Rust $rust_wanted or newer is needed and cargo is ${rust_found:-not usable}: run: rustup update stable"
 
+	go_wanted=$(sed -n 's/^go //p' "$root/go/go.mod")
 	command -v go >/dev/null ||
-		die "no go found: install Go $(go_wanted) or newer from https://go.dev/dl"
-	# Run inside the module, where Go itself knows whether it is new enough and may fetch a newer one.
-	(cd "$root/go" && go version) >/dev/null 2>&1 ||
-		die "Go $(go_wanted) or newer is needed and the one on PATH is older: install it from https://go.dev/dl"
-}
-
-go_wanted() {
-	sed -n 's/^go //p' "$root/go/go.mod"
+		die "no go found: install Go $go_wanted or newer from https://go.dev/dl"
+	# Asked inside the module, where a Go that may fetch a newer one does so and answers as that.
+	go_found=$(cd "$root/go" && go env GOVERSION 2>/dev/null | sed -n 's/.*go\([0-9][0-9.]*\).*/\1/p') || true
+	at_least "$go_wanted" "$go_found" ||
+		die "Go $go_wanted or newer is needed and go is ${go_found:-not usable}: install it from https://go.dev/dl"
 }
 
 # at_least WANTED FOUND: whether version FOUND is WANTED or newer.
 at_least() {
 	[ -n "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
+}
+
+# build_archive [CARGO FLAGS...]: builds the Rust library and prints where cargo has put it, which cargo alone knows:
+# environment and configuration files may name another target or folder.
+build_archive() {
+	local archive
+	archive=$(cargo build --locked --package cached-http-ffi --message-format=json-render-diagnostics "$@" |
+		sed -n 's/.*"filenames":\[[^]]*"\([^"]*libcached_http\.a\)".*/\1/p') || exit 1
+	[ -f "$archive" ] || die "the build of cached-http-ffi left no libcached_http.a"
+	echo "$archive"
 }
 
 # install_if_changed FROM TO: leaves TO and its time alone when it says the same already.

@@ -95,12 +95,12 @@ func leafTemplate(name string, serial *big.Int) *x509.Certificate {
 }
 
 // bundle is the PEM text that a backend answers: leaf, intermediate, key in PKCS#8.
-func (authority *authority) bundle(leaf []byte, key crypto.Signer) ([]byte, error) {
+func (a *authority) bundle(leaf []byte, key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf})
-	text = append(text, authority.pem...)
+	text = append(text, a.pem...)
 	return append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...), nil
 }

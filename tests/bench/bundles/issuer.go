@@ -48,28 +48,28 @@ func NewIssuer(kind Kind) (*Issuer, error) {
 }
 
 // Bundle makes the n-th name's bundle. Another call for the same name makes another certificate.
-func (issuer *Issuer) Bundle(n int) ([]byte, error) {
-	if issuer.keys == nil {
-		return issuer.template.bundle(issuer.authority, n)
+func (i *Issuer) Bundle(n int) ([]byte, error) {
+	if i.keys == nil {
+		return i.template.bundle(i.authority, n)
 	}
-	key := issuer.keys[n%len(issuer.keys)]
+	key := i.keys[n%len(i.keys)]
 	leaf, err := x509.CreateCertificate(rand.Reader, leafTemplate(Name(n), serial(n)),
-		issuer.authority.certificate, key.Public(), issuer.authority.key)
+		i.authority.certificate, key.Public(), i.authority.key)
 	if err != nil {
 		return nil, err
 	}
-	return issuer.authority.bundle(leaf, key)
+	return i.authority.bundle(leaf, key)
 }
 
 // Each makes the bundles of the names from first on, count in all, on all cores. What it calls must be safe
 // for that.
-func (issuer *Issuer) Each(first, count int, do func(n int, bundle []byte) error) error {
+func (i *Issuer) Each(first, count int, do func(n int, bundle []byte) error) error {
 	var group errgroup.Group
 	workers := runtime.GOMAXPROCS(0)
 	for worker := range workers {
 		group.Go(func() error {
 			for n := first + worker; n < first+count; n += workers {
-				bundle, err := issuer.Bundle(n)
+				bundle, err := i.Bundle(n)
 				if err != nil {
 					return err
 				}
@@ -118,7 +118,7 @@ func newTemplate(authority *authority) (template, error) {
 	}, err
 }
 
-func (template *template) bundle(authority *authority, n int) ([]byte, error) {
+func (t *template) bundle(authority *authority, n int) ([]byte, error) {
 	signer, err := newKey(ECDSAP256)
 	if err != nil {
 		return nil, err
@@ -127,9 +127,9 @@ func (template *template) bundle(authority *authority, n int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tbs := template.tbs
+	tbs := t.tbs
 	for _, change := range [][2][]byte{
-		{template.name, []byte(Name(n))}, {template.serial, serial(n).Bytes()}, {template.key, point},
+		{t.name, []byte(Name(n))}, {t.serial, serial(n).Bytes()}, {t.key, point},
 	} {
 		if len(change[0]) != len(change[1]) {
 			return nil, errors.New("a leaf doesn't fit its template: names must have the same length")
@@ -142,7 +142,7 @@ func (template *template) bundle(authority *authority, n int) ([]byte, error) {
 		return nil, err
 	}
 	leaf, err := asn1.Marshal(outer{
-		TBS: asn1.RawValue{FullBytes: tbs}, Algorithm: template.algorithm,
+		TBS: asn1.RawValue{FullBytes: tbs}, Algorithm: t.algorithm,
 		Signature: asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)},
 	})
 	if err != nil {
@@ -153,7 +153,7 @@ func (template *template) bundle(authority *authority, n int) ([]byte, error) {
 
 // serial is 16 bytes for every n, and never looks like another part of a certificate.
 func serial(n int) *big.Int {
-	bytes := []byte("\x42enchmar........")
-	binary.BigEndian.PutUint64(bytes[8:], uint64(n)) // #nosec G115 -- n counts names
-	return new(big.Int).SetBytes(bytes)
+	number := []byte("\x42enchmar........")
+	binary.BigEndian.PutUint64(number[8:], uint64(n)) // #nosec G115 -- n counts names
+	return new(big.Int).SetBytes(number)
 }

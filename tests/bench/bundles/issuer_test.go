@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A bundle must pass every check that a strict reader makes, or the contestants would not be served the same.
+// A bundle must pass every check that a strict reader makes, or the variants would not be served the same.
 func TestBundlesAreSound(t *testing.T) {
 	for _, kind := range []Kind{RSA2048, ECDSAP256} {
 		issuer, err := NewIssuer(kind)

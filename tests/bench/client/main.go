@@ -52,20 +52,20 @@ func main() {
 	}
 }
 
-func (load *load) run() result {
+func (l *load) run() result {
 	var handshakes, failures, turn atomic.Int64
 	var firstError error
 	var once sync.Once
 	var group sync.WaitGroup
 	start := time.Now()
-	for range load.parallel {
+	for range l.parallel {
 		group.Go(func() {
-			for time.Since(start) < load.duration {
+			for time.Since(start) < l.duration {
 				n := turn.Add(1) - 1
-				if load.count > 0 && n >= load.count {
+				if l.count > 0 && n >= l.count {
 					return
 				}
-				if err := load.handshake(load.first + int(n%int64(load.names))); err != nil {
+				if err := l.handshake(l.first + int(n%int64(l.names))); err != nil {
 					failures.Add(1)
 					once.Do(func() { firstError = err })
 					continue
@@ -84,7 +84,7 @@ func (load *load) run() result {
 
 // handshake opens a connection for the n-th name, checks that the certificate is that name's, and closes it.
 // There is no session cache, so nothing is ever resumed.
-func (load *load) handshake(n int) error {
+func (l *load) handshake(n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	config := &tls.Config{
@@ -92,11 +92,11 @@ func (load *load) handshake(n int) error {
 		MinVersion:         tls.VersionTLS13,
 		InsecureSkipVerify: true, // #nosec G402 -- the authority is made up; the name is checked below
 	}
-	if load.x25519 {
+	if l.x25519 {
 		config.CurvePreferences = []tls.CurveID{tls.X25519}
 	}
 	dialer := tls.Dialer{NetDialer: new(net.Dialer), Config: config}
-	connection, err := dialer.DialContext(ctx, "tcp", load.address)
+	connection, err := dialer.DialContext(ctx, "tcp", l.address)
 	if err != nil {
 		return fmt.Errorf("%s: %w", config.ServerName, err)
 	}

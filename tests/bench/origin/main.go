@@ -1,5 +1,5 @@
 // Command origin is the backend: it holds the bundles of many names and answers them at once, or after a
-// latency, so that what is measured is the contestants' cost and not the making of certificates.
+// latency, so that what is measured is the variants' cost and not the making of certificates.
 package main
 
 import (
@@ -62,16 +62,16 @@ type backend struct {
 }
 
 // answer gives the name's bundle, or 204 for a name that is none of ours.
-func (backend *backend) answer(writer http.ResponseWriter, request *http.Request) {
-	backend.requests.Add(1)
+func (b *backend) answer(writer http.ResponseWriter, request *http.Request) {
+	b.requests.Add(1)
 	var n int
 	name := request.URL.Query().Get("server_name")
-	if _, err := fmt.Sscanf(name, "n%07d", &n); err != nil || n < 0 || n >= len(backend.bundles) || name != bundles.Name(n) {
+	if _, err := fmt.Sscanf(name, "n%07d", &n); err != nil || n < 0 || n >= len(b.bundles) || name != bundles.Name(n) {
 		writer.WriteHeader(http.StatusNoContent)
 		return
 	}
 	writer.Header().Set("Content-Type", "application/x-pem-file")
 	writer.Header().Set("Cache-Control", "s-maxage=86400")
 	// The client has left if this fails; it will ask again.
-	_, _ = writer.Write(backend.bundles[n])
+	_, _ = writer.Write(b.bundles[n])
 }

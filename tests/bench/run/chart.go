@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// bar is one contestant's server CPU for one handshake, in microseconds.
+// bar is one variant's server CPU for one handshake, in microseconds.
 type bar struct {
-	group, contestant string
-	value             float64
+	group, variant string
+	value          float64
 }
 
 // Sizes in pixels of the drawing.
@@ -40,12 +40,12 @@ func drawChart(bars []bar, machine string) string {
 		}
 		width := bar.value / largest[bar.group] * (chartWidth - labelWidth - valueWidth)
 		class := "other"
-		if bar.contestant == cachedHTTP {
+		if bar.variant == cachedHTTP {
 			class = "ours"
 		}
 		middle := y + barHeight/2 + 5
 		fmt.Fprintf(&shapes, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n",
-			labelWidth-10, middle, html.EscapeString(bar.contestant))
+			labelWidth-10, middle, html.EscapeString(bar.variant))
 		fmt.Fprintf(&shapes, `<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>`+"\n",
 			class, labelWidth, y, width, barHeight)
 		fmt.Fprintf(&shapes, `<text class="%s-value" x="%.1f" y="%d">%s µs</text>`+"\n",

@@ -12,17 +12,17 @@ import (
 const coldClients = 256
 
 // cold counts how many names a second the caches take in that they have never seen, with a backend that answers
-// at once and with one that takes its time. Names are new in each round; contestants see the same ones.
-func (bench *bench) cold(ctx context.Context, slow bool) error {
-	plan := bench.plan
-	origin, err := bench.startOrigin(ctx, bundles.ECDSAP256, plan.names())
+// at once and with one that takes its time. Names are new in each round; variants see the same ones.
+func (b *bench) cold(ctx context.Context, slow bool) error {
+	plan := b.plan
+	origin, err := b.startOrigin(ctx, bundles.ECDSAP256, plan.names())
 	if err != nil {
 		return err
 	}
 	defer origin.stop()
-	var servers []*contestant
-	for _, name := range bench.caches() {
-		server, _, err := bench.start(ctx, setting{
+	var servers []*variant
+	for _, name := range b.caches() {
+		server, _, err := b.start(ctx, setting{
 			name: name, url: origin.url(slow), waitName: bundles.Name(plan.names() - 1),
 			options: []string{"max_memory 4GiB", fmt.Sprintf("max_concurrent_fetches %d", coldClients)},
 		})
@@ -36,7 +36,7 @@ func (bench *bench) cold(ctx context.Context, slow bool) error {
 	for round := range plan.coldRounds + 1 {
 		for turn := range servers {
 			server := servers[(turn+round)%len(servers)]
-			result, err := bench.run(ctx, server, load{
+			result, err := b.run(ctx, server, load{
 				first: round * plan.coldNames, names: plan.coldNames, count: plan.coldNames,
 				parallel: coldClients, duration: time.Minute,
 			})
@@ -52,13 +52,13 @@ func (bench *bench) cold(ctx context.Context, slow bool) error {
 	if slow {
 		title, target = "cold misses per second, backend takes 50 ms", atLeast(0.95)
 	}
-	for _, name := range bench.caches() {
+	for _, name := range b.caches() {
 		low, high := rates[name].spread()
-		bench.add(informationRow(title+", "+name,
+		b.add(informationRow(title+", "+name,
 			fmt.Sprintf("%s (%s to %s)", thousands(rates[name].median()), thousands(low), thousands(high))))
 	}
 	if ours, pure := rates[cachedHTTP], rates[pureGo]; len(ours) > 0 && len(pure) > 0 {
-		bench.add(ratioRow(title+", against "+pureGo, ours.over(pure), target,
+		b.add(ratioRow(title+", against "+pureGo, ours.over(pure), target,
 			fmt.Sprintf("%s against %s; %d clients, max_concurrent_fetches %d; client and backend on the same cores",
 				thousands(ours.median()), thousands(pure.median()), coldClients, coldClients)))
 	}

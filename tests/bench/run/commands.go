@@ -35,7 +35,7 @@ type benchmark struct {
 var benchmarkLine = regexp.MustCompile(`(?m)^Benchmark(\S+?)(?:-\d+)?\s+(?:\d{4}-\d\d-\d\dT.*\n\s*)*\d+\s+([\d.]+) ns/op(?:.*\s(\d+) allocs/op)?`)
 
 // commands runs what the list names. One that fails, or prints nothing, doesn't keep the others from running.
-func (bench *bench) commands(ctx context.Context, list string) error {
+func (b *bench) commands(ctx context.Context, list string) error {
 	text, err := os.ReadFile(list)
 	if err != nil {
 		return err
@@ -46,24 +46,24 @@ func (bench *bench) commands(ctx context.Context, list string) error {
 	}
 	var failures []error
 	for _, command := range commands {
-		if command.Full && !bench.plan.fullCommand {
+		if command.Full && !b.plan.fullCommand {
 			continue
 		}
-		if err := bench.runCommand(ctx, command); err != nil {
+		if err := b.runCommand(ctx, command); err != nil {
 			failures = append(failures, fmt.Errorf("%v: %w", command.Command, err))
 		}
 	}
 	return errors.Join(failures...)
 }
 
-func (bench *bench) runCommand(ctx context.Context, command command) error {
+func (b *bench) runCommand(ctx context.Context, command command) error {
 	if command.Seconds == 0 {
 		command.Seconds = 120
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(command.Seconds)*time.Second)
 	defer cancel()
 	child := exec.CommandContext(ctx, command.Command[0], command.Command[1:]...) // #nosec G204 -- from our own list
-	child.Dir = filepath.Join(bench.root, command.Directory)
+	child.Dir = filepath.Join(b.root, command.Directory)
 	child.WaitDelay = 5 * time.Second
 	var failure bytes.Buffer
 	child.Stderr = &failure
@@ -72,40 +72,40 @@ func (bench *bench) runCommand(ctx context.Context, command command) error {
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(failure.Bytes()))
 	}
 	if len(command.Benchmarks) > 0 {
-		return bench.addBenchmarks(command.Benchmarks, output)
+		return b.addBenchmarks(command.Benchmarks, output)
 	}
-	before := len(bench.rows) + len(bench.points)
+	before := len(b.rows) + len(b.points)
 	for line := range bytes.Lines(output) {
-		if err := bench.addLine(bytes.TrimSpace(line)); err != nil {
+		if err := b.addLine(bytes.TrimSpace(line)); err != nil {
 			return err
 		}
 	}
-	if len(bench.rows)+len(bench.points) == before {
+	if len(b.rows)+len(b.points) == before {
 		return errors.New("it printed no row")
 	}
 	return nil
 }
 
-func (bench *bench) addLine(line []byte) error {
+func (b *bench) addLine(line []byte) error {
 	switch {
 	case bytes.HasPrefix(line, []byte(`{"row":`)):
 		var row row
 		if err := json.Unmarshal(line, &row); err != nil {
 			return err
 		}
-		bench.add(row)
+		b.add(row)
 	case bytes.HasPrefix(line, []byte(`{"curve":`)):
 		var point point
 		if err := json.Unmarshal(line, &point); err != nil {
 			return err
 		}
-		bench.points = append(bench.points, point)
+		b.points = append(b.points, point)
 	}
 	return nil
 }
 
 // addBenchmarks takes the median of the times, and the most allocations, of each benchmark that is asked for.
-func (bench *bench) addBenchmarks(wanted map[string]benchmark, output []byte) error {
+func (b *bench) addBenchmarks(wanted map[string]benchmark, output []byte) error {
 	times, allocations := make(map[string]sample), make(map[string]sample)
 	for _, match := range benchmarkLine.FindAllSubmatch(output, -1) {
 		name := string(match[1])
@@ -128,8 +128,10 @@ func (bench *bench) addBenchmarks(wanted map[string]benchmark, output []byte) er
 		median := times[name].median()
 		pass := median <= benchmark.Nanoseconds && most <= benchmark.Allocations
 		value, _ := json.Marshal(median)
-		bench.add(row{Row: benchmark.Row, Value: value, Unit: fmt.Sprintf("ns, %.0f allocations", most),
-			Low: &low, High: &high, Target: target, Pass: &pass})
+		b.add(row{
+			Row: benchmark.Row, Value: value, Unit: fmt.Sprintf("ns, %.0f allocations", most),
+			Low: &low, High: &high, Target: target, Pass: &pass,
+		})
 	}
 	return nil
 }

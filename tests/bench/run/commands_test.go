@@ -19,7 +19,7 @@ func runList(t *testing.T, list string) (*bench, error) {
 
 func TestRowsAndPointsOfCommandsAreTaken(t *testing.T) {
 	bench, err := runList(t, `[{"command":["printf","%s\n","noise","{\"row\":\"copies\",\"value\":0,\"target\":\"0\",\"pass\":true}",
-		"{\"curve\":\"lookup\",\"contestant\":\"cached_http\",\"names\":1000000,\"value\":512}"]},
+		"{\"curve\":\"lookup\",\"variant\":\"cached_http\",\"names\":1000000,\"value\":512}"]},
 		{"command":["false"],"full":true}]`)
 	if err != nil || len(bench.rows) != 1 || bench.rows[0].verdict() != "pass" || len(bench.points) != 1 {
 		t.Errorf("%+v %+v: %v", bench.rows, bench.points, err)

@@ -14,8 +14,8 @@ import (
 // writeEntries fills a cache_dir as cached_http would have left it, faster than a million handshakes would. The
 // format is that of rust/core/src/disk_format.rs; whether it still is shows when the first name is served from
 // its file, which the start row checks.
-func (bench *bench) writeEntries(url string, files int) (string, error) {
-	directory, err := os.MkdirTemp(bench.folder, "cache-")
+func (b *bench) writeEntries(url string, files int) (string, error) {
+	directory, err := os.MkdirTemp(b.folder, "cache-")
 	if err != nil {
 		return "", err
 	}

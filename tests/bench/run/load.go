@@ -35,8 +35,8 @@ func inTurn(names int, duration time.Duration) load {
 }
 
 // run lets a client process work, and takes what the server spent in that time. A failed handshake is an error:
-// a contestant that refuses work must not look fast.
-func (bench *bench) run(ctx context.Context, server *contestant, load load) (measured, error) {
+// a variant that refuses work must not look fast.
+func (b *bench) run(ctx context.Context, server *variant, load load) (measured, error) {
 	before, err := server.cpu()
 	if err != nil {
 		return measured{}, err
@@ -45,10 +45,10 @@ func (bench *bench) run(ctx context.Context, server *contestant, load load) (mea
 		"-address", server.address, "-first", strconv.Itoa(load.first), "-names", strconv.Itoa(load.names),
 		"-count", strconv.Itoa(load.count), "-parallel", strconv.Itoa(load.parallel), "-for", load.duration.String(),
 	}
-	if bench.x25519 {
+	if b.x25519 {
 		arguments = append(arguments, "-x25519")
 	}
-	output, err := exec.CommandContext(ctx, filepath.Join(bench.binaries, "client"), arguments...).Output()
+	output, err := exec.CommandContext(ctx, filepath.Join(b.binaries, "client"), arguments...).Output()
 	if err != nil {
 		return measured{}, fmt.Errorf("the client against %s: %w", server.name, err)
 	}
@@ -73,6 +73,6 @@ func (bench *bench) run(ctx context.Context, server *contestant, load load) (mea
 }
 
 // perHandshake is the server's CPU time for one handshake, in microseconds.
-func (measured measured) perHandshake() float64 {
-	return float64(measured.server.Nanoseconds()) / 1e3 / float64(measured.handshakes)
+func (m measured) perHandshake() float64 {
+	return float64(m.server.Nanoseconds()) / 1e3 / float64(m.handshakes)
 }

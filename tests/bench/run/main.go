@@ -23,7 +23,7 @@ type bench struct {
 	root, binaries, output string
 	folder                 string // temporary, removed at the end
 	plan                   plan
-	contestants            []string
+	variants               []string
 	x25519                 bool
 
 	machine, how string
@@ -50,13 +50,13 @@ func run(ctx context.Context) error {
 	isQuick := flag.Bool("quick", false, "less of everything: under three minutes")
 	strict := flag.Bool("strict", false, "a missed target is a failure")
 	sections := flag.String("only", "handshakes,memory,cold,starts,commands", "what to measure")
-	contestants := flag.String("contestants", strings.Join([]string{static, stock, pureGo, cachedHTTP}, ","), "who takes part")
+	variants := flag.String("variants", strings.Join([]string{static, stock, pureGo, cachedHTTP}, ","), "who takes part")
 	flag.BoolVar(&bench.x25519, "x25519", false, "key exchange without ML-KEM")
 	flag.Parse()
 	if *isQuick {
 		bench.plan, bench.how = quick(), "make bench QUICK=1"
 	}
-	bench.contestants = strings.Split(*contestants, ",")
+	bench.variants = strings.Split(*variants, ",")
 	if err := bench.prepare(*root); err != nil {
 		return err
 	}
@@ -75,68 +75,72 @@ func run(ctx context.Context) error {
 	return failure
 }
 
-// prepare finds the parts and makes folders; a Caddy without a contestant is found out here.
-func (bench *bench) prepare(root string) (err error) {
-	if bench.root, err = filepath.Abs(root); err != nil {
+// prepare finds the parts and makes folders; a Caddy without a variant is found out here.
+func (b *bench) prepare(root string) (err error) {
+	if b.root, err = filepath.Abs(root); err != nil {
 		return err
 	}
-	bench.output = filepath.Join(bench.root, "build", "bench")
-	bench.binaries = filepath.Join(bench.output, "bin")
-	if bench.machine, err = machine(bench.binaries); err != nil {
+	b.output = filepath.Join(b.root, "build", "bench")
+	b.binaries = filepath.Join(b.output, "bin")
+	if b.machine, err = machine(b.binaries); err != nil {
 		return err
 	}
-	modules, err := exec.Command(filepath.Join(bench.binaries, "caddy"), "list-modules").Output()
+	modules, err := exec.Command(filepath.Join(b.binaries, "caddy"), "list-modules").Output()
 	if err != nil {
 		return err
 	}
-	if slices.Contains(bench.contestants, cachedHTTP) && !strings.Contains(string(modules), "tls.get_certificate.cached_http") {
+	if slices.Contains(b.variants, cachedHTTP) && !strings.Contains(string(modules), "tls.get_certificate.cached_http") {
 		return errors.New("the benchmark's Caddy was built without cached_http")
 	}
-	bench.folder, err = os.MkdirTemp("", "cached-http-bench-")
+	b.folder, err = os.MkdirTemp("", "cached-http-bench-")
 	return err
 }
 
 // measure runs the sections. One that fails doesn't keep the others from running.
-func (bench *bench) measure(ctx context.Context, sections []string) error {
-	list := filepath.Join(bench.root, "tests", "bench", "commands.json")
+func (b *bench) measure(ctx context.Context, sections []string) error {
+	list := filepath.Join(b.root, "tests", "bench", "commands.json")
 	all := []struct {
 		name string
 		run  func() error
 	}{
 		{"handshakes", func() error {
-			return errors.Join(bench.handshakes(ctx, handshakeRows[0]), bench.handshakes(ctx, handshakeRows[1]))
+			var failures []error
+			for _, row := range handshakeRows(hasIFMA()) {
+				failures = append(failures, b.handshakes(ctx, row))
+			}
+			return errors.Join(failures...)
 		}},
-		{"memory", func() error { return bench.memory(ctx) }},
-		{"cold", func() error { return errors.Join(bench.cold(ctx, false), bench.cold(ctx, true)) }},
-		{"starts", func() error { return bench.starts(ctx) }},
-		{"commands", func() error { return bench.commands(ctx, list) }},
+		{"memory", func() error { return b.memory(ctx) }},
+		{"cold", func() error { return errors.Join(b.cold(ctx, false), b.cold(ctx, true)) }},
+		{"starts", func() error { return b.starts(ctx) }},
+		{"commands", func() error { return b.commands(ctx, list) }},
 	}
 	var failures []error
 	for _, section := range all {
 		if !slices.Contains(sections, section.name) || ctx.Err() != nil {
 			continue
 		}
-		if section.name == "starts" && !slices.Contains(bench.contestants, cachedHTTP) {
+		if section.name == "starts" && !slices.Contains(b.variants, cachedHTTP) {
 			continue
 		}
 		begin := time.Now()
 		if err := section.run(); err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", section.name, err))
 		}
-		fmt.Fprintf(bench.printed, "%s took %.0f s\n", section.name, time.Since(begin).Seconds())
+		fmt.Fprintf(b.printed, "%s took %.0f s\n", section.name, time.Since(begin).Seconds())
 	}
 	return errors.Join(append(failures, ctx.Err())...)
 }
 
-// caches are the contestants that keep what the backend answers.
-func (bench *bench) caches() []string {
-	return slices.DeleteFunc(slices.Clone(bench.contestants), func(name string) bool {
+// caches are the variants that keep what the backend answers.
+func (b *bench) caches() []string {
+	return slices.DeleteFunc(slices.Clone(b.variants), func(name string) bool {
 		return name != pureGo && name != cachedHTTP
 	})
 }
 
 // add keeps a row and shows it at once: a full run takes a while.
-func (bench *bench) add(row row) {
-	bench.rows = append(bench.rows, row)
-	fmt.Fprintf(bench.printed, "%s: %s %s\n", row.Row, row.measured(), row.verdict())
+func (b *bench) add(row row) {
+	b.rows = append(b.rows, row)
+	fmt.Fprintf(b.printed, "%s: %s %s\n", row.Row, row.measured(), row.verdict())
 }

@@ -19,13 +19,13 @@ type origin struct {
 	address string
 }
 
-func (bench *bench) startOrigin(ctx context.Context, kind bundles.Kind, names int) (*origin, error) {
+func (b *bench) startOrigin(ctx context.Context, kind bundles.Kind, names int) (*origin, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer reader.Close()
-	child, err := startProcess(ctx, bench.folder, filepath.Join(bench.binaries, "origin"), writer,
+	child, err := startProcess(ctx, b.folder, filepath.Join(b.binaries, "origin"), writer,
 		"-kind", string(kind), "-names", strconv.Itoa(names))
 	writer.Close()
 	if err != nil {
@@ -43,16 +43,16 @@ func (bench *bench) startOrigin(ctx context.Context, kind bundles.Kind, names in
 }
 
 // url is where certificates are asked for, at once or after the origin's latency.
-func (origin *origin) url(slow bool) string {
+func (o *origin) url(slow bool) string {
 	if slow {
-		return "http://" + origin.address + "/slow/certificates"
+		return "http://" + o.address + "/slow/certificates"
 	}
-	return "http://" + origin.address + "/certificates"
+	return "http://" + o.address + "/certificates"
 }
 
 // requests is how many certificates it was asked for so far.
-func (origin *origin) requests() (int64, error) {
-	response, err := http.Get("http://" + origin.address + "/requests")
+func (o *origin) requests() (int64, error) {
+	response, err := http.Get("http://" + o.address + "/requests")
 	if err != nil {
 		return 0, err
 	}

@@ -5,7 +5,7 @@ import "time"
 // plan is how much is measured.
 type plan struct {
 	rounds      int           // of each handshake row; many short ones, so that what else runs hits all alike
-	round       time.Duration // how long one contestant is under load in each
+	round       time.Duration // how long one variant is under load in each
 	coldRounds  int           // of each cold row
 	coldNames   int           // names asked for once, in each round
 	sizes       []int         // names in the caches, at which memory and handshakes are measured
@@ -44,7 +44,7 @@ func full() plan {
 }
 
 // names is how many the ECDSA origin has to hold.
-func (plan plan) names() int {
-	cold := (plan.coldRounds + 1) * plan.coldNames
-	return max(ecdsaNames, cold, plan.sizes[len(plan.sizes)-1]) + 1
+func (p plan) names() int {
+	cold := (p.coldRounds + 1) * p.coldNames
+	return max(ecdsaNames, cold, p.sizes[len(p.sizes)-1]) + 1
 }

@@ -53,32 +53,32 @@ func startProcess(ctx context.Context, folder, program string, output *os.File, 
 }
 
 // stop ends the process, by force if it doesn't end by itself, and waits for that.
-func (process *process) stop() {
-	_ = process.command.Process.Signal(syscall.SIGTERM) // has it ended already, the channel is closed
+func (p *process) stop() {
+	_ = p.command.Process.Signal(syscall.SIGTERM) // has it ended already, the channel is closed
 	select {
-	case <-process.ended:
+	case <-p.ended:
 	case <-time.After(5 * time.Second):
-		_ = process.command.Process.Kill()
-		<-process.ended
+		_ = p.command.Process.Kill()
+		<-p.ended
 	}
 }
 
 // cpu is the time that all threads of the process, past ones too, have spent in user and in system mode. The
 // same account as in /proc/PID/stat, but in nanoseconds rather than in ticks of 10 ms.
-func (process *process) cpu() (time.Duration, error) {
+func (p *process) cpu() (time.Duration, error) {
 	// The kernel's encoding of another process's CPU clock: see clock_getcpuclockid(3).
 	const cpuClockSched = 2
 	var now unix.Timespec
-	clock := int32(^process.command.Process.Pid)<<3 | cpuClockSched // #nosec G115 -- a pid has 22 bits
+	clock := int32(^p.command.Process.Pid)<<3 | cpuClockSched // #nosec G115 -- a pid has 22 bits
 	if err := unix.ClockGettime(clock, &now); err != nil {
-		return 0, fmt.Errorf("the CPU clock of %s: %w", process.command.Path, err)
+		return 0, fmt.Errorf("the CPU clock of %s: %w", p.command.Path, err)
 	}
 	return time.Duration(now.Nano()), nil
 }
 
 // residentBytes is the memory the process holds now.
-func (process *process) residentBytes() (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.command.Process.Pid))
+func (p *process) residentBytes() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
@@ -88,12 +88,12 @@ func (process *process) residentBytes() (int64, error) {
 			return kilobytes << 10, err
 		}
 	}
-	return 0, errors.New("no VmRSS in the status of " + process.command.Path)
+	return 0, errors.New("no VmRSS in the status of " + p.command.Path)
 }
 
 // failure adds to an error what the process logged last.
-func (process *process) failure(err error) error {
-	text, _ := os.ReadFile(process.log)
+func (p *process) failure(err error) error {
+	text, _ := os.ReadFile(p.log)
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	return fmt.Errorf("%w; its log ends with:\n%s", err, bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
 }

@@ -10,12 +10,12 @@ import (
 )
 
 // markdown is the whole result as text: the targets, then the figures behind them, then the curves.
-func (bench *bench) markdown() string {
+func (b *bench) markdown() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Measured on %s, with `%s`. Medians of all rounds; the smallest and the largest in brackets.\n\n",
-		bench.machine, bench.how)
+		b.machine, b.how)
 	text.WriteString("| row | measured | target | |\n|---|---|---|---|\n")
-	for _, row := range bench.rows {
+	for _, row := range b.rows {
 		if row.Pass != nil {
 			measured := row.measured()
 			if row.Note != "" {
@@ -25,25 +25,25 @@ func (bench *bench) markdown() string {
 		}
 	}
 	text.WriteString("\n| figure | measured |\n|---|---|\n")
-	for _, row := range bench.rows {
+	for _, row := range b.rows {
 		if row.Pass == nil {
 			fmt.Fprintf(&text, "| %s | %s |\n", row.Row, row.measured())
 		}
 	}
-	text.WriteString(bench.curves())
+	text.WriteString(b.curves())
 	return text.String()
 }
 
 // curves is one table with a column for each number of names.
-func (bench *bench) curves() string {
-	if len(bench.points) == 0 {
+func (b *bench) curves() string {
+	if len(b.points) == 0 {
 		return ""
 	}
 	var sizes []int
-	var lines []string // "curve | contestant", in the order they came
+	var lines []string // "curve | variant", in the order they came
 	values := make(map[string]map[int]float64)
-	for _, point := range bench.points {
-		line := point.Curve + " | " + point.Contestant
+	for _, point := range b.points {
+		line := point.Curve + " | " + point.Variant
 		if values[line] == nil {
 			values[line] = make(map[int]float64)
 			lines = append(lines, line)
@@ -76,22 +76,22 @@ func (bench *bench) curves() string {
 }
 
 // write leaves the result as Markdown, as JSON and as a chart.
-func (bench *bench) write(chart string) error {
+func (b *bench) write(chart string) error {
 	result, err := json.MarshalIndent(map[string]any{
-		"machine": bench.machine, "command": bench.how, "rows": bench.rows, "points": bench.points,
+		"machine": b.machine, "command": b.how, "rows": b.rows, "points": b.points,
 	}, "", "  ")
 	if err != nil {
 		return err
 	}
 	files := map[string]string{
-		filepath.Join(bench.output, "results.json"): string(result) + "\n",
-		filepath.Join(bench.output, "results.md"):   bench.markdown(),
+		filepath.Join(b.output, "results.json"): string(result) + "\n",
+		filepath.Join(b.output, "results.md"):   b.markdown(),
 	}
-	if len(bench.chart) > 0 {
+	if len(b.chart) > 0 {
 		if err := os.MkdirAll(filepath.Dir(chart), 0o755); err != nil { // #nosec G301 -- documentation
 			return err
 		}
-		files[chart] = drawChart(bench.chart, bench.machine)
+		files[chart] = drawChart(b.chart, b.machine)
 	}
 	for path, text := range files {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { // #nosec G306 -- nothing secret
@@ -102,8 +102,8 @@ func (bench *bench) write(chart string) error {
 }
 
 // missed is how many targets were not met.
-func (bench *bench) missed() (count int) {
-	for _, row := range bench.rows {
+func (b *bench) missed() (count int) {
+	for _, row := range b.rows {
 		if row.Pass != nil && !*row.Pass {
 			count++
 		}

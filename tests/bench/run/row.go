@@ -20,10 +20,10 @@ type row struct {
 
 // point is one point of a curve over the number of names. Commands may print these too.
 type point struct {
-	Curve      string  `json:"curve"` // with its unit
-	Contestant string  `json:"contestant"`
-	Names      int     `json:"names"`
-	Value      float64 `json:"value"`
+	Curve   string  `json:"curve"` // with its unit
+	Variant string  `json:"variant"`
+	Names   int     `json:"names"`
+	Value   float64 `json:"value"`
 }
 
 // bound is a target: the measured value has to be at most, or at least, the limit.
@@ -35,18 +35,18 @@ type bound struct {
 func atMost(limit float64) bound  { return bound{limit, false} }
 func atLeast(limit float64) bound { return bound{limit, true} }
 
-func (bound bound) String() string {
-	if bound.atLeast {
-		return ">= " + plain(bound.limit)
+func (b bound) String() string {
+	if b.atLeast {
+		return ">= " + plain(b.limit)
 	}
-	return "<= " + plain(bound.limit)
+	return "<= " + plain(b.limit)
 }
 
-func (bound bound) meets(value float64) bool {
-	if bound.atLeast {
-		return value >= bound.limit
+func (b bound) meets(value float64) bool {
+	if b.atLeast {
+		return value >= b.limit
 	}
-	return value <= bound.limit
+	return value <= b.limit
 }
 
 // ratioRow is the row for a ratio taken in each round.
@@ -65,27 +65,27 @@ func informationRow(name, text string) row {
 }
 
 // measured is the value as the table shows it, with its spread.
-func (row row) measured() string {
+func (r row) measured() string {
 	var number float64
-	if json.Unmarshal(row.Value, &number) != nil {
+	if json.Unmarshal(r.Value, &number) != nil {
 		var text string
-		if json.Unmarshal(row.Value, &text) != nil {
-			text = string(row.Value)
+		if json.Unmarshal(r.Value, &text) != nil {
+			text = string(r.Value)
 		}
-		return strings.TrimSpace(text + " " + row.Unit)
+		return strings.TrimSpace(text + " " + r.Unit)
 	}
 	text := plain(number)
-	if row.Low != nil && row.High != nil {
-		text += fmt.Sprintf(" (%s to %s)", plain(*row.Low), plain(*row.High))
+	if r.Low != nil && r.High != nil {
+		text += fmt.Sprintf(" (%s to %s)", plain(*r.Low), plain(*r.High))
 	}
-	return strings.TrimSpace(text + " " + row.Unit)
+	return strings.TrimSpace(text + " " + r.Unit)
 }
 
-func (row row) verdict() string {
+func (r row) verdict() string {
 	switch {
-	case row.Pass == nil:
+	case r.Pass == nil:
 		return ""
-	case *row.Pass:
+	case *r.Pass:
 		return "pass"
 	default:
 		return "**short**"

@@ -8,11 +8,11 @@ import (
 // sample is one quantity over the rounds, in their order.
 type sample []float64
 
-func (sample sample) median() float64 {
-	if len(sample) == 0 {
+func (s sample) median() float64 {
+	if len(s) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(sample))
+	sorted := slices.Sorted(slices.Values(s))
 	middle := len(sorted) / 2
 	if len(sorted)%2 == 0 {
 		return (sorted[middle-1] + sorted[middle]) / 2
@@ -21,19 +21,19 @@ func (sample sample) median() float64 {
 }
 
 // over divides round by round, so that what slows a whole round down falls out.
-func (sample sample) over(other sample) (ratios []float64) {
-	for round := range min(len(sample), len(other)) {
-		ratios = append(ratios, sample[round]/other[round])
+func (s sample) over(other sample) (ratios []float64) {
+	for round := range min(len(s), len(other)) {
+		ratios = append(ratios, s[round]/other[round])
 	}
 	return ratios
 }
 
 // spread is the smallest and the largest.
-func (sample sample) spread() (float64, float64) {
-	if len(sample) == 0 {
+func (s sample) spread() (float64, float64) {
+	if len(s) == 0 {
 		return 0, 0
 	}
-	return slices.Min(sample), slices.Max(sample)
+	return slices.Min(s), slices.Max(s)
 }
 
 // thousands writes a number without decimals, and with separators.

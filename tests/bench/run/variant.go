@@ -8,12 +8,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cached-http/caddy-cached-http/tests/bench/bundles"
 )
 
-// The contestants, in the order of the tables.
+// The variants, in the order of the tables.
 const (
 	static     = "static file"
 	stock      = "stock http"
@@ -21,13 +22,13 @@ const (
 	cachedHTTP = "cached_http"
 )
 
-// contestant is a running Caddy.
-type contestant struct {
+// variant is a running Caddy.
+type variant struct {
 	*process
 	name, address, admin string
 }
 
-// setting is what differs between the Caddyfiles of contestants.
+// setting is what differs between the Caddyfiles of variants.
 type setting struct {
 	name     string
 	url      string   // of the backend
@@ -36,20 +37,17 @@ type setting struct {
 	waitName string   // answered before the start counts as done
 }
 
-func (setting *setting) tls() string {
-	switch setting.name {
+func (s *setting) tls() string {
+	switch s.name {
 	case static:
-		return "load " + setting.bundles
+		return "load " + s.bundles
 	case stock:
-		return "get_certificate http " + setting.url
+		return "get_certificate http " + s.url
 	case pureGo:
-		return "get_certificate pure_go_cache " + setting.url
+		return "get_certificate pure_go_cache " + s.url
 	default:
-		block := "get_certificate cached_http " + setting.url + " {\n"
-		for _, option := range setting.options {
-			block += "\t\t\t" + option + "\n"
-		}
-		return block + "\t\t}"
+		lines := append([]string{"get_certificate cached_http " + s.url + " {"}, s.options...)
+		return strings.Join(lines, "\n\t\t\t") + "\n\t\t}"
 	}
 }
 
@@ -77,8 +75,8 @@ https://:%[3]d {
 
 // start starts a Caddy and waits for its first handshake; it returns how long that took from the start of the
 // process.
-func (bench *bench) start(ctx context.Context, setting setting) (*contestant, time.Duration, error) {
-	folder, err := os.MkdirTemp(bench.folder, "caddy-")
+func (b *bench) start(ctx context.Context, setting setting) (*variant, time.Duration, error) {
+	folder, err := os.MkdirTemp(b.folder, "caddy-")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -93,12 +91,12 @@ func (bench *bench) start(ctx context.Context, setting setting) (*contestant, ti
 		return nil, 0, err
 	}
 	begin := time.Now()
-	child, err := startProcess(ctx, folder, filepath.Join(bench.binaries, "caddy"), nil,
+	child, err := startProcess(ctx, folder, filepath.Join(b.binaries, "caddy"), nil,
 		"run", "--config", config, "--adapter", "caddyfile")
 	if err != nil {
 		return nil, 0, err
 	}
-	server := &contestant{child, setting.name, fmt.Sprintf("127.0.0.1:%d", ports[0]), admin}
+	server := &variant{child, setting.name, fmt.Sprintf("127.0.0.1:%d", ports[0]), admin}
 	if setting.waitName == "" {
 		setting.waitName = bundles.Name(0)
 	}
@@ -110,7 +108,7 @@ func (bench *bench) start(ctx context.Context, setting setting) (*contestant, ti
 }
 
 // wait tries handshakes until one succeeds.
-func (server *contestant) wait(ctx context.Context, name string) error {
+func (v *variant) wait(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	dialer := tls.Dialer{Config: &tls.Config{
@@ -118,15 +116,15 @@ func (server *contestant) wait(ctx context.Context, name string) error {
 		InsecureSkipVerify: true, // #nosec G402 -- the authority is made up
 	}}
 	for {
-		connection, err := dialer.DialContext(ctx, "tcp", server.address)
+		connection, err := dialer.DialContext(ctx, "tcp", v.address)
 		if err == nil {
 			return connection.Close()
 		}
 		select {
-		case <-server.ended:
-			return fmt.Errorf("%s ended before its first handshake", server.name)
+		case <-v.ended:
+			return fmt.Errorf("%s ended before its first handshake", v.name)
 		case <-ctx.Done():
-			return fmt.Errorf("%s made no handshake: %w", server.name, err)
+			return fmt.Errorf("%s made no handshake: %w", v.name, err)
 		case <-time.After(time.Millisecond):
 		}
 	}

@@ -1,7 +1,7 @@
-// Package yardstick is what we measure ourselves against: a certificate cache in plain Go, written as one would
+// Package baseline is what we measure ourselves against: a certificate cache in plain Go, written as one would
 // for a company's own Caddy. A map with a lifetime, one fetch per name, nothing more: no disk, no limits, no
 // stale answers. It is registered as tls.get_certificate.pure_go_cache.
-package yardstick
+package baseline
 
 import (
 	"context"
@@ -56,43 +56,43 @@ func (*PureGoCache) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision sets up the client, with connections enough for many misses at once.
-func (cache *PureGoCache) Provision(caddy.Context) error {
-	backend, err := url.Parse(cache.URL)
+func (p *PureGoCache) Provision(caddy.Context) error {
+	backend, err := url.Parse(p.URL)
 	if err != nil || backend.Host == "" {
-		return fmt.Errorf("pure_go_cache needs the URL of a backend, not %q", cache.URL)
+		return fmt.Errorf("pure_go_cache needs the URL of a backend, not %q", p.URL)
 	}
-	if cache.TTL == 0 {
-		cache.TTL = caddy.Duration(time.Hour)
+	if p.TTL == 0 {
+		p.TTL = caddy.Duration(time.Hour)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 256, 256
-	cache.backend = backend
-	cache.client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	cache.entries = make(map[string]entry)
+	p.backend = backend
+	p.client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	p.entries = make(map[string]entry)
 	return nil
 }
 
 // Cleanup lets go of idle connections.
-func (cache *PureGoCache) Cleanup() error {
-	cache.client.CloseIdleConnections()
+func (p *PureGoCache) Cleanup() error {
+	p.client.CloseIdleConnections()
 	return nil
 }
 
 // GetCertificate answers from the map, or asks the backend, once for all handshakes that wait for the name.
-func (cache *PureGoCache) GetCertificate(_ context.Context, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (p *PureGoCache) GetCertificate(_ context.Context, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(hello.ServerName)
-	cache.mutex.RLock()
-	found, ok := cache.entries[name]
-	cache.mutex.RUnlock()
+	p.mutex.RLock()
+	found, ok := p.entries[name]
+	p.mutex.RUnlock()
 	if ok && time.Now().Before(found.expires) {
 		return found.certificate, nil
 	}
-	certificate, err, _ := cache.fetches.Do(name, func() (any, error) {
-		certificate, err := cache.fetch(name)
+	certificate, err, _ := p.fetches.Do(name, func() (any, error) {
+		certificate, err := p.fetch(name)
 		if err == nil {
-			cache.mutex.Lock()
-			cache.entries[name] = entry{certificate, time.Now().Add(time.Duration(cache.TTL))}
-			cache.mutex.Unlock()
+			p.mutex.Lock()
+			p.entries[name] = entry{certificate, time.Now().Add(time.Duration(p.TTL))}
+			p.mutex.Unlock()
 		}
 		return certificate, err
 	})
@@ -103,13 +103,13 @@ func (cache *PureGoCache) GetCertificate(_ context.Context, hello *tls.ClientHel
 }
 
 // fetch has the client's timeout rather than the handshake's context: others may wait for the same answer.
-func (cache *PureGoCache) fetch(name string) (*tls.Certificate, error) {
-	target := *cache.backend
+func (p *PureGoCache) fetch(name string) (*tls.Certificate, error) {
+	target := *p.backend
 	query := target.Query()
 	query.Set("server_name", name)
 	target.RawQuery = query.Encode()
 
-	response, err := cache.client.Get(target.String())
+	response, err := p.client.Get(target.String())
 	if err != nil {
 		return nil, err
 	}
@@ -135,9 +135,9 @@ func (cache *PureGoCache) fetch(name string) (*tls.Certificate, error) {
 // UnmarshalCaddyfile reads
 //
 //	... pure_go_cache <url>
-func (cache *PureGoCache) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (p *PureGoCache) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	if !d.Args(&cache.URL) {
+	if !d.Args(&p.URL) {
 		return d.ArgErr()
 	}
 	return nil
