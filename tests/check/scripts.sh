@@ -13,3 +13,4 @@ fi
 tests/check/no_secrets_test.sh
 tests/check/xcaddy_test.sh
 tests/check/make_help_test.sh
+tests/check/missing_library_test.sh
