@@ -145,10 +145,8 @@ func TestBackendSeesTheSameQuery(t *testing.T) {
 	t.Parallel()
 	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "no-store"))
 	withQuery := backend.URL() + "?tenant=a%26b&tenant=c"
-	c := startCaddy(t, site{getter: "http", url: withQuery})
-	c.handshakes("a.example.com")
-	c.reload(site{url: withQuery})
-	c.handshakes("a.example.com")
+	startCaddy(t, site{getter: "http", url: withQuery}).handshakes("a.example.com")
+	startCaddy(t, site{url: withQuery}).handshakes("a.example.com")
 	requests := backend.Requests()
 	if len(requests) != 2 {
 		t.Fatalf("%d requests", len(requests))
