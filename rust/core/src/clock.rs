@@ -35,6 +35,12 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH.checked_add(Duration::from_millis(time.0)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
 /// The system's clock, or one that only a test moves. Cheap to clone; clones share the time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {

@@ -12,6 +12,7 @@
 //! fetched-at: milliseconds since the Unix epoch
 //! lifetime: milliseconds, or unspecified
 //! must-revalidate: yes, or no
+//! not-after: when the certificate ends, in milliseconds since the Unix epoch
 //! etag: only if the response had one
 //! last-modified: only if the response had one
 //!
@@ -21,27 +22,28 @@
 //! The checksum finds damage; it is no signature. Who can write into the directory can forge an entry, and
 //! [`crate::disk_store`] makes sure that this is nobody but our own user.
 
+mod pem_text;
+
 use std::fmt;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
-use crate::bundle::Bundle;
 use crate::clock::Timestamp;
 use crate::entry::{ClientKind, EntryKey, ResponseMetadata};
 use crate::freshness::{FreshnessLifetime, ResponseFreshness};
-use crate::keys::KeyEncoding;
+
+pub use pem_text::pem_of;
 
 /// The largest file that is written or read, in bytes.
 pub const MAX_FILE_LENGTH: usize = 1 << 20;
 
 const FIRST_LINE: &str = "caddy-cached-http entry, format 1\n";
+const ANY_FIRST_LINE: &str = "caddy-cached-http entry, format ";
+/// A header that is longer is read by [`decode`] alone.
+pub(crate) const MAX_HEADER_LENGTH: usize = 4096;
 const CHECKSUM_LENGTH: usize = 2 * digest::SHA256_OUTPUT_LEN;
-/// 64 columns of base64 (RFC 7468 2).
-const BYTES_PER_LINE: usize = 48;
 
 /// What a file holds: an entry before its bundle is parsed. `Debug` shows no key material.
 #[derive(PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct StoredEntry {
     pub key: EntryKey,
     /// What the response said beside the bundle.
     pub metadata: ResponseMetadata,
+    /// When the certificate ends; says only when the file is of no more use, and is checked no more than the chain.
+    pub not_after: Timestamp,
     /// The chain, leaf first, and the private key, as [`pem_of`] writes them. Not checked in any way: what
     /// comes from disk takes the same road as what comes from the backend.
     pub pem: Zeroizing<Vec<u8>>,
@@ -61,6 +65,7 @@ impl fmt::Debug for StoredEntry {
             .debug_struct("StoredEntry")
             .field("key", &self.key)
             .field("metadata", &self.metadata)
+            .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
 }
@@ -77,9 +82,12 @@ pub enum FormatError {
     /// A value that would break the header's lines.
     #[error("the {0} has control characters")]
     ControlCharacters(&'static str),
-    /// Another format, or not a file of ours.
-    #[error("not an entry of format 1")]
+    /// Not a file of ours.
+    #[error("not an entry")]
     NotAnEntry,
+    /// An entry as another version of this program writes it.
+    #[error("an entry of another format than 1")]
+    OtherFormat,
     /// Truncated or changed.
     #[error("damaged: the checksum doesn't fit")]
     Checksum,
@@ -99,6 +107,11 @@ pub enum FormatError {
 pub fn file_name(backend: &str, key: &EntryKey) -> String {
     let parts = [backend, "\n", &key.name, "\n", client(key)];
     format!("{}.pem", sha256_hex(parts.map(str::as_bytes)))
+}
+
+/// The name of a backend's directory.
+pub fn directory_name(backend: &str) -> String {
+    sha256_hex([backend.as_bytes()])[..16].to_owned()
 }
 
 /// Makes the text of an entry. A validator with control characters is left out: it only saves a transfer.
@@ -122,7 +135,7 @@ pub fn encode(entry: &StoredEntry, backend: &str) -> Result<Zeroizing<Vec<u8>>, 
 /// Reads the text of the entry kept for a backend under a key; rejects any other, and one with a single bit
 /// changed.
 pub fn decode(text: &[u8], backend: &str, key: &EntryKey) -> Result<StoredEntry, FormatError> {
-    let rest = text.strip_prefix(FIRST_LINE.as_bytes()).ok_or(FormatError::NotAnEntry)?;
+    let rest = text.strip_prefix(FIRST_LINE.as_bytes()).ok_or_else(|| other_format(text))?;
     let rest = rest.strip_prefix(b"checksum: ").ok_or(FormatError::NotAnEntry)?;
     let (checksum, rest) = rest.split_at_checked(CHECKSUM_LENGTH).ok_or(FormatError::NotAnEntry)?;
     let body = rest.strip_prefix(b"\n").ok_or(FormatError::NotAnEntry)?;
@@ -131,25 +144,41 @@ pub fn decode(text: &[u8], backend: &str, key: &EntryKey) -> Result<StoredEntry,
     }
     let end = body.windows(2).position(|pair| pair == b"\n\n").ok_or(FormatError::NotAnEntry)? + 1;
     let header = std::str::from_utf8(&body[..end]).map_err(|_| FormatError::NotAnEntry)?;
-    let metadata = parse_header(header, backend, key)?;
-    Ok(StoredEntry { key: key.clone(), metadata, pem: Zeroizing::new(body[end + 1..].to_vec()) })
+    let parsed = parse_header(header)?;
+    if parsed.backend != backend {
+        return Err(FormatError::OtherBackend);
+    }
+    if parsed.server_name != key.name.as_str() || parsed.client != client(key) {
+        return Err(FormatError::OtherKey);
+    }
+    let Header { metadata, not_after, .. } = parsed;
+    Ok(StoredEntry { key: key.clone(), metadata, not_after, pem: Zeroizing::new(body[end + 1..].to_vec()) })
 }
 
-/// Writes a bundle as PEM text: the certificates, leaf first, then the private key.
-pub fn pem_of(bundle: &Bundle) -> Zeroizing<Vec<u8>> {
-    let key = bundle.private_key();
-    let key_label = match key.encoding() {
-        KeyEncoding::Pkcs1 => "RSA PRIVATE KEY",
-        KeyEncoding::Pkcs8 => "PRIVATE KEY",
-        KeyEncoding::Sec1 => "EC PRIVATE KEY",
-    };
-    let mut blocks: Vec<_> = bundle.chain().map(|der| ("CERTIFICATE", der)).collect();
-    blocks.push((key_label, key.der()));
-    write_blocks(&blocks)
+/// The metadata and the certificate's end of a file of which only the start was read, without a look at its
+/// checksum: enough to tell whether it can be of use at all.
+pub(crate) fn decode_metadata(start: &[u8]) -> Option<(ResponseMetadata, Timestamp)> {
+    let rest = start.strip_prefix(FIRST_LINE.as_bytes())?;
+    let body = rest.get("checksum: \n".len() + CHECKSUM_LENGTH..)?;
+    let end = body.windows(2).position(|pair| pair == b"\n\n")? + 1;
+    let parsed = parse_header(std::str::from_utf8(&body[..end]).ok()?).ok()?;
+    Some((parsed.metadata, parsed.not_after))
+}
+
+/// Tells an entry of another version from a text that is damaged or none of ours.
+fn other_format(text: &[u8]) -> FormatError {
+    let number = text.strip_prefix(ANY_FIRST_LINE.as_bytes()).map(|rest| rest.split(|byte| *byte == b'\n'));
+    // The part behind the line's end is there, too, or the line was cut.
+    match number.map(|mut parts| (parts.next(), parts.next())) {
+        Some((Some(number), Some(_))) if !number.is_empty() && number.iter().all(u8::is_ascii_digit) => {
+            FormatError::OtherFormat
+        }
+        _ => FormatError::NotAnEntry,
+    }
 }
 
 fn header(entry: &StoredEntry, backend: &str) -> Result<String, FormatError> {
-    let StoredEntry { key, metadata, .. } = entry;
+    let StoredEntry { key, metadata, not_after, .. } = entry;
     let lifetime = match &metadata.freshness.lifetime {
         FreshnessLifetime::Unspecified => "unspecified".to_owned(),
         FreshnessLifetime::Explicit(lifetime) => {
@@ -166,10 +195,11 @@ fn header(entry: &StoredEntry, backend: &str) -> Result<String, FormatError> {
     let must_revalidate = if metadata.freshness.must_revalidate { "yes" } else { "no" };
     let mut header = format!(
         "backend: {backend}\nserver-name: {name}\nclient: {client}\nfetched-at: {fetched_at}\n\
-         lifetime: {lifetime}\nmust-revalidate: {must_revalidate}\n",
+         lifetime: {lifetime}\nmust-revalidate: {must_revalidate}\nnot-after: {not_after}\n",
         name = key.name,
         client = client(key),
         fetched_at = metadata.fetched_at.0,
+        not_after = not_after.0,
     );
     for (name, value) in [("etag", &metadata.etag), ("last-modified", &metadata.last_modified)] {
         if let Some(value) = value.as_deref().filter(|value| !has_control_characters(value)) {
@@ -180,14 +210,19 @@ fn header(entry: &StoredEntry, backend: &str) -> Result<String, FormatError> {
     Ok(header)
 }
 
-fn parse_header(header: &str, backend: &str, key: &EntryKey) -> Result<ResponseMetadata, FormatError> {
+struct Header<'a> {
+    backend: &'a str,
+    server_name: &'a str,
+    client: &'a str,
+    metadata: ResponseMetadata,
+    not_after: Timestamp,
+}
+
+fn parse_header(header: &str) -> Result<Header<'_>, FormatError> {
     let mut fields = Fields(header);
-    if fields.required("backend")? != backend {
-        return Err(FormatError::OtherBackend);
-    }
-    if fields.required("server-name")? != key.name.as_str() || fields.required("client")? != client(key) {
-        return Err(FormatError::OtherKey);
-    }
+    let backend = fields.required("backend")?;
+    let server_name = fields.required("server-name")?;
+    let client = fields.required("client")?;
     let fetched_at = Timestamp(number("fetched-at", fields.required("fetched-at")?)?);
     let lifetime = match fields.required("lifetime")? {
         "unspecified" => FreshnessLifetime::Unspecified,
@@ -198,13 +233,15 @@ fn parse_header(header: &str, backend: &str, key: &EntryKey) -> Result<ResponseM
         "no" => false,
         _ => return Err(FormatError::Field("must-revalidate")),
     };
+    let not_after = Timestamp(number("not-after", fields.required("not-after")?)?);
     let etag = fields.optional("etag").map(Box::from);
     let last_modified = fields.optional("last-modified").map(Box::from);
     if !fields.0.is_empty() {
         return Err(FormatError::NotAnEntry);
     }
     let freshness = ResponseFreshness { lifetime, must_revalidate };
-    Ok(ResponseMetadata { fetched_at, freshness, etag, last_modified })
+    let metadata = ResponseMetadata { fetched_at, freshness, etag, last_modified };
+    Ok(Header { backend, server_name, client, metadata, not_after })
 }
 
 /// The header's lines that are not yet read.
@@ -247,35 +284,9 @@ fn sha256_hex<const N: usize>(parts: [&[u8]; N]) -> String {
     context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes PEM blocks (RFC 7468) given as label and DER, into a buffer that is never grown.
-fn write_blocks(blocks: &[(&str, &[u8])]) -> Zeroizing<Vec<u8>> {
-    let length = blocks.iter().map(|(label, der)| block_length(label, der)).sum();
-    let mut text = Zeroizing::new(Vec::with_capacity(length));
-    for (label, der) in blocks {
-        for part in ["-----BEGIN ", label, "-----\n"] {
-            text.extend_from_slice(part.as_bytes());
-        }
-        for bytes in der.chunks(BYTES_PER_LINE) {
-            let mut line = Zeroizing::new([0; BYTES_PER_LINE / 3 * 4]);
-            // The line is as long as the longest chunk needs.
-            let length = BASE64.encode_slice(bytes, line.as_mut_slice()).unwrap_or(0);
-            text.extend_from_slice(&line[..length]);
-            text.push(b'\n');
-        }
-        for part in ["-----END ", label, "-----\n"] {
-            text.extend_from_slice(part.as_bytes());
-        }
-    }
-    text
-}
-
-fn block_length(label: &str, der: &[u8]) -> usize {
-    let frame = "-----BEGIN -----\n".len() + "-----END -----\n".len() + 2 * label.len();
-    frame + der.len().div_ceil(3) * 4 + der.len().div_ceil(BYTES_PER_LINE)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::pem_text::write_blocks;
     use super::*;
     use proptest::prelude::*;
 
@@ -298,7 +309,7 @@ mod tests {
         };
         let der: Vec<u8> = (0..2_000).map(|i| (i * 7 % 251) as u8).collect();
         let pem = write_blocks(&[("CERTIFICATE", &der), ("PRIVATE KEY", &der[..121])]);
-        StoredEntry { key: key(), metadata, pem }
+        StoredEntry { key: key(), metadata, not_after: Timestamp(1_760_000_000_000), pem }
     }
 
     /// A text whose checksum fits, whatever its header says.
@@ -323,7 +334,7 @@ mod tests {
     fn the_text_is_what_the_module_says() {
         let text = encode(&entry(), BACKEND).unwrap();
         let text = std::str::from_utf8(&text).unwrap();
-        let lines: Vec<&str> = text.lines().take(12).collect();
+        let lines: Vec<&str> = text.lines().take(13).collect();
         assert_eq!(lines[0], "caddy-cached-http entry, format 1");
         assert!(lines[1].starts_with("checksum: ") && lines[1].len() == 74);
         assert_eq!(
@@ -335,6 +346,7 @@ mod tests {
                 "fetched-at: 1753000000123",
                 "lifetime: 3600500",
                 "must-revalidate: yes",
+                "not-after: 1760000000000",
                 "etag: \"5f3a\"",
                 "last-modified: Sun, 20 Jul 2025 08:26:40 GMT",
                 "",
@@ -379,6 +391,15 @@ mod tests {
     }
 
     #[test]
+    fn another_versions_entry_is_no_damage() {
+        let first_line = |format| format!("caddy-cached-http entry, format {format}\nmore");
+        assert_eq!(decode(first_line("12").as_bytes(), BACKEND, &key()), Err(FormatError::OtherFormat));
+        for text in [first_line(""), first_line("1x"), "caddy-cached-http entry, format 1".into()] {
+            assert_eq!(decode(text.as_bytes(), BACKEND, &key()), Err(FormatError::NotAnEntry), "{text}");
+        }
+    }
+
+    #[test]
     fn what_must_not_be_kept_is_not_written() {
         let mut entry = entry();
         entry.metadata.freshness.lifetime = FreshnessLifetime::Uncacheable("Cache-Control: no-store".into());
@@ -413,7 +434,8 @@ mod tests {
             ("lifetime: 3600500", "lifetime: forever", FormatError::Field("lifetime")),
             ("lifetime: 3600500", "lifetime: 99999999999999999999", FormatError::Field("lifetime")),
             ("must-revalidate: yes", "must-revalidate: YES", FormatError::Field("must-revalidate")),
-            ("must-revalidate: yes\n", "must-revalidate: yes\nnew: 1\n", FormatError::NotAnEntry),
+            ("not-after: 1760000000000\n", "", FormatError::Field("not-after")),
+            ("not-after: 1760000000000\n", "not-after: 1\nnew: 1\n", FormatError::NotAnEntry),
             ("GMT\n\n", "GMT\n", FormatError::NotAnEntry),
         ] {
             assert_eq!(
@@ -421,21 +443,6 @@ mod tests {
                 Err(error),
                 "{to}"
             );
-        }
-    }
-
-    #[test]
-    fn blocks_have_64_columns_and_the_size_foreseen() {
-        for length in [0, 1, 2, 3, 47, 48, 49, 96, 1_000] {
-            let der = vec![0xa5; length];
-            let text = write_blocks(&[("EC PRIVATE KEY", &der)]);
-            assert_eq!(text.len(), block_length("EC PRIVATE KEY", &der), "{length} bytes");
-            let text = std::str::from_utf8(&text).unwrap();
-            let lines: Vec<&str> = text.lines().collect();
-            let (content, frame) = (&lines[1..lines.len() - 1], [lines[0], lines[lines.len() - 1]]);
-            assert_eq!(frame, ["-----BEGIN EC PRIVATE KEY-----", "-----END EC PRIVATE KEY-----"]);
-            assert!(content.iter().rev().skip(1).all(|line| line.len() == 64));
-            assert_eq!(BASE64.decode(content.concat()).unwrap(), der);
         }
     }
 

@@ -1,194 +1,227 @@
 //! Entries in files: one file per entry, 0600 in 0700, written atomically, checked when read.
 //!
 //! ```text
-//! CACHE_DIR/entries/ab/ab34...ef.pem   named by a hash, spread over 256 directories
-//! CACHE_DIR/tmp/entry-XXXXXX.tmp       being written; renamed into place when it is whole and synced
+//! CACHE_DIR/entries/BACKEND/ab/ab34...ef.pem   named by a hash, spread over 256 directories per backend
+//! CACHE_DIR/tmp/entry-XXXXXX.tmp               being written; renamed into place when it is whole and synced
+//! CACHE_DIR/tmp/purged-XXXXXX                  entries that were purged together, being removed
 //! ```
 //!
 //! The private keys in these files are plain text: that nobody else can read or plant one rests on owners and
 //! modes, so these are checked wherever something is used, and never repaired behind the operator's back.
+//!
+//! Several processes and backends may share a cache directory. Each backend has a limit of its own. Processes that
+//! share a backend, too, never see a torn entry, and each keeps to the limit by what it last counted: what others
+//! have written since then is seen after 16,384 own writes or a round of [`DiskStore::sweep_step`], an hour.
 
 mod directory;
+mod error;
+mod file;
+mod ledger;
+mod shard;
+mod sweep;
 mod temporary;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use zeroize::Zeroizing;
+use parking_lot::Mutex;
 
-use crate::disk_format::{self, FormatError, MAX_FILE_LENGTH, StoredEntry};
+use crate::disk_format::{self, StoredEntry};
 use crate::entry::EntryKey;
+use crate::settings::DEFAULT_MAX_DISK;
 
-pub use temporary::TEMPORARY_FILE_LIFETIME;
+pub use error::DiskError;
+pub use ledger::DiskUsage;
+pub use sweep::{ENDED_GRACE, SWEEP_INTERVAL, SweepReport};
 
-/// The entries of one backend in one cache directory. Thread-safe; several processes and backends may share a
-/// directory. Every call reads or writes files: none belongs on the path of a lookup.
-#[derive(Debug)]
+use ledger::Ledger;
+use sweep::Writing;
+
+/// The entries of one backend in one cache directory. Thread-safe. Every call but [`DiskStore::usage`] and
+/// [`DiskStore::set_limit`] reads or writes files: none belongs on the path of a lookup. Writes, removals and sweeps
+/// wait for each other, reads for nobody.
 pub struct DiskStore {
     root: PathBuf,
     entries: PathBuf,
     temporary: PathBuf,
     backend: String,
-}
-
-/// Why the directory can't be used or a file not read or written. Names the path and what is wanted.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DiskError(pub String);
-
-impl DiskError {
-    fn io(action: &str, path: &Path, cause: &io::Error) -> Self {
-        DiskError(format!("can't {action} {}: {cause}", path.display()))
-    }
+    limit: AtomicU64,
+    usage: Mutex<DiskUsage>,
+    writing: Mutex<Writing>,
 }
 
 impl DiskStore {
-    /// Opens the directory, an absolute path, for a backend; makes it and missing parents, 0700. Rejects one
-    /// that is a symbolic link, another user's, open to others or can't be written. Sweeps temporary files
-    /// that a killed process left, without walking the entries.
-    pub fn open(directory: &Path, backend: &str) -> Result<Self, DiskError> {
-        if !directory.is_absolute() {
-            return Err(DiskError(format!("{} is not an absolute path", directory.display())));
-        }
-        // Without a trailing slash, which would make the system follow a symbolic link.
-        let root: PathBuf = directory.components().collect();
-        let store = DiskStore {
-            entries: root.join("entries"),
-            temporary: root.join("tmp"),
-            backend: backend.to_owned(),
-            root,
-        };
-        directory::ensure_with_parents(&store.root)?;
-        directory::ensure(&store.entries)?;
-        directory::ensure(&store.temporary)?;
-        temporary::sweep(&store.temporary)?;
-        temporary::probe(&store.temporary)?;
-        Ok(store)
+    /// Whether a directory, an absolute path, can be used, as far as this can be told without changing anything:
+    /// it is rejected if it is a symbolic link, open to others, another user's, or can't be written or made. For root,
+    /// who may be checking for the user that will run the server, any owner will do, if it owns all parts.
+    pub fn check(directory: &Path) -> Result<(), DiskError> {
+        let root = absolute(directory)?;
+        directory::check(&root, &[root.join("entries"), root.join("tmp")])
     }
 
-    /// Reads the entry kept under a key; `None` if there is none. A file that is damaged, another's or not
-    /// safe is an error and is removed, so it is reported once.
+    /// As [`DiskStore::check`]; nothing is made before the first write. The limit is
+    /// [`DEFAULT_MAX_DISK`].
+    pub fn open(directory: &Path, backend: &str) -> Result<Self, DiskError> {
+        Self::check(directory)?;
+        let root = absolute(directory)?;
+        let made = root.symlink_metadata().is_ok();
+        Ok(DiskStore {
+            entries: root.join("entries").join(disk_format::directory_name(backend)),
+            temporary: root.join("tmp"),
+            root,
+            backend: backend.to_owned(),
+            limit: AtomicU64::new(DEFAULT_MAX_DISK.get()),
+            usage: Mutex::default(),
+            writing: Mutex::new(Writing::new(made)),
+        })
+    }
+
+    /// Sets how many bytes the entries may take; applies from the next write or step of a sweep on.
+    pub fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What the entries take, as last counted; never waits for the disk. A damaged file that a read removed counts
+    /// until its shard is counted again.
+    pub fn usage(&self) -> DiskUsage {
+        *self.usage.lock()
+    }
+
+    /// Reads the entry kept under a key; `None` if there is none. A damaged file is an error and is removed; what
+    /// else is unusual is an error and left alone.
     pub fn load(&self, key: &EntryKey) -> Result<Option<StoredEntry>, DiskError> {
-        let path = self.path(key);
+        let (_, path) = self.place(key);
         if !self.has_directory_of(&path)? {
             return Ok(None);
         }
-        let text = match read(&path) {
-            Ok(text) => text,
-            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(ReadError::Io(error)) => return Err(DiskError::io("read", &path, &error)),
-            Err(ReadError::Unfit(reason)) => return Err(discard(&path, reason)),
-        };
-        match disk_format::decode(&text, &self.backend, key) {
-            Ok(entry) => Ok(Some(entry)),
-            Err(error) => Err(discard(&path, &error.to_string())),
-        }
+        let Some(text) = file::read(&path)? else { return Ok(None) };
+        let entry = disk_format::decode(&text, &self.backend, key);
+        entry.map(Some).map_err(|error| file::unfit(&path, error))
     }
 
-    /// Writes an entry over what was there. After a return it outlives a power cut; after an error, what was
-    /// there still is. An answer that forbids keeping it is an error and not written.
+    /// Writes an entry over what was there, and makes room for it before. After a return it outlives a power cut;
+    /// after an error, one of the two is there, whole. An answer that forbids keeping it is an error and not written.
     pub fn save(&self, entry: &StoredEntry) -> Result<(), DiskError> {
-        let path = self.path(&entry.key);
+        let (shard, path) = self.place(&entry.key);
         let text = disk_format::encode(entry, &self.backend)
-            .map_err(|error: FormatError| DiskError(format!("can't write {}: {error}", path.display())))?;
-        if !directory::is_private(&self.root)? {
-            return Err(DiskError(format!("can't write {}: the cache directory is gone", path.display())));
+            .map_err(|source| DiskError::Encode { path: path.clone(), source })?;
+        let mut writing = self.writing.lock();
+        self.make_root(&mut writing)?;
+        directory::ensure(&self.temporary)?;
+        self.make_room(&mut writing, text.len() as u64)?;
+        let mut file = temporary::write(&self.temporary, &text, entry.metadata.fetched_at.into())?;
+        loop {
+            // Made anew if an operator emptied the cache directory by hand.
+            self.make_directory_of(&path)?;
+            let replaced = shard::length_of(&path);
+            file = match file.persist(&path) {
+                Ok(_) => {
+                    replaced.inspect(|length| writing.ledger.subtract(shard, *length));
+                    writing.ledger.add(shard, text.len() as u64);
+                    self.publish(&writing.ledger);
+                    break;
+                }
+                // Another process has purged everything meanwhile.
+                Err(failure)
+                    if failure.error.kind() == io::ErrorKind::NotFound && failure.file.path().exists() =>
+                {
+                    failure.file
+                }
+                Err(failure) => return Err(DiskError::io("write", &path)(failure.error)),
+            };
         }
-        // Made anew if an operator emptied the cache directory by hand.
-        let shard = directory_of(&path);
-        for directory in [&self.temporary, &self.entries, shard] {
-            directory::ensure(directory)?;
-        }
-        let file = temporary::write(&self.temporary, &text)?;
-        file.persist(&path).map_err(|failure| DiskError::io("write", &path, &failure.error))?;
-        directory::sync(shard).map_err(|error| DiskError::io("sync", shard, &error))
+        drop(writing);
+        directory::sync(directory_of(&path)).map_err(DiskError::io("sync", directory_of(&path)))
     }
 
-    /// Removes what is kept under a key, if anything; after a return, also for a start after a power cut.
+    /// Removes what is kept under a key, whatever it is; after a return, also for a start after a power cut.
     pub fn remove(&self, key: &EntryKey) -> Result<(), DiskError> {
-        let path = self.path(key);
+        let (shard, path) = self.place(key);
         if !self.has_directory_of(&path)? {
             return Ok(());
         }
-        match fs::remove_file(&path) {
-            Ok(()) => directory::sync(directory_of(&path)),
-            // Another process was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+        let mut writing = self.writing.lock();
+        let length = shard::length_of(&path);
+        if shard::remove(&path)? {
+            length.inspect(|length| writing.ledger.subtract(shard, *length));
+            self.publish(&writing.ledger);
         }
-        .map_err(|error| DiskError::io("remove", &path, &error))
+        drop(writing);
+        // Even if it was gone: another process may not have synced it yet.
+        directory::sync(directory_of(&path)).map_err(DiskError::io("sync", directory_of(&path)))
     }
 
-    fn path(&self, key: &EntryKey) -> PathBuf {
+    /// Removes all entries of this backend, at once however many they are: they are put where nobody looks for
+    /// them, and following steps of [`DiskStore::sweep_step`], in this process or a later one, remove the files.
+    pub fn remove_all(&self) -> Result<(), DiskError> {
+        let mut writing = self.writing.lock();
+        for directory in [&self.root, directory_of(&self.entries), &self.entries] {
+            if !directory::is_private(directory)? {
+                return Ok(());
+            }
+        }
+        directory::ensure(&self.temporary)?;
+        temporary::put_away(&self.entries, &self.temporary)?;
+        writing.ledger = Ledger::empty();
+        self.publish(&writing.ledger);
+        Ok(())
+    }
+
+    /// The number of its shard, and its file.
+    fn place(&self, key: &EntryKey) -> (usize, PathBuf) {
         let name = disk_format::file_name(&self.backend, key);
-        self.entries.join(&name[..2]).join(name)
+        let shard = usize::from_str_radix(&name[..2], 16).unwrap_or(0);
+        (shard, self.entries.join(&name[..2]).join(name))
+    }
+
+    /// Makes the cache directory if it was not there from the start. One that is gone may be a file system that is
+    /// not mounted, and nothing is written into what it was mounted on.
+    fn make_root(&self, writing: &mut Writing) -> Result<(), DiskError> {
+        if !writing.made {
+            directory::ensure_with_parents(&self.root)?;
+            writing.made = true;
+        }
+        match directory::is_private(&self.root)? {
+            true => Ok(()),
+            false => Err(DiskError::DirectoryGone(self.root.clone())),
+        }
+    }
+
+    fn make_directory_of(&self, path: &Path) -> Result<(), DiskError> {
+        for directory in [directory_of(&self.entries), &self.entries, directory_of(path)] {
+            directory::ensure(directory)?;
+        }
+        Ok(())
     }
 
     fn has_directory_of(&self, path: &Path) -> Result<bool, DiskError> {
-        for directory in [&self.root, &self.entries, directory_of(path)] {
+        for directory in [&self.root, directory_of(&self.entries), &self.entries, directory_of(path)] {
             if !directory::is_private(directory)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
-}
 
-enum ReadError {
-    Io(io::Error),
-    /// Not a file that this store wrote.
-    Unfit(&'static str),
-}
-
-/// Reads a file of ours without following a symbolic link, waiting for a pipe's other end, or reading more
-/// than the cap.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let mut file = options.open(path).map_err(|error| {
-        let is_other = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
-        if is_other { ReadError::Unfit("not a regular file") } else { ReadError::Io(error) }
-    })?;
-    let length = checked_length(&file)?;
-    let mut text = Zeroizing::new(vec![0; length]);
-    file.read_exact(&mut text).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ReadError::Unfit("cut while it was read"),
-        _ => ReadError::Io(error),
-    })?;
-    Ok(text)
-}
-
-fn checked_length(file: &File) -> Result<usize, ReadError> {
-    let found = file.metadata().map_err(ReadError::Io)?;
-    let unfit = |reason| Err(ReadError::Unfit(reason));
-    if !found.is_file() {
-        return unfit("not a regular file");
-    }
-    if found.uid() != directory::own_user() {
-        return unfit("owned by another user");
-    }
-    if found.mode() & directory::OTHERS != 0 {
-        return unfit("others may read or write it; wanted mode 0600");
-    }
-    if found.nlink() > 1 {
-        return unfit("it has a second hard link");
-    }
-    match usize::try_from(found.len()) {
-        Ok(length) if length <= MAX_FILE_LENGTH => Ok(length),
-        _ => unfit("larger than 1 MiB"),
+    fn publish(&self, ledger: &Ledger) {
+        *self.usage.lock() = ledger.usage();
     }
 }
 
-/// Removes a file that will never be used (the link, not what a symbolic link points at).
-fn discard(path: &Path, reason: &str) -> DiskError {
-    let what = match fs::remove_file(path) {
-        Ok(()) => "removed".to_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "removed".to_owned(),
-        Err(error) => format!("can't be removed: {error}"),
-    };
-    DiskError(format!("{} is not used: {reason}; {what}", path.display()))
+impl fmt::Debug for DiskStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("DiskStore").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+/// Without a trailing slash, which would make the system follow a symbolic link.
+fn absolute(directory: &Path) -> Result<PathBuf, DiskError> {
+    match directory.is_absolute() {
+        true => Ok(directory.components().collect()),
+        false => Err(DiskError::NotAbsolute(directory.to_owned())),
+    }
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -126,6 +126,9 @@ impl Engine {
             Some(directory) => Some(DiskStore::open(directory, &settings.backend)?),
             None => None,
         };
+        if let Some(disk) = &disk {
+            disk.set_limit(settings.max_disk.get());
+        }
         let shared = Shared {
             clock,
             backend_name: settings.backend.clone(),
@@ -170,6 +173,9 @@ impl Engine {
         self.shared.negatives.resize(settings.max_negative_memory - unsupported);
         self.shared.unsupported.resize(unsupported);
         self.shared.fetchers.resize(settings.max_concurrent_fetches as usize);
+        if let Some(disk) = &self.shared.disk {
+            disk.set_limit(settings.max_disk.get());
+        }
     }
 
     /// Makes what lookups with these settings are made with.

@@ -2,6 +2,7 @@
 //! rejected: a misspelt option must not silently mean its default.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use serde::de::DeserializeOwned;
 #[error("settings: {0}")]
 pub struct SettingsError(String);
 
+/// Bytes of entries on disk unless the settings say otherwise: about a million.
+pub const DEFAULT_MAX_DISK: NonZeroU64 = NonZeroU64::new(4 << 30).unwrap();
+
 /// What belongs to the store that all module instances of one backend and cache directory share.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +26,9 @@ pub struct EngineSettings {
     /// Where entries are kept over restarts; memory only if absent.
     #[serde(default)]
     pub cache_dir: Option<PathBuf>,
+    /// Bytes of entries kept on disk, each in whole blocks of 4 KiB.
+    #[serde(default = "default_max_disk")]
+    pub max_disk: NonZeroU64,
     /// Bytes of entries held in memory.
     pub max_memory: u64,
     /// Bytes of negative entries held in memory.
@@ -111,6 +118,10 @@ fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, SettingsError> {
     })
 }
 
+fn default_max_disk() -> NonZeroU64 {
+    DEFAULT_MAX_DISK
+}
+
 fn milliseconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
 }
@@ -132,6 +143,19 @@ mod tests {
         let settings = LookupSettings::from_json(json).unwrap();
         assert_eq!(settings.ttl, Some(Duration::from_millis(1500)));
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_disk_is_bounded_by_default_and_never_by_nothing() {
+        let with = |max_disk: &str| {
+            let json = format!(
+                r#"{{"backend":"http://a","max_memory":1,"max_negative_memory":1,"max_concurrent_fetches":1{max_disk}}}"#
+            );
+            EngineSettings::from_json(json.as_bytes()).map(|settings| settings.max_disk.get()).ok()
+        };
+        assert_eq!(with(""), Some(4 << 30));
+        assert_eq!(with(r#","max_disk":1048576"#), Some(1 << 20));
+        assert_eq!(with(r#","max_disk":0"#), None);
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //! undo a later removal, nor a removal a later save. Who reads a key asks here first.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
 use crate::disk_format::{self, StoredEntry};
-use crate::disk_store::{DiskError, DiskStore};
+use crate::disk_store::{DiskError, DiskStore, SWEEP_INTERVAL};
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef, ResponseMetadata};
 use crate::log_sampler::LogKind;
@@ -40,6 +42,7 @@ struct State {
     order: VecDeque<EntryKey>,
     removals: usize,
     is_scheduled: bool,
+    swept_at: Option<Instant>,
     /// Entries on disk that were fetched before this time are not used.
     distrusted_before: Option<Timestamp>,
     next_number: u64,
@@ -114,8 +117,19 @@ impl DiskWrites {
                 return Some((key, wanted.number, wanted.write.clone()));
             }
         }
-        state.is_scheduled = false;
         None
+    }
+
+    /// Ends the caller's turn, unless something came meanwhile.
+    fn rest(&self) -> bool {
+        let state = &mut *self.state.lock();
+        state.is_scheduled = !state.order.is_empty();
+        !state.is_scheduled
+    }
+
+    /// Whether it is time for a step of the sweep.
+    fn is_sweep_due(&self) -> bool {
+        self.state.lock().swept_at.is_none_or(|swept_at| swept_at.elapsed() >= SWEEP_INTERVAL)
     }
 
     /// Notes how a write ended. If something else is wanted of the key by now, that comes next.
@@ -169,7 +183,16 @@ impl Shared {
 
     fn make_writes(&self) {
         let Some(disk) = &self.disk else { return };
-        while let Some((key, number, write)) = self.disk_writes.next() {
+        let mut sweeps = self.disk_writes.is_sweep_due();
+        loop {
+            let Some((key, number, write)) = self.disk_writes.next() else {
+                // What waits to be written goes before the next step.
+                sweeps = sweeps && !self.closed.load(Ordering::Acquire) && self.sweep(disk);
+                if !sweeps && self.disk_writes.rest() {
+                    return;
+                }
+                continue;
+            };
             let is_removal = matches!(write, DiskWrite::Remove(_));
             let result = match write {
                 DiskWrite::Save(entry, metadata) => save(disk, &entry, metadata),
@@ -187,6 +210,24 @@ impl Shared {
         }
     }
 
+    /// One step of keeping the disk within its bounds; true if the next is to follow at once.
+    fn sweep(&self, disk: &DiskStore) -> bool {
+        let configs: Vec<_> = {
+            let configs = self.lookup_configs.lock();
+            configs.iter().filter_map(Weak::upgrade).map(|config| config.freshness).collect()
+        };
+        let report = disk.sweep_step(self.clock.now(), &configs);
+        self.disk_writes.state.lock().swept_at = Some(Instant::now());
+        match report {
+            Ok(report) => report.more,
+            Err(error) => {
+                self.counters.disk_errors.increment();
+                self.log_of(LogKind::Disk, None, || error.to_string());
+                false
+            }
+        }
+    }
+
     pub(super) fn disk_failed(&self, key: EntryKeyRef<'_>, error: &dyn std::fmt::Display) {
         self.counters.disk_errors.increment();
         self.log(LogKind::Disk, key, || error.to_string());
@@ -195,7 +236,7 @@ impl Shared {
 
 fn save(disk: &DiskStore, entry: &Entry, metadata: ResponseMetadata) -> Result<(), DiskError> {
     let pem = disk_format::pem_of(&entry.bundle);
-    disk.save(&StoredEntry { key: entry.key().to_owned(), metadata, pem })
+    disk.save(&StoredEntry { key: entry.key().to_owned(), metadata, not_after: entry.not_after(), pem })
 }
 
 /// Whatever can't be read, or told to be of another kind, is removed: it may be what was withdrawn.

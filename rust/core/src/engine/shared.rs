@@ -73,8 +73,17 @@ impl Shared {
     }
 
     pub(super) fn log(&self, kind: LogKind, key: EntryKeyRef<'_>, message: impl FnOnce() -> String) {
+        self.log_of(kind, Some(key), message);
+    }
+
+    pub(super) fn log_of(
+        &self,
+        kind: LogKind,
+        key: Option<EntryKeyRef<'_>>,
+        message: impl FnOnce() -> String,
+    ) {
         let Some(suppressed) = self.log_sampler.admit(kind, self.clock.now()) else { return };
-        let server_name = Some(key.name.to_string());
+        let server_name = key.map(|key| key.name.to_string());
         let record = LogRecord { level: LogLevel::Warn, message: message(), server_name, suppressed };
         self.events.push(Event::Log(record));
     }

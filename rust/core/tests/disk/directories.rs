@@ -1,10 +1,14 @@
 //! Directories: made for nobody else, and rejected if somebody else could get in.
 
+use std::error::Error as _;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
+use cached_http_core::clock::Timestamp;
 use cached_http_core::disk_store::DiskStore;
 use cached_http_core::entry::{ClientKind, EntryKey};
 use tempfile::TempDir;
@@ -38,11 +42,11 @@ fn modes_are_the_same_at_any_umask() {
 fn an_unsafe_directory_is_rejected_with_what_is_wanted() {
     let (parent, directory) = fresh();
     let elsewhere = parent.path().join("elsewhere");
-    drop(open(&elsewhere));
+    open(&elsewhere).save(&entry(1)).unwrap();
 
     for mode in [0o755, 0o777, 0o710, 0o701] {
         for part in ["", "entries", "tmp"] {
-            drop(open(&directory));
+            open(&directory).save(&entry(1)).unwrap();
             let part = if part.is_empty() { directory.clone() } else { directory.join(part) };
             set_mode(&part, mode);
             let text = message(DiskStore::open(&directory, BACKEND));
@@ -60,6 +64,9 @@ fn an_unsafe_directory_is_rejected_with_what_is_wanted() {
         let text = message(DiskStore::open(&path, BACKEND));
         assert!(text.contains("symbolic link") && text.contains("0700"), "{text}");
     }
+
+    let error = DiskStore::open(&parent.path().join("x\0y"), BACKEND).unwrap_err();
+    assert!(error.source().is_some_and(|cause| cause.is::<io::Error>()), "{error:?}");
 
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();
@@ -98,27 +105,57 @@ fn a_directory_that_becomes_unsafe_is_rejected_when_used() {
 }
 
 #[test]
-fn another_users_directory_is_rejected() {
+fn checking_and_opening_change_nothing() {
+    let (parent, directory) = fresh();
+    DiskStore::check(&directory.join("deep")).unwrap();
+    let store = open(&directory.join("deep"));
+    assert_eq!(store.load(&key()).unwrap(), None);
+    store.remove(&key()).unwrap();
+    store.remove_all().unwrap();
+    store.sweep_step(Timestamp(0), &[]).unwrap();
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+
+    store.save(&entry(1)).unwrap();
+    let before = modified(&directory);
+    drop(open(&directory.join("deep")));
+    assert_eq!(modified(&directory), before);
+}
+
+/// Root validates a configuration for the user that will run the server.
+#[test]
+fn another_users_directory_is_right_for_a_check_by_root_and_not_for_use() {
     if !is_root() {
         return skipped("only root can give a directory away");
     }
     let (_parent, directory) = fresh();
-    for part in [directory.clone(), directory.join("entries"), directory.join("tmp")] {
-        drop(open(&directory));
-        chown(&part, Some(1), None).unwrap();
-        let text = message(DiskStore::open(&directory, BACKEND));
+    open(&directory).save(&entry(1)).unwrap();
+    let parts = [directory.clone(), directory.join("entries"), directory.join("tmp")];
+    for part in &parts[1..] {
+        chown(part, Some(1), None).unwrap();
+        let text = message(DiskStore::check(&directory));
         assert!(
             text.contains("uid 1,") && text.contains(&format!("chown -R 0 {}", part.display())),
             "{text}"
         );
-        chown(&part, Some(0), None).unwrap();
+        chown(part, Some(0), None).unwrap();
     }
+    for part in &parts {
+        chown(part, Some(1), None).unwrap();
+    }
+    DiskStore::check(&directory).unwrap();
+    let store = open(&directory);
+    for text in [message(store.load(&key())), message(store.save(&entry(2)))] {
+        assert!(text.contains("uid 1,") && text.contains("run it as that user"), "{text}");
+    }
+    chown(&parts[2], Some(0), None).unwrap();
+    let text = message(DiskStore::check(&directory));
+    assert!(text.contains("uid 0,") && text.contains("chown -R 1"), "{text}");
 }
 
 #[test]
 fn a_directory_that_cannot_be_written_is_rejected() {
     let (parent, directory) = fresh();
-    drop(open(&directory));
+    open(&directory).save(&entry(1)).unwrap();
     set_mode(parent.path(), 0o711);
     let part = directory.join("tmp");
     set_mode(&part, 0o500);
@@ -146,6 +183,14 @@ fn a_directory_that_cannot_be_written_is_rejected() {
     let not_ours = parent.path().join("not-ours");
     let text = succeeds(role(as_nobody(), "print the rejection", &not_ours).output().unwrap());
     assert!(text.contains("can't make the directory") && text.contains("Permission denied"), "{text}");
+}
+
+fn modified(directory: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let mut all = vec![(directory.to_owned(), fs::metadata(directory).unwrap().modified().unwrap())];
+    for found in fs::read_dir(directory).into_iter().flatten() {
+        all.extend(modified(&found.unwrap().path()));
+    }
+    all
 }
 
 fn assert_modes(path: &Path) {

@@ -1,7 +1,8 @@
 //! Files that are not as they were written.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{chown, symlink};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
@@ -27,8 +28,102 @@ fn a_damaged_file_is_reported_once_and_removed() {
     }
 }
 
+/// `cp -al` of the cache directory, as backups do it.
 #[test]
-fn a_file_moved_from_another_name_is_rejected() {
+fn a_backup_of_hard_links_costs_nothing_and_is_never_written_into() {
+    let (parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let backup = parent.path().join("backup.pem");
+    fs::hard_link(entry_file(&directory), &backup).unwrap();
+    assert_eq!(open(&directory).load(&key()).unwrap(), Some(entry(1)));
+
+    let kept = fs::read(&backup).unwrap();
+    store.save(&entry(2)).unwrap();
+    assert_eq!(fs::read(&backup).unwrap(), kept);
+    store.remove(&key()).unwrap();
+    assert!(backup.exists());
+}
+
+#[test]
+fn an_entry_of_another_version_is_left_until_it_is_written_anew() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let file = entry_file(&directory);
+    let text = fs::read_to_string(&file).unwrap().replacen("format 1", "format 2", 1);
+    fs::write(&file, &text).unwrap();
+    for _ in 0..2 {
+        assert!(message(store.load(&key())).contains("another version"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    }
+    store.save(&entry(2)).unwrap();
+    assert_eq!(store.load(&key()).unwrap(), Some(entry(2)));
+}
+
+#[test]
+fn a_withdrawal_removes_whatever_is_there() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let file = entry_file(&directory);
+    for plant in [flip as fn(&Path), |file| set_mode(file, 0o644), empty, make_huge] {
+        store.save(&entry(1)).unwrap();
+        plant(&file);
+        store.remove(&key()).unwrap();
+        assert!(fs::symlink_metadata(&file).is_err());
+    }
+}
+
+#[test]
+fn no_truncated_and_no_changed_entry_is_ever_served() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&entry(1)).unwrap();
+    let file = entry_file(&directory);
+    let whole = fs::read(&file).unwrap();
+    let (mut removed, mut left) = (0, 0);
+    let mut load = |text: &[u8], what: &str| {
+        let mut options = File::options();
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&file)
+            .unwrap()
+            .write_all(text)
+            .unwrap();
+        let text = message(store.load(&key()));
+        match file.exists() {
+            false => removed += 1,
+            // With another number in its first line it may be another version's.
+            true => left += u32::from(text.contains("another version")),
+        }
+        assert!(text.contains("is not used"), "{what}: {text}");
+    };
+    for length in 0..whole.len() {
+        load(&whole[..length], &format!("cut to {length} bytes"));
+    }
+    for bit in 0..8 * whole.len() {
+        let mut text = whole.clone();
+        text[bit / 8] ^= 1 << (bit % 8);
+        load(&text, &format!("bit {bit} flipped"));
+    }
+    let cases = whole.len() + 8 * whole.len();
+    println!(
+        "corruption: {} truncations, {} flipped bits: 0 served, {removed} removed, {left} left",
+        whole.len(),
+        8 * whole.len()
+    );
+    assert_eq!(removed + left as usize, cases);
+    assert!(left < 8);
+    store.save(&entry(2)).unwrap();
+    assert_eq!(store.load(&key()).unwrap(), Some(entry(2)));
+}
+
+#[test]
+fn a_file_moved_from_another_name_is_rejected_and_left() {
     let (_parent, directory) = fresh();
     let store = open(&directory);
     store.save(&entry(1)).unwrap();
@@ -36,12 +131,13 @@ fn a_file_moved_from_another_name_is_rejected() {
     let other = EntryKey { name: "other.example.com".into(), client: ClientKind::Ecdsa };
     store.save(&StoredEntry { key: other, ..entry(2) }).unwrap();
     let other_file = files_below(&directory).into_iter().find(|path| *path != file).unwrap();
-    fs::rename(other_file, file).unwrap();
+    fs::rename(other_file, &file).unwrap();
     assert!(message(store.load(&key())).contains("another server name"));
+    assert!(file.exists());
 }
 
 #[test]
-fn a_planted_file_is_never_used_followed_or_waited_for() {
+fn what_is_not_ours_is_left_and_never_used_followed_or_waited_for() {
     let (parent, directory) = fresh();
     let store = open(&directory);
     store.save(&entry(1)).unwrap();
@@ -58,9 +154,16 @@ fn a_planted_file_is_never_used_followed_or_waited_for() {
         ("not a regular file", Box::new(|| symlink(&good, &file).unwrap())),
         ("not a regular file", Box::new(|| symlink("/dangling", &file).unwrap())),
         ("not a regular file", Box::new(|| make_fifo(&file))),
-        ("not a regular file", Box::new(|| drop(UnixListener::bind(&file).unwrap()))),
-        ("hard link", Box::new(|| fs::hard_link(&good, &file).unwrap())),
-        ("wanted mode 0600", Box::new(|| copy_with(0o640))),
+        (
+            "not a regular file",
+            Box::new(|| {
+                // The name of a socket must be shorter than that of an entry.
+                let socket = parent.path().join("socket");
+                drop(UnixListener::bind(&socket).unwrap());
+                fs::rename(socket, &file).unwrap();
+            }),
+        ),
+        ("wanted is mode 0600", Box::new(|| copy_with(0o640))),
     ];
     if is_root() {
         let give_away = || {
@@ -74,10 +177,15 @@ fn a_planted_file_is_never_used_followed_or_waited_for() {
     for (reason, plant) in plants {
         fs::remove_file(&file).ok();
         plant();
-        let text = message(in_time(&store, |store| store.load(&key())));
-        assert!(text.contains("removed") && text.contains(reason), "{text}");
-        assert_eq!(store.load(&key()).unwrap(), None);
-        assert!(good.exists(), "followed instead of removed");
+        let planted = fs::symlink_metadata(&file).unwrap().ino();
+        for _ in 0..2 {
+            let text = message(in_time(&store, |store| store.load(&key())));
+            assert!(text.contains("left") && text.contains(reason), "{text}");
+            assert_eq!(fs::symlink_metadata(&file).unwrap().ino(), planted, "{reason}");
+        }
+        store.save(&entry(2)).unwrap();
+        assert_eq!(store.load(&key()).unwrap(), Some(entry(2)), "{reason}");
+        assert!(good.exists(), "followed instead of replaced");
     }
 }
 

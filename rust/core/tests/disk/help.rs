@@ -9,7 +9,7 @@ use cached_http_core::clock::Timestamp;
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::{DiskError, DiskStore};
 use cached_http_core::entry::{ClientKind, EntryKey, ResponseMetadata};
-use cached_http_core::freshness::{FreshnessLifetime, ResponseFreshness};
+use cached_http_core::freshness::{FreshnessLifetime, FreshnessSettings, ResponseFreshness};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -32,7 +32,40 @@ pub(crate) fn entry(number: u32) -> StoredEntry {
         last_modified: None,
     };
     let pem = Zeroizing::new(format!("{number:>12}\n").repeat(300 + number as usize % 200).into_bytes());
-    StoredEntry { key: key(), metadata, pem }
+    StoredEntry { key: key(), metadata, not_after: Timestamp(u64::MAX), pem }
+}
+
+/// An entry of a name of its own, as [`entry`].
+pub(crate) fn entry_of(number: u32) -> StoredEntry {
+    StoredEntry { key: numbered(number), ..entry(number) }
+}
+
+pub(crate) fn numbered(number: u32) -> EntryKey {
+    EntryKey { name: format!("shop-{number}.example.com").into(), ..key() }
+}
+
+/// Sweeps one whole round, and on while there is more to do; the entries removed as ended and evicted.
+pub(crate) fn sweep_all(store: &DiskStore, now: u64, settings: &[FreshnessSettings]) -> (u64, u64) {
+    let (mut ended, mut evicted) = (0, 0);
+    for step in 0.. {
+        let report = store.sweep_step(Timestamp(now), settings).unwrap();
+        (ended, evicted) = (ended + report.ended, evicted + report.evicted);
+        if step >= 256 && !report.more {
+            break;
+        }
+    }
+    (ended, evicted)
+}
+
+/// The space of all entries, each in whole blocks.
+pub(crate) fn space_of(directory: &Path) -> u64 {
+    let lengths = files_below(&directory.join("entries"));
+    lengths.iter().map(|file| fs::metadata(file).unwrap().len().next_multiple_of(4096)).sum()
+}
+
+/// How often something is repeated: more in a full run, `DISK_PROOFS=full`.
+pub(crate) fn times(quick: u32, full: u32) -> u32 {
+    if std::env::var("DISK_PROOFS").is_ok_and(|size| size == "full") { full } else { quick }
 }
 
 /// A directory to be made, and the parent that removes it at the end.
@@ -58,7 +91,8 @@ pub(crate) fn entry_file(directory: &Path) -> PathBuf {
 
 pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for found in fs::read_dir(directory).unwrap().map(|found| found.unwrap()) {
+    // Nothing is made before the first write.
+    for found in fs::read_dir(directory).into_iter().flatten().map(|found| found.unwrap()) {
         match found.file_type().unwrap().is_dir() {
             true => files.extend(files_below(&found.path())),
             false => files.push(found.path()),

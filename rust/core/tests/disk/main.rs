@@ -1,9 +1,12 @@
 //! The disk store on a real file system: permissions, planted files, other processes, kills and a full disk.
 
 mod directories;
+mod faults;
 mod files;
 mod help;
+mod limit;
 mod processes;
+mod strace;
 
 use std::fs;
 use std::path::PathBuf;

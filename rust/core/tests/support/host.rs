@@ -10,7 +10,7 @@ use cached_http_core::clock::Clock;
 use cached_http_core::engine::{Engine, Lookup, LookupConfig, LookupRequest};
 use cached_http_core::entry::{ClientKind, EntryId};
 use cached_http_core::events::{Event, LogRecord, Outcome};
-use cached_http_core::settings::{EngineSettings, LookupSettings};
+use cached_http_core::settings::{DEFAULT_MAX_DISK, EngineSettings, LookupSettings};
 use cached_http_core::single_flight::Token;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
@@ -38,6 +38,7 @@ impl Host {
         let settings = EngineSettings {
             backend: backend.url(),
             cache_dir: directory.map(Path::to_owned),
+            max_disk: DEFAULT_MAX_DISK,
             max_memory: 1 << 20,
             max_negative_memory: 1 << 16,
             max_concurrent_fetches: 8,

@@ -1,0 +1,89 @@
+//! The files of one shard, and of entries that were purged together.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{DiskError, directory};
+
+/// A file that a sweep may remove: it has an entry's name and is our own, whatever its mode or text.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) length: u64,
+    /// When the backend last answered.
+    pub(super) modified: SystemTime,
+}
+
+/// The files of a shard; none if it isn't there.
+pub(super) fn list(shard: &Path) -> Result<Vec<Found>, DiskError> {
+    if !directory::is_private(shard)? {
+        return Ok(Vec::new());
+    }
+    let mut names = directory::names(shard).map_err(DiskError::io("read", shard))?;
+    names.retain(|name| name.to_str().is_some_and(is_entry_name));
+    let mut files = Vec::with_capacity(names.len());
+    for path in names.into_iter().map(|name| shard.join(name)) {
+        match look_at(&path) {
+            Ok(found) => files.extend(found),
+            // Another process has removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(DiskError::io("look at", &path)(error)),
+        }
+    }
+    Ok(files)
+}
+
+/// The space and count of what lies under an entry's name, if that is counted at all.
+pub(super) fn length_of(path: &Path) -> Option<u64> {
+    let found = fs::symlink_metadata(path).ok()?;
+    (found.is_file() && found.uid() == directory::own_user()).then_some(found.len())
+}
+
+/// Removes a file; true unless it was gone.
+pub(super) fn remove(path: &Path) -> Result<bool, DiskError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(DiskError::io("remove", path)(error)),
+    }
+}
+
+/// Removes up to `budget` files of a directory of shards, and the directory when it is empty; what is left of the
+/// budget.
+pub(super) fn remove_tree(tree: &Path, mut budget: usize) -> io::Result<usize> {
+    for shard in directory::names(tree)? {
+        let shard = tree.join(shard);
+        for file in directory::names(&shard)? {
+            if budget == 0 {
+                return Ok(0);
+            }
+            budget -= 1;
+            ignore_missing(fs::remove_file(shard.join(file)))?;
+        }
+        ignore_missing(fs::remove_dir(&shard))?;
+    }
+    ignore_missing(fs::remove_dir(tree))?;
+    Ok(budget)
+}
+
+fn look_at(path: &Path) -> io::Result<Option<Found>> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_file() || found.uid() != directory::own_user() {
+        return Ok(None);
+    }
+    Ok(Some(Found { path: path.to_owned(), length: found.len(), modified: found.modified()? }))
+}
+
+fn is_entry_name(name: &str) -> bool {
+    let hash = name.strip_suffix(".pem").unwrap_or_default();
+    hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
