@@ -2,6 +2,7 @@
 //! `engine/lookup.rs` (what memory says), `engine/fetch.rs` and its folder (what a miss sets in motion),
 //! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs`.
 
+mod bridge;
 mod disk_writes;
 mod fetch;
 mod lookup;
@@ -17,9 +18,10 @@ use parking_lot::Mutex;
 
 use crate::backend::{Backend, BackendError};
 use crate::backoff::{BackOff, Identity};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::counters::{Counters, CountersSnapshot, FetchTimes};
 use crate::disk_store::{DiskError, DiskStore};
+use crate::earliest_end::EarliestEnd;
 use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
@@ -117,6 +119,14 @@ pub struct Sizes {
     pub failing_names: u64,
     /// Whether no name is asked for, since the backend failed for one after the other.
     pub breaker_is_open: bool,
+    /// When the first certificate ends of those that were asked for in the last minutes.
+    pub first_certificate_end: Option<Timestamp>,
+    /// When the first of them is served no more if its refresh goes on failing.
+    pub first_bridge_end: Option<Timestamp>,
+    /// Entries in the cache directory, as last counted; zero without one, and before it was first used.
+    pub disk_entries: u64,
+    /// Their bytes, in whole blocks.
+    pub disk_bytes: u64,
 }
 
 impl Engine {
@@ -159,6 +169,8 @@ impl Engine {
             log_sampler: LogSampler::default(),
             counters: Counters::default(),
             fetch_times: FetchTimes::default(),
+            first_certificate_end: EarliestEnd::default(),
+            first_bridge_end: EarliestEnd::default(),
             closed: AtomicBool::new(false),
         };
         Ok(Engine { shared: Arc::new(shared) })
@@ -254,12 +266,18 @@ impl Engine {
     /// What it holds now.
     pub fn sizes(&self) -> Sizes {
         let shared = &self.shared;
+        let now = shared.clock.now();
+        let disk = shared.disk.as_ref().map(DiskStore::usage).unwrap_or_default();
         Sizes {
             entries: shared.memory.len() as u64,
             entry_bytes: shared.memory.bytes(),
             negatives: shared.negatives.len() as u64,
             failing_names: shared.back_off.len() as u64,
             breaker_is_open: shared.back_off.breaker_is_open(),
+            first_certificate_end: shared.first_certificate_end.earliest(now),
+            first_bridge_end: shared.first_bridge_end.earliest(now),
+            disk_entries: disk.entries,
+            disk_bytes: disk.bytes,
         }
     }
 
