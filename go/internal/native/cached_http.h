@@ -15,6 +15,16 @@
 #define CACHED_HTTP_VERSION "0.1.0"
 
 /*
+ How many bounds `cached_http_fetch_time_bounds_ms` has.
+ */
+#define CACHED_HTTP_FETCH_TIME_BOUNDS 11
+
+/*
+ How many numbers `fetch_times` has: one for each bound, and one for what took longer.
+ */
+#define CACHED_HTTP_FETCH_TIME_BUCKETS 12
+
+/*
  A bundle passed the checks: confirm or reject `entry`, once.
  */
 #define CACHED_HTTP_EVENT_CANDIDATE 1
@@ -32,9 +42,29 @@
 
 /*
  `text` is a JSON object with `message` and perhaps `server_name` and `suppressed` (how many records like it
- were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
+ were not written since the last one); `level` says how urgent it is.
  */
 #define CACHED_HTTP_EVENT_LOG 4
+
+/*
+ A `level`: for whoever looks closely.
+ */
+#define CACHED_HTTP_LEVEL_DEBUG 1
+
+/*
+ A `level`: worth knowing.
+ */
+#define CACHED_HTTP_LEVEL_INFO 2
+
+/*
+ A `level`: needs a change some day.
+ */
+#define CACHED_HTTP_LEVEL_WARN 3
+
+/*
+ A `level`: a bug, or handshakes lost. Take one you don't know for this.
+ */
+#define CACHED_HTTP_LEVEL_ERROR 4
 
 /*
  Bit of `hello_flags`: the client can use ECDSA certificates.
@@ -188,14 +218,81 @@ typedef struct {
 typedef uint64_t cached_http_engine;
 
 /*
- An engine's totals and sizes. `size` is set by the caller to the struct's size as it knows it, so that
- fields can be added at the end; fields beyond it are not written.
+ An engine's totals since it was opened, and its sizes now.
  */
 typedef struct {
   /*
-   Size of the caller's struct in bytes.
+   The struct's size in bytes, set by the caller. Any but the library's is `INVALID_ARGUMENT`.
    */
   size_t size;
+  /*
+   Lookups answered from memory with a fresh certificate.
+   */
+  uint64_t hits;
+  /*
+   Lookups answered with a certificate past its lifetime.
+   */
+  uint64_t stale_hits;
+  /*
+   Lookups answered from memory with "no such name".
+   */
+  uint64_t negative_hits;
+  /*
+   Lookups that started or joined a fetch.
+   */
+  uint64_t misses;
+  /*
+   Lookups rejected for their server name.
+   */
+  uint64_t invalid_names;
+  /*
+   Lookups turned away because the backend failed lately.
+   */
+  uint64_t backed_off;
+  /*
+   Lookups turned away by a full queue.
+   */
+  uint64_t overloaded;
+  /*
+   200 answers.
+   */
+  uint64_t found;
+  /*
+   304 answers.
+   */
+  uint64_t not_modified;
+  /*
+   204 answers.
+   */
+  uint64_t no_certificate;
+  /*
+   Requests that gave no answer.
+   */
+  uint64_t fetch_errors;
+  /*
+   Requests for a newer certificate while the stored one is served.
+   */
+  uint64_t refreshes;
+  /*
+   Bundles rejected, here or by the host.
+   */
+  uint64_t invalid_bundles;
+  /*
+   Misses answered from disk.
+   */
+  uint64_t disk_hits;
+  /*
+   Entries written to disk.
+   */
+  uint64_t disk_writes;
+  /*
+   Reads and writes that the disk rejected, and entries that were damaged.
+   */
+  uint64_t disk_errors;
+  /*
+   Entries that left memory: for want of room, for a newer one, or because the backend no longer has the name.
+   */
+  uint64_t evictions;
   /*
    Entries in memory.
    */
@@ -209,89 +306,21 @@ typedef struct {
    */
   uint64_t negatives;
   /*
-   Lookups answered with a fresh certificate.
-   */
-  uint64_t hits;
-  /*
-   Lookups answered with "no such name".
-   */
-  uint64_t negative_hits;
-  /*
-   Lookups that started or joined a fetch.
-   */
-  uint64_t misses;
-  /*
-   Lookups rejected for their server name.
-   */
-  uint64_t invalid_names;
-  /*
-   200 answers.
-   */
-  uint64_t found;
-  /*
-   Requests that gave no answer.
-   */
-  uint64_t fetch_errors;
-  /*
-   204 answers.
-   */
-  uint64_t no_certificate;
-  /*
-   Bundles rejected.
-   */
-  uint64_t invalid_bundles;
-  /*
-   Misses answered from disk.
-   */
-  uint64_t disk_hits;
-  /*
-   Entries written to disk.
-   */
-  uint64_t disk_writes;
-  /*
-   Reads and writes that the disk rejected, and damaged entries.
-   */
-  uint64_t disk_errors;
-  /*
-   Entries that left memory.
-   */
-  uint64_t evictions;
-  /*
-   Lookups turned away by a full queue.
-   */
-  uint64_t overloaded;
-  /*
-   Lookups answered with a certificate past its lifetime.
-   */
-  uint64_t stale_hits;
-  /*
-   Requests for a newer certificate while the kept one is served.
-   */
-  uint64_t refreshes;
-  /*
-   304 answers.
-   */
-  uint64_t not_modified;
-  /*
-   Lookups turned away because the backend failed lately.
-   */
-  uint64_t backed_off;
-  /*
    Names whose last fetch failed, as far as they are remembered.
    */
   uint64_t failing_names;
   /*
-   1 while no name is asked for, since the backend failed for one after the other; else 0.
+   Whether no name is asked for, since the backend failed for one after the other.
    */
-  uint64_t breaker_is_open;
+  bool breaker_is_open;
   /*
    Microseconds that all requests to the backend took.
    */
   uint64_t fetch_time_us;
   /*
-   Requests that took up to 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000 milliseconds, and longer.
+   Requests that took up to each of `cached_http_fetch_time_bounds_ms`, and longer; not summed up.
    */
-  uint64_t fetch_times[12];
+  uint64_t fetch_times[CACHED_HTTP_FETCH_TIME_BUCKETS];
 } cached_http_counters;
 
 /*
@@ -322,7 +351,7 @@ typedef struct {
    */
   cached_http_status status;
   /*
-   For `LOG`.
+   For `LOG`: one of the `CACHED_HTTP_LEVEL` numbers.
    */
   uint32_t level;
   /*
@@ -353,6 +382,11 @@ extern "C" {
 #endif // __cplusplus
 
 /*
+ The upper bounds of `fetch_times`, in milliseconds.
+ */
+extern const uint64_t cached_http_fetch_time_bounds_ms[CACHED_HTTP_FETCH_TIME_BOUNDS];
+
+/*
  Frees what an output buffer holds. NULL is fine; any thread; never blocks.
 
  # Safety
@@ -367,6 +401,15 @@ void cached_http_buffer_free(cached_http_buffer buffer);
  `tokens` came from this library and is freed once.
  */
 void cached_http_tokens_free(cached_http_tokens tokens);
+
+/*
+ Reads an engine's totals and sizes. `counters->size` must be set.
+
+ # Safety
+ `counters` is NULL or points to `counters->size` bytes that are readable and writable.
+ */
+cached_http_status cached_http_engine_counters(cached_http_engine engine,
+                                               cached_http_counters *counters);
 
 /*
  Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
@@ -402,15 +445,6 @@ cached_http_status cached_http_engine_resize(cached_http_engine engine,
  every other call.
  */
 cached_http_status cached_http_engine_close(cached_http_engine engine);
-
-/*
- Reads an engine's totals. `counters->size` must be set.
-
- # Safety
- `counters` is NULL or points to `counters->size` writable bytes.
- */
-cached_http_status cached_http_engine_counters(cached_http_engine engine,
-                                               cached_http_counters *counters);
 
 /*
  Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,

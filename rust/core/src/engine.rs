@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::backend::{Backend, BackendError};
 use crate::backoff::{BackOff, Identity};
 use crate::clock::Clock;
-use crate::counters::{Counters, CountersSnapshot, FetchTimes};
+use crate::counters::{Counters, CountersSnapshot, FetchTimes, Sizes};
 use crate::disk_store::{DiskError, DiskStore};
 use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
@@ -102,21 +102,6 @@ pub enum Lookup {
     UnsupportedKeyType,
     /// The cache is closed.
     Closed,
-}
-
-/// What a cache holds at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Entries in memory.
-    pub entries: u64,
-    /// Their bytes.
-    pub entry_bytes: u64,
-    /// Negatives in memory.
-    pub negatives: u64,
-    /// Names whose last fetch failed, as far as they are remembered.
-    pub failing_names: u64,
-    /// Whether no name is asked for, since the backend failed for one after the other.
-    pub breaker_is_open: bool,
 }
 
 impl Engine {

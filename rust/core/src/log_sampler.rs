@@ -24,13 +24,17 @@ pub enum LogKind {
     Breaker,
 }
 
+impl LogKind {
+    const COUNT: usize = LogKind::Breaker as usize + 1;
+}
+
 /// The least time between two records of a kind.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Decides which records are written. Thread-safe.
 #[derive(Default)]
 pub struct LogSampler {
-    kinds: [Mutex<State>; 6],
+    kinds: [Mutex<State>; LogKind::COUNT],
 }
 
 #[derive(Default)]

@@ -16,8 +16,17 @@ pub const CACHED_HTTP_EVENT_FINISHED: u32 = 2;
 /// `entry` left memory: drop what you built from it.
 pub const CACHED_HTTP_EVENT_RETIRED: u32 = 3;
 /// `text` is a JSON object with `message` and perhaps `server_name` and `suppressed` (how many records like it
-/// were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
+/// were not written since the last one); `level` says how urgent it is.
 pub const CACHED_HTTP_EVENT_LOG: u32 = 4;
+
+/// A `level`: for whoever looks closely.
+pub const CACHED_HTTP_LEVEL_DEBUG: u32 = 1;
+/// A `level`: worth knowing.
+pub const CACHED_HTTP_LEVEL_INFO: u32 = 2;
+/// A `level`: needs a change some day.
+pub const CACHED_HTTP_LEVEL_WARN: u32 = 3;
+/// A `level`: a bug, or handshakes lost. Take one you don't know for this.
+pub const CACHED_HTTP_LEVEL_ERROR: u32 = 4;
 
 /// One event. The taker frees `text`, `server_name` and `tokens`.
 #[repr(C)]
@@ -27,7 +36,7 @@ pub struct EventView {
     pub kind: u32,
     /// For `FINISHED`.
     pub status: Status,
-    /// For `LOG`.
+    /// For `LOG`: one of the `CACHED_HTTP_LEVEL` numbers.
     pub level: u32,
     /// For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
     /// or not, or 0.
@@ -128,10 +137,10 @@ impl From<Event> for EventView {
             Event::Retired(id) => EventView { kind: CACHED_HTTP_EVENT_RETIRED, entry: id.0, ..empty },
             Event::Log(record) => {
                 let level = match record.level {
-                    LogLevel::Debug => 1,
-                    LogLevel::Info => 2,
-                    LogLevel::Warn => 3,
-                    LogLevel::Error => 4,
+                    LogLevel::Debug => CACHED_HTTP_LEVEL_DEBUG,
+                    LogLevel::Info => CACHED_HTTP_LEVEL_INFO,
+                    LogLevel::Warn => CACHED_HTTP_LEVEL_WARN,
+                    LogLevel::Error => CACHED_HTTP_LEVEL_ERROR,
                 };
                 let text = serde_json::to_vec(&record).unwrap_or_default().into();
                 EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }

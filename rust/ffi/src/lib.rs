@@ -11,6 +11,7 @@
 
 mod boundary;
 pub mod bytes;
+pub mod counters;
 pub mod engine;
 pub mod entries;
 pub mod events;

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use cached_http::bytes::Buffer;
+use cached_http::counters::*;
 use cached_http::engine::*;
 use cached_http::entries::*;
 use cached_http::events::*;
