@@ -173,11 +173,12 @@ typedef uint32_t cached_http_status;
 #endif // __cplusplus
 
 /*
- Bytes that this library hands out. They belong to the caller from then on, who gives them back once with
- `cached_http_buffer_free`; copying the struct does not copy the bytes. An empty one is all zero and may be
- freed too.
+ Bytes that this library hands out. It allocated them, and it alone can free them: they belong to the caller, who
+ gives them back once with `cached_http_buffer_free`. Copying the struct copies no bytes, so only one copy may be
+ given back. An empty one is all zero; to free it does nothing.
 
- In Go: `defer C.cached_http_buffer_free(buffer)`, and copy with `C.GoBytes(buffer.data, ...)`.
+ Bytes never go the other way in this struct: what the caller passes in is a pointer and a length, stays the
+ caller's, and is read during the call only.
  */
 typedef struct {
   /*
@@ -195,7 +196,8 @@ typedef struct {
 } cached_http_buffer;
 
 /*
- Tokens that this library hands out; as [`Buffer`], with `cached_http_tokens_free`.
+ Tokens that this library hands out. They belong to the caller, as the bytes of a buffer do, and are given back once
+ with `cached_http_tokens_free`.
  */
 typedef struct {
   /*
@@ -213,7 +215,8 @@ typedef struct {
 } cached_http_tokens;
 
 /*
- Names an open engine. Never 0, never reused, nor are the other handles.
+ Names an open engine. Who opened it owns it: closes it once with `cached_http_engine_close`, and takes its events until
+ `CLOSED`. No handle is ever 0 or reused, so that one which is closed names nothing else.
  */
 typedef uint64_t cached_http_engine;
 
@@ -324,22 +327,26 @@ typedef struct {
 } cached_http_counters;
 
 /*
- Names an open config: one module instance's settings over an engine.
+ Names an open config: one module instance's settings over an engine. Who opened it closes it once with
+ `cached_http_lookup_config_close`; until then it keeps its engine's memory, be the engine closed or not.
  */
 typedef uint64_t cached_http_lookup_config;
 
 /*
- Names one immutable generation of an entry. Not a handle: there is nothing to close.
+ Names one immutable generation of an entry. Not a handle: nobody owns it and there is nothing to close. It may leave
+ memory at any time (`GONE`), but no other entry ever gets its number.
  */
 typedef uint64_t cached_http_entry_id;
 
 /*
- Names a key to sign with, held until it is closed.
+ Names a key to sign with. Who opened it closes it once with `cached_http_key_close`. The key itself stays with the
+ library, and outlives its entry and its engine until then.
  */
 typedef uint64_t cached_http_key;
 
 /*
- One event. The taker frees `text`, `server_name` and `tokens`.
+ One event. All of it belongs to the taker, who gives back `text`, `server_name` and `tokens`, each once and with its own
+ free function; where a field is not meant for its kind they are empty. The struct is the caller's own memory.
  */
 typedef struct {
   /*
@@ -387,18 +394,18 @@ extern "C" {
 extern const uint64_t cached_http_fetch_time_bounds_ms[CACHED_HTTP_FETCH_TIME_BOUNDS];
 
 /*
- Frees what an output buffer holds. NULL is fine; any thread; never blocks.
+ Frees what a buffer holds. An empty one is fine; any thread; never blocks.
 
  # Safety
- `buffer` came from this library and is freed once.
+ `buffer` is as this library handed it out, and is given back once.
  */
 void cached_http_buffer_free(cached_http_buffer buffer);
 
 /*
- Frees a list of tokens. NULL is fine; any thread; never blocks.
+ Frees a list of tokens. An empty one is fine; any thread; never blocks.
 
  # Safety
- `tokens` came from this library and is freed once.
+ `tokens` is as this library handed it out, and is given back once.
  */
 void cached_http_tokens_free(cached_http_tokens tokens);
 
@@ -406,7 +413,7 @@ void cached_http_tokens_free(cached_http_tokens tokens);
  Reads an engine's totals and sizes. `counters->size` must be set.
 
  # Safety
- `counters` is NULL or points to `counters->size` bytes that are readable and writable.
+ `counters` is NULL, or its `size` is set and as many bytes from it are the caller's to write.
  */
 cached_http_status cached_http_engine_counters(cached_http_engine engine,
                                                cached_http_counters *counters);
@@ -416,10 +423,11 @@ cached_http_status cached_http_engine_counters(cached_http_engine engine,
  disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative_memory` (bytes) and
  `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
  again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
- and may make it non-blocking. On an error `message` (may be NULL) receives the reason, for the caller to free.
+ and may make it non-blocking. With `SETTINGS_REJECTED`, `DIRECTORY_REJECTED` and `OUT_OF_DESCRIPTORS`, `message`
+ (may be NULL) receives the reason, for the caller to free.
 
  # Safety
- `settings` points to `settings_length` readable bytes; the outputs are NULL or writable.
+ `settings` points to `settings_length` readable bytes; the outputs are NULL or writable, and don't overlap.
  */
 cached_http_status cached_http_engine_open(const uint8_t *settings,
                                            size_t settings_length,
@@ -429,7 +437,7 @@ cached_http_status cached_http_engine_open(const uint8_t *settings,
 
 /*
  Applies the limits of newer settings (the same JSON) to an open engine; backend and directory stay as they
- are.
+ are. With `SETTINGS_REJECTED`, `message` (may be NULL) receives the reason, for the caller to free.
 
  # Safety
  As for `cached_http_engine_open`.
@@ -442,14 +450,16 @@ cached_http_status cached_http_engine_resize(cached_http_engine engine,
 /*
  Closes an engine and returns at once: fetches are cut, and `cached_http_next_events` goes on until pending
  writes are made and then returns `CLOSED`. Keys opened from it go on working. The handle is closed for
- every other call.
+ every other call. Its descriptor is the caller's to close.
  */
 cached_http_status cached_http_engine_close(cached_http_engine engine);
 
 /*
  Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
- `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
- `client_certificate_pem`. They apply to the lookups made through this config.
+ `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list
+ of name-value pairs), `trusted_ca_pem` and
+ `client_certificate_pem`. They apply to the lookups made through this config. With `SETTINGS_REJECTED`, `message`
+ (may be NULL) receives the reason, for the caller to free.
 
  # Safety
  As for `cached_http_engine_open`.
@@ -471,7 +481,7 @@ cached_http_status cached_http_lookup_config_close(cached_http_lookup_config con
  certificates, leaf first, each as its length in 4 little-endian bytes and its DER, for the caller to free.
 
  # Safety
- The outputs are NULL or writable.
+ The outputs are NULL or writable, and don't overlap.
  */
 cached_http_status cached_http_entry_open(cached_http_engine engine,
                                           cached_http_entry_id entry,
@@ -507,7 +517,7 @@ cached_http_status cached_http_key_close(cached_http_key key);
  on until `CLOSED`.
 
  # Safety
- `events` points to `capacity` writable structs, `count` to a writable number.
+ `events` points to room for `capacity` structs, `count` to a writable number; either may be NULL.
  */
 cached_http_status cached_http_next_events(cached_http_engine engine,
                                            cached_http_event *events,
@@ -525,7 +535,7 @@ cached_http_status cached_http_candidate_confirm(cached_http_engine engine,
  there is no such candidate.
 
  # Safety
- `reason` points to `reason_length` readable bytes.
+ `reason` points to `reason_length` readable bytes, which stay the caller's.
  */
 cached_http_status cached_http_candidate_reject(cached_http_engine engine,
                                                 cached_http_entry_id entry,
@@ -533,7 +543,7 @@ cached_http_status cached_http_candidate_reject(cached_http_engine engine,
                                                 size_t reason_length);
 
 /*
- How many engines, lookup_configs and keys are open in this process: 0 where nothing leaks. Any thread; never
+ How many engines, configs and keys are open in this process: 0 where nothing leaks. Any thread; never
  blocks.
  */
 uint64_t cached_http_live_handles(void);
@@ -542,7 +552,7 @@ uint64_t cached_http_live_handles(void);
  Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
  not link. The number grows with each change that breaks callers.
  */
-void cached_http_abi_2(void);
+void cached_http_abi_3(void);
 
 /*
  Looks up the certificate for a server name. Never waits and does no I/O.
@@ -554,7 +564,7 @@ void cached_http_abi_2(void);
  `FAILED`, for the caller to free.
 
  # Safety
- The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable.
+ The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable, and don't overlap.
  */
 cached_http_status fetch_cached_cert(cached_http_lookup_config config,
                                      const uint8_t *server_name,

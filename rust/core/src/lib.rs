@@ -11,9 +11,11 @@
 //!    and on disk, and everybody who waits is told.
 //! 4. The host signs handshakes with the entry's key ([`keys`]); the key itself never leaves this library.
 //!
-//! Imports point one way: `cache` knows the parts, the parts know only the leaves (`clock`, `entry`,
-//! `error`, `server_name`, `settings`, `freshness`).
+//! Imports point one way: [`engine`] knows the parts, and the parts know the leaves ([`clock`], [`counters`], [`entry`],
+//! [`freshness`], [`server_name`], [`settings`]); `tests/check/imports.sh` lists the few parts that know another.
 #![forbid(unsafe_code)]
+// Who writes to a closed stderr outside of Go's threads ends the process by SIGPIPE.
+#![deny(clippy::dbg_macro, clippy::print_stderr, clippy::print_stdout)]
 
 pub mod backend;
 pub mod backoff;

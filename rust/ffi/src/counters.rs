@@ -21,7 +21,7 @@ pub static cached_http_fetch_time_bounds_ms: [u64; CACHED_HTTP_FETCH_TIME_BOUNDS
 /// Reads an engine's totals and sizes. `counters->size` must be set.
 ///
 /// # Safety
-/// `counters` is NULL or points to `counters->size` bytes that are readable and writable.
+/// `counters` is NULL, or its `size` is set and as many bytes from it are the caller's to write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_engine_counters(
     engine: EngineHandle,
@@ -32,13 +32,13 @@ pub unsafe extern "C" fn cached_http_engine_counters(
         if counters.is_null() {
             return Err(Status::InvalidArgument);
         }
-        // SAFETY: not NULL, and every version of the struct starts with its size.
+        // SAFETY: not NULL, so at least the first field is readable and set, in every version of the struct.
         let size = unsafe { (&raw const (*counters).size).read() };
         if size != size_of::<CountersView>() {
             return Err(Status::InvalidArgument);
         }
         let view = CountersView::new(&engine.counters(), &engine.sizes(), engine.fetch_times());
-        // SAFETY: the caller has said that it is of this size, and lends it for the call.
+        // SAFETY: `size` says that there is room for this struct.
         unsafe { counters.write(view) };
         Ok(Status::Ok)
     })

@@ -7,7 +7,7 @@ use cached_http_core::engine::{Engine, OpenError};
 use cached_http_core::settings::{EngineSettings, LookupSettings};
 
 use crate::boundary::{collect_panics, guarded};
-use crate::bytes::{Buffer, output, view};
+use crate::bytes::{Buffer, explain, optional_output, output, view};
 use crate::handles::{
     ENGINES, EngineHandle, LOOKUP_CONFIGS, LookupConfigHandle, OpenLookupConfig, open_engine,
 };
@@ -18,10 +18,11 @@ use crate::zeroizing_allocator::limit_arenas;
 /// disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative_memory` (bytes) and
 /// `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
 /// again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
-/// and may make it non-blocking. On an error `message` (may be NULL) receives the reason, for the caller to free.
+/// and may make it non-blocking. With `SETTINGS_REJECTED`, `DIRECTORY_REJECTED` and `OUT_OF_DESCRIPTORS`, `message`
+/// (may be NULL) receives the reason, for the caller to free.
 ///
 /// # Safety
-/// `settings` points to `settings_length` readable bytes; the outputs are NULL or writable.
+/// `settings` points to `settings_length` readable bytes; the outputs are NULL or writable, and don't overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_engine_open(
     settings: *const u8,
@@ -33,24 +34,23 @@ pub unsafe extern "C" fn cached_http_engine_open(
     collect_panics();
     limit_arenas();
     guarded(|| {
-        // SAFETY: passed on from the caller.
-        let (json, engine, descriptor) =
-            unsafe { (view(settings, settings_length)?, output(engine)?, output(descriptor)?) };
-        // SAFETY: passed on from the caller.
+        // SAFETY: `settings` has `settings_length` bytes, the outputs are writable and four places: our own contract.
+        let (json, engine, descriptor, mut message) = unsafe {
+            (view(settings, settings_length)?, output(engine)?, output(descriptor)?, optional_output(message))
+        };
         let settings = EngineSettings::from_json(json)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
-        // SAFETY: passed on from the caller.
+            .map_err(|error| explain(message.as_deref_mut(), Status::SettingsRejected, &error))?;
         let (opened, reader) = Engine::open(&settings, Clock::system())
             .and_then(|opened| opened.event_reader().map(|reader| (opened, reader)))
-            .map_err(|error| unsafe { explain(message, open_status(&error), &error) })?;
-        *descriptor = reader.into_raw_fd();
-        *engine = ENGINES.insert(opened);
+            .map_err(|error| explain(message, open_status(&error), &error))?;
+        descriptor.write(reader.into_raw_fd());
+        engine.write(ENGINES.insert(opened));
         Ok(Status::Ok)
     })
 }
 
 /// Applies the limits of newer settings (the same JSON) to an open engine; backend and directory stay as they
-/// are.
+/// are. With `SETTINGS_REJECTED`, `message` (may be NULL) receives the reason, for the caller to free.
 ///
 /// # Safety
 /// As for `cached_http_engine_open`.
@@ -63,11 +63,10 @@ pub unsafe extern "C" fn cached_http_engine_resize(
 ) -> Status {
     guarded(|| {
         let engine = open_engine(engine)?;
-        // SAFETY: passed on from the caller.
-        let json = unsafe { view(settings, settings_length)? };
-        // SAFETY: passed on from the caller.
+        // SAFETY: `settings` has `settings_length` bytes, and `message` is NULL or writable: our own contract.
+        let (json, message) = unsafe { (view(settings, settings_length)?, optional_output(message)) };
         let settings = EngineSettings::from_json(json)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
+            .map_err(|error| explain(message, Status::SettingsRejected, &error))?;
         engine.resize(&settings);
         Ok(Status::Ok)
     })
@@ -75,7 +74,7 @@ pub unsafe extern "C" fn cached_http_engine_resize(
 
 /// Closes an engine and returns at once: fetches are cut, and `cached_http_next_events` goes on until pending
 /// writes are made and then returns `CLOSED`. Keys opened from it go on working. The handle is closed for
-/// every other call.
+/// every other call. Its descriptor is the caller's to close.
 #[unsafe(no_mangle)]
 pub extern "C" fn cached_http_engine_close(engine: EngineHandle) -> Status {
     guarded(|| {
@@ -85,8 +84,10 @@ pub extern "C" fn cached_http_engine_close(engine: EngineHandle) -> Status {
 }
 
 /// Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
-/// `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
-/// `client_certificate_pem`. They apply to the lookups made through this config.
+/// `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list
+/// of name-value pairs), `trusted_ca_pem` and
+/// `client_certificate_pem`. They apply to the lookups made through this config. With `SETTINGS_REJECTED`, `message`
+/// (may be NULL) receives the reason, for the caller to free.
 ///
 /// # Safety
 /// As for `cached_http_engine_open`.
@@ -100,16 +101,15 @@ pub unsafe extern "C" fn cached_http_lookup_config_open(
 ) -> Status {
     guarded(|| {
         let engine = open_engine(engine)?;
-        // SAFETY: passed on from the caller.
-        let (json, handle) = unsafe { (view(settings, settings_length)?, output(config)?) };
-        // SAFETY: passed on from the caller.
+        // SAFETY: `settings` has `settings_length` bytes, the outputs are writable and two places: our own contract.
+        let (json, handle, mut message) =
+            unsafe { (view(settings, settings_length)?, output(config)?, optional_output(message)) };
         let settings = LookupSettings::from_json(json)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
-        // SAFETY: passed on from the caller.
+            .map_err(|error| explain(message.as_deref_mut(), Status::SettingsRejected, &error))?;
         let config = engine
             .lookup_config(&settings)
-            .map_err(|error| unsafe { explain(message, Status::SettingsRejected, &error) })?;
-        *handle = LOOKUP_CONFIGS.insert(OpenLookupConfig { engine: Engine::clone(&engine), config });
+            .map_err(|error| explain(message, Status::SettingsRejected, &error))?;
+        handle.write(LOOKUP_CONFIGS.insert(OpenLookupConfig { engine: Engine::clone(&engine), config }));
         Ok(Status::Ok)
     })
 }
@@ -118,18 +118,6 @@ pub unsafe extern "C" fn cached_http_lookup_config_open(
 #[unsafe(no_mangle)]
 pub extern "C" fn cached_http_lookup_config_close(config: LookupConfigHandle) -> Status {
     guarded(|| LOOKUP_CONFIGS.remove(config).map(|_| Status::Ok))
-}
-
-/// Hands the reason out, if the caller wants it.
-///
-/// # Safety
-/// `message` is NULL or writable.
-pub(crate) unsafe fn explain(message: *mut Buffer, status: Status, reason: &dyn std::fmt::Display) -> Status {
-    // SAFETY: the caller vouches for it.
-    if let Ok(message) = unsafe { output(message) } {
-        *message = Buffer::from(reason.to_string().into_bytes());
-    }
-    status
 }
 
 fn open_status(error: &OpenError) -> Status {

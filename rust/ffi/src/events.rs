@@ -28,7 +28,8 @@ pub const CACHED_HTTP_LEVEL_WARN: u32 = 3;
 /// A `level`: a bug, or handshakes lost. Take one you don't know for this.
 pub const CACHED_HTTP_LEVEL_ERROR: u32 = 4;
 
-/// One event. The taker frees `text`, `server_name` and `tokens`.
+/// One event. All of it belongs to the taker, who gives back `text`, `server_name` and `tokens`, each once and with its own
+/// free function; where a field is not meant for its kind they are empty. The struct is the caller's own memory.
 #[repr(C)]
 #[derive(Debug)]
 pub struct EventView {
@@ -57,7 +58,7 @@ pub struct EventView {
 /// on until `CLOSED`.
 ///
 /// # Safety
-/// `events` points to `capacity` writable structs, `count` to a writable number.
+/// `events` points to room for `capacity` structs, `count` to a writable number; either may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_next_events(
     engine: EngineHandle,
@@ -70,18 +71,22 @@ pub unsafe extern "C" fn cached_http_next_events(
         if events.is_null() || capacity == 0 {
             return Err(Status::InvalidArgument);
         }
-        // SAFETY: passed on from the caller.
+        // SAFETY: NULL or writable: our own contract.
         let count = unsafe { output(count)? };
-        let Some(mut taken) = open.next_events(capacity) else {
+        let taken = open.next_events(capacity);
+        let is_drained = taken.is_none();
+        let mut taken = taken.unwrap_or_default();
+        taken.extend(take_panics(capacity.saturating_sub(taken.len())).into_iter().map(panic_record));
+        if is_drained && taken.is_empty() {
             ENGINES.remove(engine)?;
             return Err(Status::Closed);
-        };
-        taken.extend(take_panics().into_iter().take(capacity - taken.len()).map(panic_record));
-        *count = taken.len();
+        }
+        let written = taken.len();
         for (index, event) in taken.into_iter().enumerate() {
-            // SAFETY: `taken` holds at most `capacity` events, and as many structs are the caller's.
+            // SAFETY: not NULL, `taken` holds at most `capacity` events, and there is room for as many: our own contract.
             unsafe { events.add(index).write(EventView::from(event)) };
         }
+        count.write(written);
         Ok(Status::Ok)
     })
 }
@@ -96,7 +101,7 @@ pub extern "C" fn cached_http_candidate_confirm(engine: EngineHandle, entry: Ent
 /// there is no such candidate.
 ///
 /// # Safety
-/// `reason` points to `reason_length` readable bytes.
+/// `reason` points to `reason_length` readable bytes, which stay the caller's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_candidate_reject(
     engine: EngineHandle,
@@ -105,7 +110,7 @@ pub unsafe extern "C" fn cached_http_candidate_reject(
     reason_length: usize,
 ) -> Status {
     guarded(|| {
-        // SAFETY: passed on from the caller.
+        // SAFETY: `reason` has `reason_length` bytes: our own contract.
         let reason = unsafe { view(reason, reason_length)? };
         found(open_engine(engine)?.reject(entry::EntryId(entry), &String::from_utf8_lossy(reason)))
     })
