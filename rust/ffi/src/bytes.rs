@@ -1,4 +1,28 @@
 //! Memory that crosses: views in, owned buffers out.
+//!
+//! A caller in C does what this one does. What it passes in stays its own; what it gets it copies, and gives back once.
+//!
+//! ```
+//! use cached_http::bytes::{Buffer, cached_http_buffer_free};
+//! use cached_http::engine::cached_http_engine_open;
+//! use cached_http::status::Status;
+//!
+//! let settings = b"{}"; // lent for the call
+//! let (mut engine, mut descriptor) = (0, 0);
+//! let mut message = Buffer { data: std::ptr::null_mut(), length: 0, capacity: 0 };
+//! // SAFETY: the bytes outlive the call, and the outputs are three places of our own.
+//! let status = unsafe {
+//!     cached_http_engine_open(settings.as_ptr(), settings.len(), &mut engine, &mut descriptor, &mut message)
+//! };
+//! assert_eq!(status, Status::SettingsRejected); // so `message` was written, and nothing else
+//! assert_eq!((engine, descriptor), (0, 0));
+//!
+//! // SAFETY: the buffer is ours until it is freed, and not looked at after.
+//! let reason = unsafe { std::slice::from_raw_parts(message.data, message.length) }.to_vec();
+//! unsafe { cached_http_buffer_free(message) };
+//! assert!(String::from_utf8(reason)?.contains("missing"));
+//! # Ok::<(), std::string::FromUtf8Error>(())
+//! ```
 
 use std::mem::MaybeUninit;
 
