@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 
 use crate::backend::{Backend, BackendError};
 use crate::backoff::{BackOff, Identity};
-use crate::clock::{Clock, Timestamp};
-use crate::counters::{Counters, CountersSnapshot, FetchTimes};
+use crate::clock::Clock;
+use crate::counters::{Counters, CountersSnapshot, FetchTimes, Sizes};
 use crate::disk_store::{DiskError, DiskStore};
 use crate::earliest_end::EarliestEnd;
 use crate::engine::disk_writes::DiskWrites;
@@ -104,29 +104,6 @@ pub enum Lookup {
     UnsupportedKeyType,
     /// The cache is closed.
     Closed,
-}
-
-/// What a cache holds at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Entries in memory.
-    pub entries: u64,
-    /// Their bytes.
-    pub entry_bytes: u64,
-    /// Negatives in memory.
-    pub negatives: u64,
-    /// Names whose last fetch failed, as far as they are remembered.
-    pub failing_names: u64,
-    /// Whether no name is asked for, since the backend failed for one after the other.
-    pub breaker_is_open: bool,
-    /// When the first certificate ends of those that were asked for in the last minutes.
-    pub first_certificate_end: Option<Timestamp>,
-    /// When the first of them is served no more if its refresh goes on failing.
-    pub first_bridge_end: Option<Timestamp>,
-    /// Entries in the cache directory, as last counted; zero without one, and before it was first used.
-    pub disk_entries: u64,
-    /// Their bytes, in whole blocks.
-    pub disk_bytes: u64,
 }
 
 impl Engine {

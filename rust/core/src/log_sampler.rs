@@ -26,13 +26,17 @@ pub enum LogKind {
     BridgeEnded,
 }
 
+impl LogKind {
+    const COUNT: usize = LogKind::BridgeEnded as usize + 1;
+}
+
 /// The least time between two records of a kind.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Decides which records are written. Thread-safe.
 #[derive(Default)]
 pub struct LogSampler {
-    kinds: [Mutex<State>; 7],
+    kinds: [Mutex<State>; LogKind::COUNT],
 }
 
 #[derive(Default)]
