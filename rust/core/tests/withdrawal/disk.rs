@@ -23,7 +23,8 @@ fn a_file_that_can_not_be_read_does_not_outlive_a_no() {
         std::os::unix::fs::symlink(elsewhere, file).unwrap();
     };
     let open_to_others = |file: &Path| set_mode(file, 0o644);
-    let cases: [(&str, &dyn Fn(&Path)); 3] =
+    type Change<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Change<'_>); 3] =
         [("damaged", &damage), ("open to others", &open_to_others), ("a symbolic link", &link)];
     for (case, spoil) in cases {
         let stopped = Cache::with(&ecdsa()).stop();
