@@ -281,6 +281,7 @@ impl Engine {
         shared.memory.clear();
         let last = Arc::clone(shared);
         let drained = move || {
+            last.make_last_writes();
             last.events.close();
             last.disk_writer.close();
         };

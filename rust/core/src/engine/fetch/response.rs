@@ -67,7 +67,7 @@ impl Fetch {
                 }
             }
         };
-        shared.withdraw(key, self.is_not_on_disk, negative);
+        shared.withdraw(&self.flight, key, self.is_not_on_disk, negative);
         self.finish(Outcome::NoCertificate);
     }
 
@@ -99,6 +99,10 @@ impl Fetch {
         let (key, identity, now) = (self.key.borrowed(), self.config.identity, self.shared.clock.now());
         self.shared.note_outcome(&self.key, |back_off| {
             back_off.failed(key, identity, evidence, reason, retry_after, now);
+            if self.flight.is_superseded() {
+                // It says something of the backend, but no more of the name.
+                back_off.forget(key);
+            }
         });
         if let Some(stored) = &self.stored {
             self.shared.note_bridge(&self.config, stored, now);
