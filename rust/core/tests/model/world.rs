@@ -222,7 +222,8 @@ impl World {
         if self.kept.is_empty() {
             return;
         }
-        let (kept, asked) = self.kept.remove(which % self.kept.len());
+        // 0 is the last that came.
+        let (kept, asked) = self.kept.remove(self.kept.len() - 1 - which % self.kept.len());
         let (steps, must_be_offered) = answers::answer(self, &kept, asked, answer);
         let (name, offered) = (answers::name_of(&kept.request), self.leaves.len());
         let (before, begin) = (self.seen[name], Instant::now());
