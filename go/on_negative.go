@@ -4,12 +4,8 @@ import (
 	"reflect"
 
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-)
 
-// Values of on_negative.
-const (
-	onNegativePass = "pass"
-	onNegativeDeny = "deny"
+	"github.com/cached-http/caddy-cached-http/go/internal/config"
 )
 
 // passesNegatives tells whether a name without a certificate is handed on to Caddy. By default it is if the
@@ -18,24 +14,24 @@ const (
 //
 // The default is decided at the first negative answer: while this module is provisioned, the tls app is too,
 // and has no permission yet. After that, nothing changes it.
-func (getter *CertGetter) passesNegatives() bool {
-	getter.decideOnNegatives.Do(func() {
-		switch getter.OnNegative {
-		case onNegativePass:
-			getter.passNegatives = true
-		case onNegativeDeny:
-			getter.passNegatives = false
+func (g *CertGetter) passesNegatives() bool {
+	g.decideOnNegatives.Do(func() {
+		switch g.OnNegative {
+		case config.OnNegativePass:
+			g.passNegatives = true
+		case config.OnNegativeDeny:
+			g.passNegatives = false
 		default:
-			getter.passNegatives = hasIssuancePermission(getter.tlsApp)
-			if !getter.passNegatives {
-				getter.logger.Info("names for which the backend has no certificate are denied, " +
+			g.passNegatives = hasIssuancePermission(g.tlsApp)
+			if !g.passNegatives {
+				g.logger.Info("names for which the backend has no certificate are denied, " +
 					"since no permission for on-demand issuance is found in the configuration; " +
 					"to change it, configure on_demand_tls with ask or permission, " +
 					"or write on_negative deny or on_negative pass to choose yourself")
 			}
 		}
 	})
-	return getter.passNegatives
+	return g.passNegatives
 }
 
 // hasIssuancePermission tells whether the tls app asks somebody before it orders a certificate on demand.

@@ -12,6 +12,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
 )
 
 // A name without a certificate under every way to configure it, each in a Caddy that really runs.
@@ -32,13 +33,13 @@ func TestNamesWithoutACertificate(t *testing.T) {
 		{"deny with permission", permission, "deny", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			opened := useFakeEngines(t)
+			opened := storetest.Use(t)
 			getter := runCaddy(t, test.onDemand, fmt.Sprintf(`"on_negative": %q,`, test.onNegative))
 			fake := (*opened)[0]
-			fake.answer("no.example", native.Answer{Status: native.StatusNegative})
-			fake.answer("127.0.0.1", native.Answer{Status: native.StatusInvalidName, Reason: "an address"})
+			fake.Answer("no.example", native.Answer{Status: native.StatusNegative})
+			fake.Answer("127.0.0.1", native.Answer{Status: native.StatusInvalidName, Reason: "an address"})
 			for name, reason := range map[string]string{"no.example": "no certificate for this name", "127.0.0.1": "an address"} {
-				certificate, err := getter.GetCertificate(context.Background(), helloFor(name))
+				certificate, err := getter.GetCertificate(context.Background(), storetest.Hello(name))
 				if certificate != nil {
 					t.Fatal("a certificate out of nowhere")
 				}
@@ -87,9 +88,9 @@ func runCaddy(t *testing.T, onDemand, options string) *CertGetter {
 
 func TestTheDefaultIsSaidOnce(t *testing.T) {
 	getter, fake, logs := newGetter(t)
-	fake.answer("no.example", native.Answer{Status: native.StatusNegative})
+	fake.Answer("no.example", native.Answer{Status: native.StatusNegative})
 	for range 3 {
-		if _, err := getter.GetCertificate(context.Background(), helloFor("no.example")); err == nil {
+		if _, err := getter.GetCertificate(context.Background(), storetest.Hello("no.example")); err == nil {
 			t.Fatal("it passed")
 		}
 	}

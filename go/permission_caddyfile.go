@@ -2,6 +2,8 @@ package cachedhttp
 
 import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/config"
 )
 
 // UnmarshalCaddyfile reads the permission's line and block.
@@ -14,7 +16,7 @@ import (
 //	}
 //
 // The block may be absent.
-func (permission *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (p *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume permission name
 	if d.NextArg() {
 		return d.Err("permission cached_http takes no argument: it answers from the get_certificate cached_http of the configuration")
@@ -26,35 +28,35 @@ func (permission *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Errf("option %s is repeated", option)
 		}
 		seen[option] = true
-		if err := permission.parseOption(option, d); err != nil {
+		if err := p.parseOption(option, d); err != nil {
 			return err
 		}
 		if d.NextBlock(nesting + 1) {
 			return d.Errf("option %s has no block", option)
 		}
 	}
-	if permission.Ask == "" && len(seen) > 0 {
-		return d.WrapErr(errAskMissing)
+	if p.Ask == "" && len(seen) > 0 {
+		return d.WrapErr(config.ErrAskMissing)
 	}
 	return nil
 }
 
-func (permission *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
+func (p *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
 	switch option {
 	case "ask":
-		if !d.AllArgs(&permission.Ask) {
+		if !d.AllArgs(&p.Ask) {
 			return d.Err("ask takes one argument: the URL of an endpoint")
 		}
-		if err := checkURL(permission.Ask); err != nil {
+		if err := config.CheckURL(p.Ask); err != nil {
 			return d.WrapErr(err)
 		}
 		return nil
 	case "ttl":
-		return parseDuration(d, &permission.TTL)
+		return parseDuration(d, &p.TTL)
 	case "negative_ttl":
-		return parseDuration(d, &permission.NegativeTTL)
+		return parseDuration(d, &p.NegativeTTL)
 	case "timeout":
-		return parseDuration(d, &permission.Timeout)
+		return parseDuration(d, &p.Timeout)
 	}
 	return d.Errf("unknown option %q; the options are ask, ttl, negative_ttl and timeout", option)
 }

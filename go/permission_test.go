@@ -3,7 +3,6 @@ package cachedhttp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,19 +14,22 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/config"
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
-	"github.com/cached-http/caddy-cached-http/go/internal/testorigin"
+	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 )
 
-func newPermission(t *testing.T, permission Permission) *Permission {
+func newPermission(t *testing.T, options config.Permission) *Permission {
 	t.Helper()
+	permission := &Permission{Permission: options}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
 	if err := permission.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = permission.Cleanup() })
-	return &permission
+	return permission
 }
 
 func allowed(t *testing.T, permission *Permission, name string) string {
@@ -43,22 +45,22 @@ func allowed(t *testing.T, permission *Permission, name string) string {
 }
 
 func TestPermissionAnswersFromTheManagersCache(t *testing.T) {
-	permission := newPermission(t, Permission{})
+	permission := newPermission(t, config.Permission{})
 	if answer := allowed(t, permission, "a.example"); !strings.Contains(answer, "needs a get_certificate cached_http") {
 		t.Error(answer)
 	}
-	origin := testorigin.New(t)
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=600")
-	origin.Answer("broken.example", func(response http.ResponseWriter, _ *http.Request) { response.WriteHeader(500) })
-	getter := openGetter(t, origin, "")
+	backend := testbackend.New(t)
+	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=600")
+	backend.Answer("broken.example", func(response http.ResponseWriter, _ *http.Request, _ string) { response.WriteHeader(500) })
+	getter := openGetter(t, backend, "")
 	// One is known to the manager, the others only to the permission.
-	if _, err := getter.GetCertificate(context.Background(), helloFor("a.example")); err != nil {
+	if _, err := getter.GetCertificate(context.Background(), storetest.Hello("a.example")); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
 		for name, want := range map[string]string{
 			"a.example": "yes", "unknown.example": "no", "127.0.0.1": "no", "single": "no",
-			"broken.example": `cached_http: "broken.example": backend ` + strings.TrimPrefix(origin.URL, "http://") + `: answered 500 Internal Server Error`,
+			"broken.example": `cached_http: "broken.example": backend ` + backend.Address() + `: answered 500 Internal Server Error`,
 		} {
 			answer := strings.Replace(allowed(t, permission, name), "not asked again yet; the last answer was: ", "", 1)
 			if answer != want {
@@ -67,7 +69,7 @@ func TestPermissionAnswersFromTheManagersCache(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]int{"a.example": 1, "unknown.example": 1, "broken.example": 1, "127.0.0.1": 0} {
-		if count := len(origin.Requests(name)); count != want {
+		if count := backend.Count(name); count != want {
 			t.Errorf("%d requests for %s", count, name)
 		}
 	}
@@ -94,14 +96,14 @@ func TestAskDecidesWhatTheManagersDoNotKnow(t *testing.T) {
 	}))
 	defer endpoint.Close()
 	status.Store(http.StatusFound)
-	permission := newPermission(t, Permission{
+	permission := newPermission(t, config.Permission{
 		Ask: endpoint.URL + "/ask?token=s3cret", TTL: caddy.Duration(time.Hour), NegativeTTL: caddy.Duration(50 * time.Millisecond),
 	})
-	useFakeEngines(t)
+	opened := storetest.Use(t)
 	getter := provisioned(t, `{"url": "http://backend.example"}`)
 	defer getter.Cleanup()
-	fake := getter.lease.engine.(*fakeEngine)
-	fake.answer("held.example", native.Answer{Status: native.StatusHit, Entry: 1})
+	fake := (*opened)[0]
+	fake.Answer("held.example", native.Answer{Status: native.StatusHit, Entry: 1})
 
 	host := strings.TrimPrefix(endpoint.URL, "http://")
 	for range 3 {
@@ -138,63 +140,5 @@ func TestAskDecidesWhatTheManagersDoNotKnow(t *testing.T) {
 	endpoint.Close()
 	if answer := allowed(t, permission, "other.example"); !strings.Contains(answer, "refused") || strings.Contains(answer, "s3cret") {
 		t.Error(answer)
-	}
-}
-
-func TestAskThatHangsIsNotWaitedForLongerThanItsTime(t *testing.T) {
-	release := make(chan struct{})
-	endpoint := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer endpoint.Close()
-	defer close(release)
-	const timeout = 300 * time.Millisecond
-	permission := newPermission(t, Permission{Ask: endpoint.URL, Timeout: caddy.Duration(timeout)})
-	var waiting sync.WaitGroup
-	var atOnce, late atomic.Int64
-	for n := range 2 * maxPendingAsks {
-		waiting.Go(func() {
-			begin := time.Now()
-			if answer := allowed(t, permission, fmt.Sprintf("n%d.example", n)); answer == "yes" || answer == "no" {
-				t.Error(answer)
-			}
-			if took := time.Since(begin); took < timeout/2 {
-				atOnce.Add(1)
-			} else if took > timeout+time.Second {
-				late.Add(1)
-			}
-		})
-	}
-	waiting.Wait()
-	if atOnce.Load() != maxPendingAsks || late.Load() > 0 {
-		t.Errorf("%d names were turned away at once, %d waited too long", atOnce.Load(), late.Load())
-	}
-}
-
-func TestAskIsRememberedOverAReload(t *testing.T) {
-	var asked atomic.Int64
-	endpoint := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
-	defer endpoint.Close()
-	old := newPermission(t, Permission{Ask: endpoint.URL})
-	_ = allowed(t, old, "a.example")
-	renewed := newPermission(t, Permission{Ask: endpoint.URL})
-	if err := old.Cleanup(); err != nil {
-		t.Fatal(err)
-	}
-	if answer := allowed(t, renewed, "a.example"); answer != "yes" || asked.Load() != 1 {
-		t.Errorf("%s after %d requests", answer, asked.Load())
-	}
-}
-
-func TestAskRemembersABoundedNumberOfNames(t *testing.T) {
-	asker := &asker{answers: make(map[string]*askAnswer)}
-	for n := range maxAskAnswers + 1000 {
-		answer, isNew := asker.answer(fmt.Sprintf("n%d.example", n))
-		if !isNew {
-			t.Fatal("a new name is known")
-		}
-		answer.expires = time.Now().Add(time.Hour)
-		asker.pending--
-	}
-	if count := len(asker.answers); count > maxAskAnswers {
-		t.Errorf("%d names", count)
 	}
 }
