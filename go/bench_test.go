@@ -12,6 +12,7 @@ import (
 
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // The Go side's share of a handshake, through the native engine and back:
@@ -22,7 +23,7 @@ import (
 func BenchmarkHit(b *testing.B) {
 	for _, names := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("names=%d", names), func(b *testing.B) {
-			getter, hellos := warmNames(b, testbackend.P256, names)
+			getter, hellos := warmNames(b, testca.P256, names)
 			b.ReportAllocs()
 			for turn := 0; b.Loop(); turn++ {
 				if _, err := getter.GetCertificate(context.Background(), hellos[turn%names]); err != nil {
@@ -36,7 +37,7 @@ func BenchmarkHit(b *testing.B) {
 // BenchmarkSign makes the signature of a TLS 1.3 handshake with the engine's keys and with Go's: hot, again and
 // again, and cold, as for a name whose last signature the processor's caches have forgotten.
 func BenchmarkSign(b *testing.B) {
-	for _, kind := range []testbackend.Algorithm{testbackend.P256, testbackend.RSA2048} {
+	for _, kind := range []testca.Algorithm{testca.P256, testca.RSA2048} {
 		getter, hellos := warmNames(b, kind, 1)
 		certificate, err := getter.GetCertificate(context.Background(), hellos[0])
 		if err != nil {
@@ -47,7 +48,7 @@ func BenchmarkSign(b *testing.B) {
 			signer crypto.Signer
 		}{
 			{"engine", certificate.PrivateKey.(crypto.Signer)},
-			{"Go", testbackend.NewKey(kind)},
+			{"Go", testca.NewKey(kind)},
 		} {
 			b.Run(kind.String()+"/hot/"+side.name, func(b *testing.B) {
 				b.ReportAllocs()
@@ -72,9 +73,9 @@ func BenchmarkSign(b *testing.B) {
 // handshakeMessage is as long as what is signed in TLS 1.3 (RFC 8446 4.4.3) with SHA-256.
 var handshakeMessage = make([]byte, 64+33+1+32)
 
-func signHandshake(b *testing.B, kind testbackend.Algorithm, signer crypto.Signer) {
+func signHandshake(b *testing.B, kind testca.Algorithm, signer crypto.Signer) {
 	var options crypto.SignerOpts = crypto.SHA256
-	if kind == testbackend.RSA2048 {
+	if kind == testca.RSA2048 {
 		options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 	}
 	// As crypto/tls does: the message itself if the signer takes it.
@@ -93,7 +94,7 @@ func emptyCaches() {
 }
 
 // warmNames is a getter that knows so many names, each asked for twice, and their hellos.
-func warmNames(b *testing.B, kind testbackend.Algorithm, number int) (*CertGetter, []*tls.ClientHelloInfo) {
+func warmNames(b *testing.B, kind testca.Algorithm, number int) (*CertGetter, []*tls.ClientHelloInfo) {
 	b.Helper()
 	backend := testbackend.New(b)
 	getter := openGetter(b, backend, "")

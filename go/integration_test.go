@@ -21,6 +21,7 @@ import (
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // These tests take the whole path but Caddy's own: an HTTP backend, the native engine, and TLS over loopback.
@@ -110,7 +111,7 @@ func expectRequests(t testing.TB, backend *testbackend.Backend, name string, num
 
 func TestTwoHandshakesCostOneRequest(t *testing.T) {
 	backend, server := stack(t, "")
-	for index, kind := range testbackend.Algorithms {
+	for index, kind := range testca.Algorithms {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			name := fmt.Sprintf("name%d-%x.example", index, version)
 			backend.Keep(name, backend.Bundle(kind, name), "s-maxage=60")
@@ -126,7 +127,7 @@ func TestTwoHandshakesCostOneRequest(t *testing.T) {
 
 func TestARealHitTakesNoMemory(t *testing.T) {
 	backend, server := stack(t, "")
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=60")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	hello := storetest.Hello("a.example")
 	for range 2 {
 		if _, err := server.getter.GetCertificate(context.Background(), hello); err != nil {
@@ -146,7 +147,7 @@ func TestARealHitTakesNoMemory(t *testing.T) {
 func TestTwoHundredClientsAtOnce(t *testing.T) {
 	const clients = 200
 	backend, server := stack(t, "")
-	bundle := backend.Bundle(testbackend.P256, "slow.example")
+	bundle := backend.Bundle(testca.P256, "slow.example")
 	backend.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request, _ string) {
 		time.Sleep(500 * time.Millisecond)
 		_, _ = response.Write(bundle)
@@ -165,7 +166,7 @@ func TestTwoHundredClientsAtOnce(t *testing.T) {
 
 func TestAClientThatLeavesDoesNotStopTheFetch(t *testing.T) {
 	backend, server := stack(t, "")
-	bundle := backend.Bundle(testbackend.P256, "slow.example")
+	bundle := backend.Bundle(testca.P256, "slow.example")
 	backend.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request, _ string) {
 		time.Sleep(400 * time.Millisecond)
 		_, _ = response.Write(bundle)
@@ -195,7 +196,7 @@ func TestAnUnknownNameCostsOneRequest(t *testing.T) {
 
 func TestAnAnswerThatMustNotBeKeptIsServedEachTime(t *testing.T) {
 	backend, server := stack(t, "")
-	backend.Keep("once.example", backend.Bundle(testbackend.P256, "once.example"), "no-store")
+	backend.Keep("once.example", backend.Bundle(testca.P256, "once.example"), "no-store")
 	for range 3 {
 		if err := server.handshake("once.example"); err != nil {
 			t.Fatal(err)
@@ -206,7 +207,7 @@ func TestAnAnswerThatMustNotBeKeptIsServedEachTime(t *testing.T) {
 
 func TestAClientWithoutECDSAGetsAnotherCertificate(t *testing.T) {
 	backend, server := stack(t, "")
-	modern, legacy := backend.Bundle(testbackend.P256, "a.example"), backend.Bundle(testbackend.RSA2048, "a.example")
+	modern, legacy := backend.Bundle(testca.P256, "a.example"), backend.Bundle(testca.RSA2048, "a.example")
 	backend.Answer("a.example", func(response http.ResponseWriter, request *http.Request, _ string) {
 		if strings.Contains(request.URL.Query().Get("cipher_suites"), "c02b") {
 			_, _ = response.Write(modern)
@@ -230,8 +231,8 @@ func TestAClientWithoutECDSAGetsAnotherCertificate(t *testing.T) {
 
 func TestABundleThatDoesNotHoldTogether(t *testing.T) {
 	backend, server := stack(t, "")
-	bundle := backend.Bundle(testbackend.P256, "a.example")
-	other := backend.Bundle(testbackend.P256, "a.example")
+	bundle := backend.Bundle(testca.P256, "a.example")
+	other := backend.Bundle(testca.P256, "a.example")
 	cut := bytes.Index(bundle, []byte("-----BEGIN PRIVATE KEY"))
 	otherCut := bytes.Index(other, []byte("-----BEGIN PRIVATE KEY"))
 	backend.Keep("a.example", append(bundle[:cut:cut], other[otherCut:]...), "")
@@ -259,7 +260,7 @@ func TestABackendThatIsNotThere(t *testing.T) {
 
 func TestARestartRefetchesNothing(t *testing.T) {
 	backend := testbackend.New(t)
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=60")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	folder := filepath.Join(t.TempDir(), "cache")
 	options := fmt.Sprintf(`, "cache_dir": %q`, folder)
 	for range 3 {
@@ -280,7 +281,7 @@ func TestARestartRefetchesNothing(t *testing.T) {
 
 func TestReloadsRefetchNothing(t *testing.T) {
 	backend, server := stack(t, "")
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=60")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	for _, options := range []string{`, "ttl": "2h"`, `, "max_memory": "8MiB"`, `, "timeout": "3s"`} {
 		if err := server.handshake("a.example"); err != nil {
 			t.Fatal(err)

@@ -28,6 +28,7 @@ import (
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // How many copies of a private key are in this process: its whole memory is searched for keys that a backend in
@@ -344,7 +345,7 @@ func TestKeyBackend(t *testing.T) {
 		t.Skip("a part of TestKeysAreNotStrewnOverMemory")
 	}
 	origin := testbackend.New(t)
-	own := origin.Bundle(testbackend.P256, "localhost")
+	own := origin.Bundle(testca.P256, "localhost")
 	certificate, err := tls.X509KeyPair(own, own)
 	if err != nil {
 		t.Fatal(err)
@@ -359,7 +360,7 @@ func TestKeyBackend(t *testing.T) {
 		Authority: origin.Authority.RootPEM(),
 		Secrets:   make(map[string][]secret),
 	}
-	for _, algorithm := range []testbackend.Algorithm{testbackend.P256, testbackend.RSA2048} {
+	for _, algorithm := range []testca.Algorithm{testca.P256, testca.RSA2048} {
 		kind := algorithm.String()
 		bundle := origin.Bundle(algorithm, backend.names(kind))
 		origin.Keep(backend.names(kind), bundle, "s-maxage=600")

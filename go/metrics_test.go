@@ -8,13 +8,13 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
-	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // One registry for each configuration, as Caddy has them; the totals are the engine's own and go on.
 func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 	backend, server := stack(t, `, "ttl": "1h"`)
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "")
 	for range 3 {
 		if err := server.handshake("a.example"); err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 func newPermission(t *testing.T, options config.Permission) *Permission {
@@ -50,7 +51,7 @@ func TestPermissionAnswersFromTheManagersCache(t *testing.T) {
 		t.Error(answer)
 	}
 	backend := testbackend.New(t)
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=600")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=600")
 	backend.Answer("broken.example", func(response http.ResponseWriter, _ *http.Request, _ string) { response.WriteHeader(500) })
 	getter := openGetter(t, backend, "")
 	// One is known to the manager, the others only to the permission.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 )
 
 const handshakeLimit = 20 * time.Second
@@ -99,8 +99,8 @@ func leaf(state tls.ConnectionState) (*x509.Certificate, error) {
 }
 
 // startOrigin starts a backend that ends with the test; other names than those set get this answer.
-func startOrigin(t *testing.T, others origin.Answer) *origin.Server {
-	server := origin.Start()
+func startBackend(t *testing.T, others testbackend.Answer) *testbackend.Server {
+	server := testbackend.Start()
 	server.AnswerOthers(others)
 	t.Cleanup(server.Close)
 	return server

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // TestMain ends with a look at the handles: each test closes what it opens.
@@ -85,7 +86,7 @@ func next(t testing.TB, engine *Engine) Event {
 
 func TestOneEntryFromMissToSignature(t *testing.T) {
 	backend := testbackend.New(t)
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=60")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
 	config := newLookupConfig(t, engine, backend.URL()+"?x=1")
 
@@ -158,7 +159,7 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 
 func TestAHitTakesNoMemory(t *testing.T) {
 	backend := testbackend.New(t)
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=60")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
 	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
@@ -182,7 +183,7 @@ func TestAHitTakesNoMemory(t *testing.T) {
 
 func TestARejectedCandidateIsAnError(t *testing.T) {
 	backend := testbackend.New(t)
-	backend.Keep("a.example", backend.Bundle(testbackend.P256, "a.example"), "s-maxage=60")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
 	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
@@ -349,7 +350,7 @@ func TestSignaturesOfEveryKind(t *testing.T) {
 	engine := newEngine(t, engineJSON)
 	config := newLookupConfig(t, engine, backend.URL())
 	message := []byte("the transcript of a handshake")
-	for index, kind := range testbackend.Algorithms {
+	for index, kind := range testca.Algorithms {
 		name := fmt.Sprintf("key%d.example", index)
 		backend.Keep(name, backend.Bundle(kind, name), "")
 		config.Lookup(name, HelloECDSA|HelloEd25519, "", 1)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
-	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 func TestSignerSchemes(t *testing.T) {
@@ -70,7 +70,7 @@ func TestSignerSchemes(t *testing.T) {
 }
 
 func TestSignerSignsDigestsAndMessages(t *testing.T) {
-	private := testbackend.NewKey(testbackend.P256)
+	private := testca.NewKey(testca.P256)
 	signer, err := store.NewSigner(private.Public(), storetest.NewKey(private))
 	if err != nil {
 		t.Fatal(err)

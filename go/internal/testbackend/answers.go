@@ -7,20 +7,22 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // Answer sends a response to a request for a name.
 type Answer func(response http.ResponseWriter, request *http.Request, name string)
 
 // Certificate answers each name with a certificate for it, the same one each time. cacheControl may be empty.
-func Certificate(authority *Authority, algorithm Algorithm, cacheControl string) Answer {
+func Certificate(authority *testca.Authority, algorithm testca.Algorithm, cacheControl string) Answer {
 	var mutex sync.Mutex
 	bundles := map[string][]byte{}
 	return func(response http.ResponseWriter, request *http.Request, name string) {
 		mutex.Lock()
 		text, known := bundles[name]
 		if !known {
-			text = authority.Issue(Leaf{Names: []string{name}, Algorithm: algorithm}).PEM()
+			text = authority.Issue(testca.Leaf{Names: []string{name}, Algorithm: algorithm}).PEM()
 			bundles[name] = text
 		}
 		mutex.Unlock()

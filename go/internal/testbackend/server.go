@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // Path is where the certificates are.
@@ -44,9 +46,9 @@ func Start() *Server {
 }
 
 // StartTLS serves HTTPS on 127.0.0.1 with a certificate of the authority. With onlyKnown, clients must show one too.
-func StartTLS(authority *Authority, onlyKnown bool) *Server {
+func StartTLS(authority *testca.Authority, onlyKnown bool) *Server {
 	s := newServer()
-	certificate := authority.Issue(Leaf{Names: []string{"127.0.0.1", "localhost"}}).TLS()
+	certificate := authority.Issue(testca.Leaf{Names: []string{"127.0.0.1", "localhost"}}).TLS()
 	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: authority.Roots()}
 	if onlyKnown {
 		s.server.TLS.ClientAuth = tls.RequireAndVerifyClientCert

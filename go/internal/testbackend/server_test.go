@@ -6,16 +6,18 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // What the suites rely on: bundles hold together, requests are counted, faults are faults.
 func TestServerAnswersAsTold(t *testing.T) {
-	authority := NewAuthority()
+	authority := testca.NewAuthority()
 	server := Start()
 	t.Cleanup(server.Close)
-	server.AnswerOthers(Certificate(authority, RSA2048, "s-maxage=5"))
+	server.AnswerOthers(Certificate(authority, testca.RSA2048, "s-maxage=5"))
 	server.Answer("gone.example", Status(http.StatusNoContent))
-	server.Answer("both.example", ByClient(Certificate(authority, P384, ""), Certificate(authority, RSA2048, "")))
+	server.Answer("both.example", ByClient(Certificate(authority, testca.P384, ""), Certificate(authority, testca.RSA2048, "")))
 
 	get := func(query string) (*http.Response, []byte) {
 		response, err := http.Get(server.URL() + "?" + query)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
-	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // Use makes stores open engines of this package, which it returns in the order of opening.
@@ -63,11 +63,11 @@ func New() *Engine {
 }
 
 // authority has signed every certificate.
-var authority = sync.OnceValue(testbackend.NewAuthority)
+var authority = sync.OnceValue(testca.NewAuthority)
 
 // Keep makes an entry with a certificate for the name.
 func (e *Engine) Keep(entry native.EntryID, name string) {
-	bundle := authority().Issue(testbackend.Leaf{Names: []string{name}})
+	bundle := authority().Issue(testca.Leaf{Names: []string{name}})
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.Chains[entry] = bundle.Chain

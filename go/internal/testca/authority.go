@@ -1,4 +1,5 @@
-package testbackend
+// Package testca mints the certificates of every test, and of the demo.
+package testca
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package testbackend
+package testca
 
 import (
 	"crypto"
