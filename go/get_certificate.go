@@ -3,10 +3,7 @@ package cachedhttp
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-
-	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
 // GetCertificate returns the certificate for a handshake; nil without an error hands the name on to Caddy's
@@ -21,7 +18,7 @@ func (g *CertGetter) GetCertificate(_ context.Context, hello *tls.ClientHelloInf
 	if err == nil {
 		return certificate, nil
 	}
-	if (errors.Is(err, store.ErrNoCertificate) || errors.Is(err, store.ErrInvalidName)) && g.passesNegatives() {
+	if g.passes(hello, err) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("cached_http: %q: %w", cappedName(hello.ServerName), err)

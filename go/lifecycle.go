@@ -3,9 +3,11 @@ package cachedhttp
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"go.uber.org/zap"
 
@@ -26,6 +28,9 @@ func (g *CertGetter) Provision(ctx caddy.Context) error {
 	if err := g.Prepare(); err != nil {
 		return err
 	}
+	if err := checkOrder(g.tlsApp); err != nil {
+		return err
+	}
 	return g.openLease()
 }
 
@@ -43,6 +48,9 @@ func (g *CertGetter) findApps(ctx caddy.Context) error {
 		switch app := app.(type) {
 		case *caddytls.TLS:
 			g.tlsApp = app
+			if app.Automation != nil {
+				g.policies = slices.Clone(app.Automation.Policies)
+			}
 		case *caddyevents.App:
 			g.events = app
 		}
@@ -63,8 +71,17 @@ func (g *CertGetter) openLease() (err error) {
 	return g.events.On("started", startedHandler{g})
 }
 
-// started is called when the configuration runs.
-func (g *CertGetter) started() { g.lease.Start() }
+// started is called when the configuration runs, by whom has loaded it: nobody else may look for apps meanwhile.
+func (g *CertGetter) started() {
+	if g.tlsApp != nil {
+		var httpApp *caddyhttp.App
+		if app, err := g.context.AppIfConfigured("http"); err == nil {
+			httpApp, _ = app.(*caddyhttp.App)
+		}
+		g.names.Store(findConfiguredNames(g, g.policies, g.tlsApp, httpApp))
+	}
+	g.lease.Start()
+}
 
 // Cleanup gives back what Provision got. The engine goes on if another module instance has a lease of it, the
 // next configuration's for one.

@@ -47,6 +47,9 @@ type CertGetter struct {
 	events  *caddyevents.App // as well
 	lease   *store.Lease
 
+	policies []*caddytls.AutomationPolicy // as the operator has written them
+	names    atomicNames
+
 	// What a negative answer means; decided at the first one if the operator did not say.
 	passNegatives     bool
 	decideOnNegatives sync.Once

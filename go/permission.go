@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cached-http/caddy-cached-http/go/internal/ask"
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
+	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
 func init() {
@@ -20,16 +22,21 @@ func init() {
 const permissionID = "tls.permission.cached_http"
 
 // Permission decides for which names Caddy may get certificates on demand, by what the `cached_http` managers of the
-// configuration know: a name whose certificate they have is allowed, one that their backend answered with 204 is
-// denied, quietly (the log has it at level DEBUG), and one that they don't know yet is fetched, once however many
-// handshakes wait. Scanners then reach neither an ACME server nor, more than once, the app.
+// configuration know; what they don't know yet is fetched, once however many handshakes wait. A name whose certificate
+// a manager has is allowed if the handshake was for it, and denied if the client named another or none; else a name of
+// another site of the configuration is allowed; else one that a manager is unsure of, since its backend fails, is an
+// error; else one that a manager with `on_negative deny` has no certificate for is denied; else `ask` decides, or it is
+// denied. Denials are quiet: the log has them at level DEBUG. Scanners then reach neither an ACME server nor, more than
+// once, the app.
 //
-// With `ask`, an endpoint of your own decides instead about names for which the backend has no certificate: the ones
-// for which Caddy shall get one itself. Its answers are cached.
+// `ask` is an endpoint of your own that is asked about names for which no backend has a certificate: the ones for which
+// Caddy shall get one itself. Its answers are cached.
 type Permission struct {
 	config.Permission
 
-	askClient *ask.Client // nil without ask
+	askClient *ask.Client   // nil without ask
+	tlsApp    *caddytls.TLS // nil outside of a Caddy configuration
+	start     sync.Once
 }
 
 // CaddyModule returns the Caddy module information.
@@ -41,7 +48,10 @@ func (*Permission) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision checks the options.
-func (p *Permission) Provision(caddy.Context) (err error) {
+func (p *Permission) Provision(ctx caddy.Context) (err error) {
+	if app, err := ctx.AppIfConfigured("tls"); err == nil {
+		p.tlsApp, _ = app.(*caddytls.TLS)
+	}
 	if err := p.Prepare(); err != nil || p.Ask == "" {
 		return err
 	}
@@ -60,21 +70,42 @@ func (p *Permission) Cleanup() error {
 // CertificateAllowed returns nil if Caddy may get a certificate for the name, and an error that wraps
 // caddytls.ErrPermissionDenied if it must not.
 func (p *Permission) CertificateAllowed(ctx context.Context, name string) error {
-	known, err := managersKnow(helloOf(ctx, name), p.askClient == nil)
-	switch {
-	case known:
-		return nil
-	case p.askClient != nil:
-		if err = p.askClient.Allowed(name); errors.Is(err, ask.ErrDenied) {
-			err = fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, err)
+	// Servers accept connections a little before Caddy says that all apps have started.
+	p.start.Do(func() {
+		if p.tlsApp != nil {
+			store.Start(p.tlsApp)
 		}
-	case err == nil:
-		err = fmt.Errorf("%w: the backend has no certificate for it", caddytls.ErrPermissionDenied)
-	}
-	if err != nil {
+	})
+	if err := p.decide(ctx, name); err != nil {
 		return fmt.Errorf("cached_http: %q: %w", cappedName(name), err)
 	}
 	return nil
+}
+
+func (p *Permission) decide(ctx context.Context, name string) error {
+	leases := store.RunningLeases()
+	if len(leases) == 0 && p.askClient == nil {
+		return errNoManager
+	}
+	hello, isForName := helloOf(ctx, name)
+	known := askManagers(leases, hello)
+	switch {
+	case known.found && isForName:
+		return nil
+	case known.found:
+		return fmt.Errorf("%w: the client asked for another name", caddytls.ErrPermissionDenied)
+	case known.listed:
+		return nil
+	case known.failure != nil:
+		return known.failure
+	case known.denied || p.askClient == nil:
+		return fmt.Errorf("%w: the backend has no certificate for it", caddytls.ErrPermissionDenied)
+	}
+	err := p.askClient.Allowed(name)
+	if errors.Is(err, ask.ErrDenied) {
+		return fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, err)
+	}
+	return err
 }
 
 // Interface guards

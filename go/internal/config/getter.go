@@ -61,6 +61,11 @@ type Getter struct {
 	// Default: `pass` if a permission for on-demand issuance is configured (`on_demand_tls` with `ask` or
 	// `permission`), and `deny` otherwise, since Caddy would start to order a certificate for every name that
 	// a scanner makes up.
+	//
+	// Names that the configuration itself lists are Caddy's own: those of other sites are always handed on, even
+	// while the backend fails; those of a site that names this manager are handed on after a 204, unless this
+	// option says `deny`. A manager that stands behind one that denies would undo it, since Caddy asks it next:
+	// such a configuration is rejected, unless `permission cached_http` denies the name again.
 	OnNegative string `json:"on_negative,omitempty"`
 
 	// How many bytes of certificates and keys are held in memory. What leaves it is still on disk if

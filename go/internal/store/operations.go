@@ -45,14 +45,14 @@ func (l *Lease) lookup(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // Peek tells what is known about a handshake's name, without a request; native.StatusMiss if nothing is. It is not
-// counted as a handshake.
+// counted as a handshake, and knows for a moment of a 204 that must not be stored.
 func (l *Lease) Peek(hello *tls.ClientHelloInfo) native.Answer {
-	return l.lookups.Lookup(hello.ServerName, helloFlags(hello), "", 0)
+	return l.lookups.Lookup(hello.ServerName, helloFlags(hello)|native.Peek, "", 0)
 }
 
 // Fetch is Peek that waits for the name's fetch if nothing is known.
 func (l *Lease) Fetch(hello *tls.ClientHelloInfo) native.Answer {
-	return l.fetch(hello, helloFlags(hello)).answer
+	return l.fetch(hello, helloFlags(hello)|native.Peek).answer
 }
 
 // waitGrace is how much longer than the backend's deadline a handshake waits to be told of it.

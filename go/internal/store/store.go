@@ -195,3 +195,23 @@ func RunningLeases() (leases []*Lease) {
 	}
 	return leases
 }
+
+// Start starts the leases of a configuration that runs.
+func Start(configuration any) {
+	for _, s := range openStores.list() {
+		for _, lease := range s.leasesOf(configuration) {
+			lease.Start()
+		}
+	}
+}
+
+func (s *Store) leasesOf(configuration any) (leases []*Lease) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, lease := range s.leases {
+		if lease.host.Configuration() == configuration {
+			leases = append(leases, lease)
+		}
+	}
+	return leases
+}
