@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,7 +61,7 @@ func TestEachOptionHasAGoldenFile(t *testing.T) {
 			adapted.WriteString(source)
 		}
 	}
-	for option := range options {
+	for _, option := range slices.Concat(slices.Collect(maps.Keys(options)), slices.Collect(maps.Keys(clientOptions))) {
 		if !strings.Contains(adapted.String(), "\t"+option+" ") {
 			t.Errorf("%s is in no golden file that adapts", option)
 		}

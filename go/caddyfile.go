@@ -1,12 +1,8 @@
 package cachedhttp
 
 import (
-	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
@@ -19,6 +15,7 @@ import (
 //	    default_ttl            <duration>
 //	    negative_ttl           <duration>
 //	    cache_dir              <path>
+//	    max_disk               <size>
 //	    timeout                <duration>
 //	    stale_if_error         <duration>|off
 //	    refresh_ahead          on|off
@@ -43,16 +40,20 @@ func (g *CertGetter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		option := d.Val()
-		parse, known := options[option]
-		if !known {
-			return d.Errf("unknown option %q; the options are %s", option, optionNames)
-		}
 		if seen[option] && option != "header" {
 			return d.Errf("option %s is repeated; only header may stand more than once", option)
 		}
 		seen[option] = true
-		if err := parse(g, d); err != nil {
-			return err
+		if parse, known := options[option]; known {
+			if err := parse(g, d); err != nil {
+				return err
+			}
+		} else if parse, known := clientOptions[option]; known {
+			if err := parse(&g.Client, d); err != nil {
+				return err
+			}
+		} else {
+			return d.Errf("unknown option %q; the options are %s", option, optionNames)
 		}
 		if d.NextBlock(nesting + 1) {
 			return d.Errf("option %s has no block", option)
@@ -64,10 +65,10 @@ func (g *CertGetter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-const optionNames = "ttl, default_ttl, negative_ttl, cache_dir, timeout, stale_if_error, refresh_ahead, on_negative, " +
+const optionNames = "ttl, default_ttl, negative_ttl, cache_dir, max_disk, timeout, stale_if_error, refresh_ahead, on_negative, " +
 	"max_memory, max_negative_memory, max_concurrent_fetches, header, trusted_ca and client_certificate"
 
-// options has the function that reads the arguments of each option.
+// options has the function that reads the arguments of each option, but for clientOptions.
 var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 	"ttl": func(g *CertGetter, d *caddyfile.Dispenser) error {
 		return parseDuration(d, &g.TTL)
@@ -99,6 +100,9 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 			return d.WrapErr(err)
 		}
 		return nil
+	},
+	"max_disk": func(g *CertGetter, d *caddyfile.Dispenser) error {
+		return parseSize(d, &g.MaxDisk)
 	},
 	"max_memory": func(g *CertGetter, d *caddyfile.Dispenser) error {
 		return parseSize(d, &g.MaxMemory)
@@ -136,72 +140,4 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 		g.MaxConcurrentFetches = number
 		return nil
 	},
-	"header": func(g *CertGetter, d *caddyfile.Dispenser) error {
-		var name, value string
-		if !d.AllArgs(&name, &value) {
-			return d.Err(`header takes two arguments: a name and a value, in quotes if it has spaces`)
-		}
-		if err := config.CheckHeader(name, value); err != nil {
-			return d.WrapErr(err)
-		}
-		if g.Header == nil {
-			g.Header = make(map[string][]string)
-		}
-		name = http.CanonicalHeaderKey(name)
-		g.Header[name] = append(g.Header[name], value)
-		return nil
-	},
-	"trusted_ca": func(g *CertGetter, d *caddyfile.Dispenser) error {
-		g.TrustedCA = d.RemainingArgs()
-		if len(g.TrustedCA) == 0 || slices.Contains(g.TrustedCA, "") {
-			return d.Err("trusted_ca takes the paths of PEM files")
-		}
-		return nil
-	},
-	"client_certificate": func(g *CertGetter, d *caddyfile.Dispenser) error {
-		pair := new(config.ClientCertificate)
-		if !d.AllArgs(&pair.Certificate, &pair.Key) || pair.Certificate == "" || pair.Key == "" {
-			return d.Err("client_certificate takes two arguments: the path of the certificate and that of its key")
-		}
-		g.ClientCertificate = pair
-		return nil
-	},
-}
-
-func parseDuration(d *caddyfile.Dispenser, option *caddy.Duration) error {
-	name := d.Val()
-	var text string
-	if !d.AllArgs(&text) {
-		return d.Errf("%s takes one argument: a duration such as 90s, 1h30m and 7d", name)
-	}
-	duration, err := caddy.ParseDuration(text)
-	if err != nil {
-		return d.Errf("%s: %q is not a duration; write one such as 90s, 1h30m and 7d", name, text)
-	}
-	if err := config.CheckDuration(duration); err != nil {
-		return d.Errf("%s: %v", name, err)
-	}
-	*option = caddy.Duration(duration)
-	return nil
-}
-
-func parseSize(d *caddyfile.Dispenser, option *config.ByteSize) error {
-	name := d.Val()
-	var text string
-	if !d.AllArgs(&text) {
-		return d.Errf("%s takes one argument: a size such as 256MiB", name)
-	}
-	size, err := config.ParseByteSize(text)
-	if err != nil {
-		return d.Errf("%s: %v", name, err)
-	}
-	if size == 0 {
-		return d.Errf("%s: 0 is too small; write a size such as 256MiB", name)
-	}
-	// Whoever writes 256 means MiB; 256 bytes would hold nothing.
-	if strings.Trim(text, "0123456789") == "" {
-		return d.Errf("%s: %s has no unit; write a size such as 256MiB", name, text)
-	}
-	*option = size
-	return nil
 }

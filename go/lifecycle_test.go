@@ -51,7 +51,7 @@ func TestProvisionPassesTheSettingsOn(t *testing.T) {
 		"url": "https://user:{env.TOKEN}@Backend.example:8443/certs?tenant={env.TOKEN}",
 		"ttl": "1d", "negative_ttl": 1500000000, "timeout": "3s",
 		"stale_if_error": -1, "refresh_ahead": "off", "cache_dir": "{env.FOLDER}/cache/",
-		"max_memory": "1GiB", "max_negative_memory": 1048576, "max_concurrent_fetches": 8,
+		"max_disk": "2GiB", "max_memory": "1GiB", "max_negative_memory": 1048576, "max_concurrent_fetches": 8,
 		"header": {"X-Token": ["{env.TOKEN}", "two"], "Accept": ["text/plain"]},
 		"trusted_ca": ["{env.FOLDER}/ca"],
 		"client_certificate": {"certificate": "{env.FOLDER}/cert", "key": "{env.FOLDER}/key"}
@@ -59,7 +59,7 @@ func TestProvisionPassesTheSettingsOn(t *testing.T) {
 	defer getter.Cleanup()
 	fake := (*opened)[0]
 	wantEngine := `{"backend":"https://backend.example:8443/certs?sha256=HEX","cache_dir":"` + folder + `/cache",` +
-		`"max_memory":1073741824,"max_negative_memory":1048576,"max_concurrent_fetches":8}`
+		`"max_disk":2147483648,"max_memory":1073741824,"max_negative_memory":1048576,"max_concurrent_fetches":8}`
 	digest := fake.Settings[0][strings.Index(fake.Settings[0], "sha256=")+7:][:16]
 	if strings.Replace(fake.Settings[0], digest, "HEX", 1) != wantEngine {
 		t.Errorf("engine: %s", fake.Settings[0])
@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 	getter := provisioned(t, `{"url": "http://backend.example"}`)
 	defer getter.Cleanup()
 	settings := (*opened)[0].Settings
-	if settings[0] != `{"backend":"http://backend.example/","max_memory":268435456,"max_negative_memory":16777216,"max_concurrent_fetches":64}` {
+	if settings[0] != `{"backend":"http://backend.example/","max_disk":4294967296,"max_memory":268435456,"max_negative_memory":16777216,"max_concurrent_fetches":64}` {
 		t.Error(settings[0])
 	}
 	if settings[1] != `{"url":"http://backend.example","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":10000,"stale_if_error_ms":86400000,"refresh_ahead":true}` {

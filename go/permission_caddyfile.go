@@ -9,13 +9,16 @@ import (
 // UnmarshalCaddyfile reads the permission's line and block.
 //
 //	permission cached_http {
-//	    ask          <url>
-//	    ttl          <duration>
-//	    negative_ttl <duration>
-//	    timeout      <duration>
+//	    ask                <url>
+//	    ttl                <duration>
+//	    negative_ttl       <duration>
+//	    timeout            <duration>
+//	    header             <name> <value>
+//	    trusted_ca         <pem_files...>
+//	    client_certificate <cert_pem_file> <key_pem_file>
 //	}
 //
-// The block may be absent.
+// The block may be absent. Only header may be repeated.
 func (p *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume permission name
 	if d.NextArg() {
@@ -24,8 +27,8 @@ func (p *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		option := d.Val()
-		if seen[option] {
-			return d.Errf("option %s is repeated", option)
+		if seen[option] && option != "header" {
+			return d.Errf("option %s is repeated; only header may stand more than once", option)
 		}
 		seen[option] = true
 		if err := p.parseOption(option, d); err != nil {
@@ -58,5 +61,8 @@ func (p *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
 	case "timeout":
 		return parseDuration(d, &p.Timeout)
 	}
-	return d.Errf("unknown option %q; the options are ask, ttl, negative_ttl and timeout", option)
+	if parse, known := clientOptions[option]; known {
+		return parse(&p.Client, d)
+	}
+	return d.Errf("unknown option %q; the options are ask, ttl, negative_ttl, timeout, header, trusted_ca and client_certificate", option)
 }

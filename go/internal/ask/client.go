@@ -3,6 +3,7 @@ package ask
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 type Client struct {
 	settings settings
 	endpoint *url.URL
+	header   http.Header
 	http     *http.Client
 	slots    chan struct{} // bounds the requests under way
 
@@ -39,6 +41,7 @@ const maxConcurrent = config.DefaultMaxConcurrentFetches
 type settings struct {
 	endpoint                  string
 	ttl, negativeTTL, timeout time.Duration
+	client                    [sha256.Size]byte
 }
 
 // clients outlive a reload with what they remember.
@@ -46,10 +49,16 @@ var clients = caddy.NewUsagePool()
 
 // Open finds the client for the options, or makes it. Close gives it back.
 func Open(options *config.Permission) (*Client, error) {
-	settings := settings{
-		options.Ask, time.Duration(options.TTL), time.Duration(options.NegativeTTL), time.Duration(options.Timeout),
+	transport, digest, err := options.Transport()
+	if err != nil {
+		return nil, err
 	}
-	pooled, _, err := clients.LoadOrNew(settings, func() (caddy.Destructor, error) { return newClient(settings) })
+	settings := settings{
+		options.Ask, time.Duration(options.TTL), time.Duration(options.NegativeTTL), time.Duration(options.Timeout), digest,
+	}
+	pooled, _, err := clients.LoadOrNew(settings, func() (caddy.Destructor, error) {
+		return newClient(settings, transport, options.Header)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -68,16 +77,15 @@ func (c *Client) Destruct() error {
 	return nil
 }
 
-func newClient(settings settings) (*Client, error) {
+func newClient(settings settings, transport *http.Transport, header http.Header) (*Client, error) {
 	endpoint, err := url.Parse(settings.endpoint)
 	if err != nil {
 		return nil, errors.New("ask: the URL can't be parsed") // which may hold a password
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
 	return &Client{
 		settings: settings,
 		endpoint: endpoint,
+		header:   canonical(header),
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -85,6 +93,17 @@ func newClient(settings settings) (*Client, error) {
 		slots:   make(chan struct{}, maxConcurrent),
 		answers: make(map[string]*answer),
 	}, nil
+}
+
+// canonical has the names as net/http wants them.
+func canonical(header http.Header) http.Header {
+	result := make(http.Header)
+	for name, values := range header {
+		for _, value := range values {
+			result.Add(name, value)
+		}
+	}
+	return result
 }
 
 // Allowed returns nil for yes, ErrDenied for no, and any other error if the endpoint has failed. It returns the answer
@@ -135,6 +154,8 @@ func (c *Client) request(ctx context.Context, name string) error {
 	if err != nil {
 		return errors.New("ask: the URL can't be used")
 	}
+	request.Header = c.header.Clone()
+	request.Host = c.header.Get("Host") // or the URL's
 	response, err := c.http.Do(request)
 	if err != nil {
 		var failed *url.Error

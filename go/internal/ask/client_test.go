@@ -1,10 +1,14 @@
 package ask
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 func options(endpoint string, timeout time.Duration) *config.Permission {
@@ -100,5 +105,66 @@ func TestABoundedNumberOfNamesIsRemembered(t *testing.T) {
 	}
 	if count := len(client.answers); count > maxAnswers {
 		t.Errorf("%d names", count)
+	}
+}
+
+// The endpoint may want a token and a certificate, and have one that only its own authority vouches for.
+func TestTheEndpointKnowsWhoAsks(t *testing.T) {
+	authority := testca.NewAuthority()
+	var header atomic.Value
+	endpoint := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+		header.Store(request.Header.Get("X-Token") + " for " + request.Host)
+	}))
+	endpoint.TLS = &tls.Config{
+		Certificates: []tls.Certificate{authority.Issue(testca.Leaf{Names: []string{"127.0.0.1"}}).TLS()},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: authority.Roots(),
+	}
+	endpoint.StartTLS()
+	defer endpoint.Close()
+	folder := t.TempDir()
+	file := func(name string, text []byte) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	own := authority.Issue(testca.Leaf{Names: []string{"caddy.internal"}})
+	full := config.Client{
+		Header:            map[string][]string{"x-token": {"s3cret"}, "Host": {"ask.internal"}},
+		TrustedCA:         []string{file("ca.pem", authority.RootPEM())},
+		ClientCertificate: &config.ClientCertificate{Certificate: file("own.pem", own.CertificatesPEM()), Key: file("own.key", testca.PKCS8(own.Key))},
+	}
+	for title, test := range map[string]struct {
+		client config.Client
+		want   string
+	}{
+		"all":            {full, "yes"},
+		"no authority":   {config.Client{ClientCertificate: full.ClientCertificate}, "unknown authority"},
+		"no certificate": {config.Client{TrustedCA: full.TrustedCA}, "certificate required"},
+	} {
+		options := options(endpoint.URL, time.Second)
+		options.Client = test.client
+		if err := options.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		client, err := Open(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer := allowed(client, "a.example"); !strings.Contains(answer, test.want) {
+			t.Errorf("%s: %s", title, answer)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if header.Load() != "s3cret for ask.internal" {
+		t.Error(header.Load())
+	}
+	bad := options(endpoint.URL, time.Second)
+	bad.TrustedCA = []string{file("bad.pem", []byte("hello"))}
+	if _, err := Open(bad); err == nil || !strings.Contains(err.Error(), "trusted_ca") {
+		t.Error(err)
 	}
 }

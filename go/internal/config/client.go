@@ -1,9 +1,14 @@
 package config
 
 import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -66,6 +71,38 @@ func (c *Client) check() error {
 		return errors.New("client_certificate needs two paths: that of the certificate and that of its key")
 	}
 	return nil
+}
+
+func (c *Client) isZero() bool {
+	return len(c.Header) == 0 && len(c.TrustedCA) == 0 && c.ClientCertificate == nil
+}
+
+// Transport makes requests as the options say, through no proxy. Digest tells transports apart whose files were read
+// with another text.
+func (c *Client) Transport() (transport *http.Transport, digest [sha256.Size]byte, err error) {
+	trustedCA, clientCertificate, err := c.pemTexts()
+	if err != nil {
+		return nil, digest, err
+	}
+	transport = http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.TLSClientConfig = new(tls.Config)
+	if trustedCA != "" {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM([]byte(trustedCA)) {
+			return nil, digest, errors.New("trusted_ca: there is no certificate in PEM form in the files")
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	if clientCertificate != "" {
+		pair, err := tls.X509KeyPair([]byte(clientCertificate), []byte(clientCertificate))
+		if err != nil {
+			return nil, digest, fmt.Errorf("client_certificate: %w", err)
+		}
+		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	text, err := json.Marshal([]any{c.headers(), trustedCA, clientCertificate})
+	return transport, sha256.Sum256(text), err
 }
 
 // headers lists the fields by name.

@@ -16,6 +16,7 @@ import (
 type Engine struct {
 	Backend              string `json:"backend"`
 	CacheDir             string `json:"cache_dir,omitempty"`
+	MaxDisk              uint64 `json:"max_disk"`
 	MaxMemory            uint64 `json:"max_memory"`
 	MaxNegativeMemory    uint64 `json:"max_negative_memory"`
 	MaxConcurrentFetches int    `json:"max_concurrent_fetches"`
@@ -30,6 +31,7 @@ func (g *Getter) Engine() (Engine, error) {
 	}
 	engine := Engine{
 		Backend:              backend,
+		MaxDisk:              uint64(g.MaxDisk),
 		MaxMemory:            uint64(g.MaxMemory),
 		MaxNegativeMemory:    uint64(g.MaxNegativeMemory),
 		MaxConcurrentFetches: g.MaxConcurrentFetches,
@@ -44,6 +46,7 @@ func (g *Getter) Engine() (Engine, error) {
 
 // MaxLimits has the greater of each limit.
 func (e Engine) MaxLimits(other Engine) Engine {
+	e.MaxDisk = max(e.MaxDisk, other.MaxDisk)
 	e.MaxMemory = max(e.MaxMemory, other.MaxMemory)
 	e.MaxNegativeMemory = max(e.MaxNegativeMemory, other.MaxNegativeMemory)
 	e.MaxConcurrentFetches = max(e.MaxConcurrentFetches, other.MaxConcurrentFetches)
@@ -80,16 +83,21 @@ func parseURL(text string) (*url.URL, error) {
 	return parsed, nil
 }
 
-// Identity stands for what the backend knows the client by: its answers may depend on it.
+// Identity stands for what the backend knows the client by, and the client the backend: what one is told may not be
+// meant for another, or come from somebody whom the other doesn't trust.
 type Identity [sha256.Size]byte
 
-// Identity digests the options that make it up.
+// Identity digests the options that make it up; of files the text, wherever it lies.
 func (g *Getter) Identity() (Identity, error) {
 	parsed, err := parseURL(g.URL)
 	if err != nil {
 		return Identity{}, err
 	}
-	text, err := json.Marshal([]any{parsed.User.String(), g.Header, g.ClientCertificate})
+	trustedCA, clientCertificate, err := g.pemTexts()
+	if err != nil {
+		return Identity{}, err
+	}
+	text, err := json.Marshal([]any{parsed.User.String(), g.headers(), trustedCA, clientCertificate})
 	return sha256.Sum256(text), err
 }
 

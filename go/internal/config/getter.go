@@ -52,6 +52,10 @@ type Getter struct {
 	// symbolic link is refused. A relative path starts at the working directory. Default: none, memory only.
 	CacheDir string `json:"cache_dir,omitempty"`
 
+	// How many bytes of certificates and keys are kept in `cache_dir`, each file in whole blocks of 4 KiB. The ones
+	// that were not refreshed for the longest time go first. Default: `4GiB`.
+	MaxDisk ByteSize `json:"max_disk,omitempty"`
+
 	// How long a handshake may wait for the backend, and the deadline of a request to it. Default: `10s`.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
@@ -105,6 +109,7 @@ const (
 	DefaultTimeout              = 10 * time.Second
 	defaultStaleIfError         = 24 * time.Hour
 	defaultRefreshAhead         = On
+	defaultMaxDisk              = 4 << 30
 	defaultMaxMemory            = 256 << 20
 	defaultMaxNegativeMemory    = 16 << 20
 	DefaultMaxConcurrentFetches = 64
@@ -117,6 +122,7 @@ func (g *Getter) ApplyDefaults() {
 	applyDefault(&g.Timeout, caddy.Duration(DefaultTimeout))
 	applyDefault(&g.StaleIfError, caddy.Duration(defaultStaleIfError))
 	applyDefault(&g.RefreshAhead, defaultRefreshAhead)
+	applyDefault(&g.MaxDisk, defaultMaxDisk)
 	applyDefault(&g.MaxMemory, defaultMaxMemory)
 	applyDefault(&g.MaxNegativeMemory, defaultMaxNegativeMemory)
 	applyDefault(&g.MaxConcurrentFetches, DefaultMaxConcurrentFetches)

@@ -23,21 +23,25 @@ type Permission struct {
 
 	// How long `ask` may take. Default: `10s`.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// Of requests to `ask`.
+	Client
 }
 
 // ErrAskMissing is for options that say something about ask.
-var ErrAskMissing = errors.New("ttl, negative_ttl and timeout are about ask, which is missing")
+var ErrAskMissing = errors.New("every option is about ask, which is missing")
 
 // Prepare replaces placeholders, checks the options and applies defaults.
 func (p *Permission) Prepare() error {
 	if p.Ask == "" {
-		if p.TTL != 0 || p.NegativeTTL != 0 || p.Timeout != 0 {
+		if p.TTL != 0 || p.NegativeTTL != 0 || p.Timeout != 0 || !p.Client.isZero() {
 			return ErrAskMissing
 		}
 		return nil
 	}
 	replacer := newReplacer()
 	replacer.replace("ask", &p.Ask)
+	p.replacePlaceholders(replacer)
 	if replacer.err != nil {
 		return replacer.err
 	}
@@ -54,5 +58,5 @@ func (p *Permission) Prepare() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return nil
+	return p.check()
 }

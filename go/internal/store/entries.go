@@ -21,30 +21,71 @@ type entries struct {
 	limit int
 	young map[native.EntryID]*tls.Certificate
 	old   map[native.EntryID]*tls.Certificate
+	// building has the entries whose certificates are being built: how often, and whether they were dropped meanwhile.
+	// What was dropped must not be put back.
+	building map[native.EntryID]*build
+	closed   bool
+}
+
+type build struct {
+	builders int
+	dropped  bool
 }
 
 func newEntries(limit int) *entries {
-	return &entries{limit: limit, young: make(map[native.EntryID]*tls.Certificate)}
+	return &entries{
+		limit:    limit,
+		young:    make(map[native.EntryID]*tls.Certificate),
+		building: make(map[native.EntryID]*build),
+	}
 }
 
 // certificate returns the entry's certificate, or nil.
 func (e *entries) certificate(entry native.EntryID) *tls.Certificate {
 	e.mutex.RLock()
-	certificate, old := e.young[entry], false
+	certificate, isOld := e.young[entry], false
 	if certificate == nil {
-		certificate, old = e.old[entry], true
+		certificate, isOld = e.old[entry], true
 	}
 	e.mutex.RUnlock()
-	if certificate != nil && old {
-		return e.put(entry, certificate)
+	if certificate != nil && isOld {
+		e.rejuvenate(entry)
 	}
 	return certificate
 }
 
-// put keeps a certificate and returns the one to serve: another that was put first, if there is one.
+// rejuvenate moves an entry to the young generation, unless it was dropped just now.
+func (e *entries) rejuvenate(entry native.EntryID) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if certificate := e.old[entry]; certificate != nil {
+		delete(e.old, entry)
+		e.add(entry, certificate)
+	}
+}
+
+// begin is called before a certificate is built, and put after.
+func (e *entries) begin(entry native.EntryID) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if e.building[entry] == nil {
+		e.building[entry] = new(build)
+	}
+	e.building[entry].builders++
+}
+
+// put keeps a certificate, nil if none could be built, and returns the one to serve: another that was put first, if
+// there is one.
 func (e *entries) put(entry native.EntryID, certificate *tls.Certificate) *tls.Certificate {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
+	build := e.building[entry]
+	if build.builders--; build.builders == 0 {
+		delete(e.building, entry)
+	}
+	if certificate == nil || build.dropped || e.closed {
+		return certificate
+	}
 	if first := e.young[entry]; first != nil {
 		return first
 	}
@@ -52,11 +93,15 @@ func (e *entries) put(entry native.EntryID, certificate *tls.Certificate) *tls.C
 		certificate = first
 		delete(e.old, entry)
 	}
+	e.add(entry, certificate)
+	return certificate
+}
+
+func (e *entries) add(entry native.EntryID, certificate *tls.Certificate) {
 	if len(e.young) >= max(1, e.limit/2) {
 		e.old, e.young = e.young, make(map[native.EntryID]*tls.Certificate)
 	}
 	e.young[entry] = certificate
-	return certificate
 }
 
 // drop forgets an entry that has left the engine's memory.
@@ -65,11 +110,15 @@ func (e *entries) drop(entry native.EntryID) {
 	defer e.mutex.Unlock()
 	delete(e.young, entry)
 	delete(e.old, entry)
+	if build := e.building[entry]; build != nil {
+		build.dropped = true
+	}
 }
 
-// clear forgets all of them.
-func (e *entries) clear() {
+// close forgets all of them, for good.
+func (e *entries) close() {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
+	e.closed = true
 	e.young, e.old = make(map[native.EntryID]*tls.Certificate), nil
 }

@@ -63,6 +63,12 @@ func (s *Store) IsClosing() bool {
 	}
 }
 
+// Register returns a token and what waits until it is told.
+func (s *Store) Register() (token uint64, done func()) {
+	token, channel := s.waiters.register()
+	return token, func() { <-channel }
+}
+
 // Pump is a pump that no goroutine runs.
 type Pump struct{ *pump }
 

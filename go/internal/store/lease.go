@@ -74,7 +74,7 @@ func Open(options *config.Getter, host Host) (*Lease, error) {
 }
 
 var errOtherIdentity = errors.New("another get_certificate cached_http of this configuration has the same URL and cache_dir, " +
-	"but another header, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
+	"but another header, trusted_ca, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
 	"Give one of them another cache_dir, or a query in its URL, such as ?account=2")
 
 func (l *Lease) join() error {

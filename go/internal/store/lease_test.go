@@ -2,6 +2,9 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,8 +80,8 @@ func TestAReloadKeepsTheEngine(t *testing.T) {
 
 func TestTheGreatestLimitsApply(t *testing.T) {
 	opened := storetest.Use(t)
-	big, _ := run(t, `{"url": "http://backend.example", "max_memory": 2000, "max_negative_memory": 10}`)
-	small, _ := run(t, `{"url": "http://backend.example", "max_memory": 1000, "max_negative_memory": 20}`)
+	big, _ := run(t, `{"url": "http://backend.example", "max_disk": 3, "max_memory": 2000, "max_negative_memory": 10}`)
+	small, _ := run(t, `{"url": "http://backend.example", "max_disk": 4, "max_memory": 1000, "max_negative_memory": 20}`)
 	last := func() string {
 		resized := (*opened)[0].Resized
 		if len(resized) == 0 {
@@ -86,11 +89,11 @@ func TestTheGreatestLimitsApply(t *testing.T) {
 		}
 		return resized[len(resized)-1]
 	}
-	if settings := last(); !strings.Contains(settings, `"max_memory":2000,"max_negative_memory":20,`) {
+	if settings := last(); !strings.Contains(settings, `"max_disk":4,"max_memory":2000,"max_negative_memory":20,`) {
 		t.Error(settings)
 	}
 	release(t, big)
-	if settings := last(); !strings.Contains(settings, `"max_memory":1000,"max_negative_memory":20,`) {
+	if settings := last(); !strings.Contains(settings, `"max_disk":4,"max_memory":1000,"max_negative_memory":20,`) {
 		t.Error(settings)
 	}
 	release(t, small)
@@ -147,6 +150,15 @@ func TestALoadingConfigurationIsNeitherAskedNorToldNorCounted(t *testing.T) {
 
 func TestOneConfigurationMustNotMixWhatTheBackendTellsDifferentClients(t *testing.T) {
 	storetest.Use(t)
+	folder := t.TempDir()
+	for name, text := range map[string]string{"a": "one authority", "copy": "one authority", "b": "another"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusting := func(name string) string {
+		return fmt.Sprintf(`{"url": "https://backend.example", "trusted_ca": [%q]}`, filepath.Join(folder, name))
+	}
 	one, next := new(int), new(int)
 	const first = `{"url": "http://backend.example", "header": {"X-Account": ["a"]}}`
 	for _, test := range []struct {
@@ -159,6 +171,9 @@ func TestOneConfigurationMustNotMixWhatTheBackendTellsDifferentClients(t *testin
 		{`{"url": "http://backend.example", "header": {"X-Account": ["b"]}}`, one, true},
 		{`{"url": "http://user@backend.example", "header": {"X-Account": ["a"]}}`, one, true},
 		{`{"url": "http://backend.example?account=b", "header": {"X-Account": ["b"]}}`, one, false},
+		{trusting("a"), one, false},
+		{trusting("copy"), one, false},
+		{trusting("b"), one, true},
 		// Credentials may change with a reload.
 		{`{"url": "http://backend.example", "header": {"X-Account": ["c"]}}`, next, false},
 	} {

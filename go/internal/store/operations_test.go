@@ -221,3 +221,22 @@ func TestAStaleEntryIsServed(t *testing.T) {
 		t.Fatal(certificate, err)
 	}
 }
+
+func TestAnEntryThatRetiresWhileItIsOpenedIsNotKept(t *testing.T) {
+	lease, fake, _ := newLease(t)
+	fake.Keep(7, "a.example")
+	fake.Answer("a.example", native.Answer{Status: native.StatusHit, Entry: 7})
+	fake.DuringOpen = func() {
+		fake.Events <- native.Event{Kind: native.EventRetired, Entry: 7}
+		// The events before this one are handled when it is.
+		token, done := lease.Register()
+		fake.Events <- native.Event{Kind: native.EventFinished, Status: native.StatusFailed, Tokens: []uint64{token}}
+		done()
+	}
+	if certificate, err := lease.Lookup(storetest.Hello("a.example")); certificate == nil {
+		t.Fatal(err)
+	}
+	if lease.HotCertificate(7) != nil {
+		t.Error("it is kept")
+	}
+}

@@ -84,11 +84,9 @@ func (s *Store) certificate(entry native.EntryID) (*tls.Certificate, error) {
 	if certificate := s.entries.certificate(entry); certificate != nil {
 		return certificate, nil
 	}
+	s.entries.begin(entry)
 	certificate, err := buildCertificate(s.engine, entry)
-	if err != nil {
-		return nil, err
-	}
-	return s.entries.put(entry, certificate), nil
+	return s.entries.put(entry, certificate), err
 }
 
 // drainTimeout is a little more than the engine takes for its pending writes.
@@ -102,7 +100,7 @@ func (s *Store) closeEngine() error {
 	close(s.closing)
 	err := s.engine.Close()
 	// Whatever still refers to this must not keep keys alive.
-	s.entries.clear()
+	s.entries.close()
 	timeout := time.NewTimer(drainTimeout)
 	defer timeout.Stop()
 	select {

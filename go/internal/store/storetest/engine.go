@@ -47,6 +47,8 @@ type Engine struct {
 	Rejected   map[native.EntryID]string
 	Resized    []string
 	Settings   []string
+
+	DuringOpen func() // called once by OpenEntry, after it has found the entry
 }
 
 // New makes an engine that knows no name.
@@ -109,6 +111,10 @@ func (e *Engine) OpenEntry(entry native.EntryID) (store.Key, [][]byte, error) {
 	chain, known := e.Chains[entry]
 	if !known {
 		return nil, nil, &native.Error{Status: native.StatusGone}
+	}
+	if during := e.DuringOpen; during != nil {
+		e.DuringOpen = nil
+		during()
 	}
 	return e.Keys[entry], chain, nil
 }
