@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# The C client over the generated header: plain, or with both sides under AddressSanitizer.
-# Usage: tests/abi/run.sh plain|asan
+# C programs over the generated header.
+# Usage: tests/abi/run.sh plain|asan|leaks
+#   plain   walks the whole ABI
+#   asan    the same, with both sides under AddressSanitizer
+#   leaks   gets and releases 100,000 times and looks at what is left; a million times with SOAK=1
 set -euo pipefail
 # shellcheck source=tests/scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/tools.sh"
@@ -12,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 libraries=(-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc)
 flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g)
 case $mode in
-plain)
+plain | leaks)
   archive=$(build_archive --release --quiet)
   ;;
 asan)
@@ -30,7 +33,7 @@ asan)
   fi
   ;;
 *)
-  echo "usage: tests/abi/run.sh plain|asan" >&2
+  echo "usage: tests/abi/run.sh plain|asan|leaks" >&2
   exit 2
   ;;
 esac
@@ -40,7 +43,18 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
   -keyout "$work/key.pem" -out "$work/leaf.pem" 2>/dev/null
 cat "$work/leaf.pem" "$work/key.pem" >"$work/bundle.pem"
 
-cc "${flags[@]}" tests/abi/client.c tests/abi/backend.c "$archive" "${libraries[@]}" -o "$work/client"
+build() { # PROGRAM: from its source and the backend's
+  cc "${flags[@]}" "tests/abi/$1.c" tests/abi/backend.c "$archive" "${libraries[@]}" -o "$work/$1"
+}
+
+if [ "$mode" = leaks ]; then
+  build leaks
+  rounds=100000
+  [ -z "${SOAK:-}" ] || rounds=1000000
+  "$work/leaks" "$work/bundle.pem" "$rounds"
+  exit
+fi
+build client
 "$work/client" "$work/bundle.pem" "$work"
 openssl x509 -in "$work/leaf.pem" -pubkey -noout >"$work/public.pem"
 openssl dgst -sha256 -verify "$work/public.pem" -signature "$work/signature" "$work/message"

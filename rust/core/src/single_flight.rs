@@ -43,6 +43,12 @@ impl Flight {
         self.state.lock().withdrawn >= Some(kind)
     }
 
+    /// Whether everything was withdrawn since that the one who asked could have used: what the flight brings is older
+    /// than what is known by now, be it a "no" or a failure.
+    pub fn is_superseded(&self) -> bool {
+        self.is_withdrawn(self.key.client)
+    }
+
     fn withdraw(&self, up_to: ClientKind) {
         let mut state = self.state.lock();
         state.withdrawn = state.withdrawn.max(Some(up_to));
@@ -89,12 +95,16 @@ impl SingleFlight {
         std::mem::take(&mut flight.state.lock().tokens)
     }
 
-    /// Notes that the backend has no certificate of the name that a client of this kind could use.
-    pub fn withdraw(&self, name: EntryKeyRef<'_>, up_to: ClientKind) {
-        let flights = self.flights.lock();
-        for key in name.all_kinds() {
-            if let Some(flight) = flights.get(&key.to_owned()) {
-                flight.withdraw(up_to);
+    /// Notes what a flight was told: that the backend has no certificate of its name that a client of its kind could
+    /// use. Whoever comes from now on must not wait for an answer that was asked for before.
+    pub fn withdraw(&self, by: &Arc<Flight>) {
+        let mut flights = self.flights.lock();
+        let up_to = by.key.client;
+        for key in by.key.borrowed().all_kinds().map(EntryKeyRef::to_owned) {
+            let Some(flight) = flights.get(&key) else { continue };
+            flight.withdraw(up_to);
+            if flight.is_superseded() && !Arc::ptr_eq(flight, by) {
+                flights.remove(&key);
             }
         }
     }
@@ -144,13 +154,24 @@ mod tests {
 
     #[test]
     fn what_is_withdrawn_while_a_flight_is_under_way_is_known_to_it() {
+        let of = |client| EntryKey { client, ..key("a.example") };
         let flights = SingleFlight::default();
         let flight = lead(&flights, key("a.example"), 1);
-        flights.withdraw(key("a.example").borrowed(), ClientKind::RsaOnly);
-        assert!(flight.is_withdrawn(ClientKind::RsaOnly));
+        let rsa_only = lead(&flights, of(ClientKind::RsaOnly), 2);
+        flights.withdraw(&rsa_only);
+        assert!(flight.is_withdrawn(ClientKind::RsaOnly) && !flight.is_superseded());
         assert!(!flight.is_withdrawn(ClientKind::Ecdsa), "an RSA-only client could not have used it");
-        flights.withdraw(key("b.example").borrowed(), ClientKind::Ed25519);
-        assert!(!flight.is_withdrawn(ClientKind::Ecdsa), "another name");
+        let other = lead(&flights, EntryKey { client: ClientKind::Ed25519, ..key("b.example") }, 3);
+        flights.withdraw(&other);
+        assert!(!flight.is_superseded(), "another name");
+
+        let most_capable = lead(&flights, of(ClientKind::Ed25519), 4);
+        flights.withdraw(&most_capable);
+        assert!(flight.is_superseded());
+        lead(&flights, key("a.example"), 5);
+        let joined = flights.join(of(ClientKind::Ed25519), Some(Token(6)), || None::<()>);
+        assert!(matches!(joined, Joined::Follower), "the one that was told goes on to its end");
+        assert_eq!(flights.finish(&flight), [Token(1)]);
     }
 
     #[test]
