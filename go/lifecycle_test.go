@@ -157,3 +157,22 @@ func TestProvisionRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Caddy says when a configuration runs, without a handshake; one that is only validated never does.
+func TestALeaseRunsWithItsConfiguration(t *testing.T) {
+	storetest.Use(t)
+	getter := runCaddy(t, "", "")
+	running := func() bool {
+		leases := store.RunningLeases()
+		return len(leases) == 1 && leases[0] == getter.lease
+	}
+	if !running() {
+		t.Errorf("its state is %v", getter.lease.State())
+	}
+	if err := caddy.Validate(configFor(t, "", "")); err != nil {
+		t.Fatal(err)
+	}
+	if !running() {
+		t.Error("validating has changed who runs")
+	}
+}

@@ -57,20 +57,7 @@ func runCaddy(t *testing.T, onDemand, options string) *CertGetter {
 	t.Helper()
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
-	var config caddy.Config
-	text := fmt.Sprintf(`{
-		"admin": {"disabled": true, "config": {"persist": false}},
-		"logging": {"logs": {"default": {"level": "PANIC"}}},
-		"storage": {"module": "file_system", "root": %q},
-		"apps": {"tls": {"automation": {%s "policies": [{
-			"on_demand": true,
-			"get_certificate": [{"via": "cached_http", %s "url": "http://backend.example"}]
-		}]}}}
-	}`, t.TempDir(), onDemand, options)
-	if err := json.Unmarshal([]byte(text), &config); err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Run(&config); err != nil {
+	if err := caddy.Run(configFor(t, onDemand, options)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -84,6 +71,24 @@ func runCaddy(t *testing.T, onDemand, options string) *CertGetter {
 		t.Fatal(err)
 	}
 	return app.(*caddytls.TLS).Automation.Policies[0].Managers[0].(*CertGetter)
+}
+
+func configFor(t *testing.T, onDemand, options string) *caddy.Config {
+	t.Helper()
+	text := fmt.Sprintf(`{
+		"admin": {"disabled": true, "config": {"persist": false}},
+		"logging": {"logs": {"default": {"level": "PANIC"}}},
+		"storage": {"module": "file_system", "root": %q},
+		"apps": {"tls": {"automation": {%s "policies": [{
+			"on_demand": true,
+			"get_certificate": [{"via": "cached_http", %s "url": "http://backend.example"}]
+		}]}}}
+	}`, t.TempDir(), onDemand, options)
+	config := new(caddy.Config)
+	if err := json.Unmarshal([]byte(text), config); err != nil {
+		t.Fatal(err)
+	}
+	return config
 }
 
 func TestTheDefaultIsSaidOnce(t *testing.T) {

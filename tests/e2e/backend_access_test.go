@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,27 @@ func TestCredentialsReachTheBackend(t *testing.T) {
 	if !strings.HasPrefix(requests[1].Header.Get("Authorization"), "Basic ") || requests[1].Header.Get("X-Second") != "" {
 		t.Errorf("the URL's credentials did not arrive, or the old header did")
 	}
+}
+
+// A name that failed for want of a token is asked for again as soon as a reload brings the token.
+func TestANewTokenIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	token := plant("ooGh4aec9aeng7Ee")
+	certificate := testbackend.Certificate(authority, testca.P256, "s-maxage=3600")
+	backend := startBackend(t, func(response http.ResponseWriter, request *http.Request, name string) {
+		if request.Header.Get("X-Token") != token {
+			response.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		certificate(response, request, name)
+	})
+	c := startCaddy(t, site{url: backend.URL(), options: []string{"header X-Token old"}})
+	for range 5 { // so that the back-off has grown
+		c.refused("a.example.com")
+		time.Sleep(300 * time.Millisecond)
+	}
+	c.reload(site{url: backend.URL(), options: []string{"header X-Token " + token}})
+	c.handshakes("a.example.com", "b.example.com")
 }
 
 // A backend that isn't there, or never answers: the handshake fails in time, and the log names host and cause but no

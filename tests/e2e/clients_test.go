@@ -98,7 +98,7 @@ func leaf(state tls.ConnectionState) (*x509.Certificate, error) {
 	return state.PeerCertificates[0], nil
 }
 
-// startOrigin starts a backend that ends with the test; other names than those set get this answer.
+// startBackend starts a backend that ends with the test; other names than those set get this answer.
 func startBackend(t *testing.T, others testbackend.Answer) *testbackend.Server {
 	server := testbackend.Start()
 	server.AnswerOthers(others)
