@@ -13,6 +13,7 @@ type site struct {
 	next    []string // lines after the getter: who is asked next
 	global  []string // further global options
 	sites   string   // further sites; PORT stands for the port
+	noCA    bool     // no acme_ca, only to be adapted
 }
 
 // On-demand certificates for any name, high ports, a folder of its own; an ACME order would go to an address where
@@ -55,7 +56,11 @@ func (s site) caddyfile(folder string, port int) string {
 		next += "\t\t" + line + "\n"
 	}
 	sites := strings.ReplaceAll(s.sites, "PORT", fmt.Sprint(port))
-	return fmt.Sprintf(caddyfileText, folder, global, port, line, next, sites)
+	text := caddyfileText
+	if s.noCA {
+		text = strings.Replace(text, "\tacme_ca https://127.0.0.1:1/directory\n", "", 1)
+	}
+	return fmt.Sprintf(text, folder, global, port, line, next, sites)
 }
 
 // lineOf is the number of the first line from get_certificate on that holds the text.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,12 +38,19 @@ func TestSitesThatTheCaddyfileNames(t *testing.T) {
 			t.Parallel()
 			backend := startBackend(t, test.others)
 			backend.Answer(shop, testbackend.Certificate(authority, testca.P256, "s-maxage=600"))
-			c := startCaddy(t, site{
-				getter: test.getter, url: backend.URL(), options: test.options,
-				global: append([]string{"local_certs"}, test.global...),
-				sites:  "https://" + admin + ":PORT, https://localhost:PORT {\n\tbind 127.0.0.1\n\trespond hello\n}\n",
+			c := prepareCaddy(t)
+			adapted := c.adapted(site{
+				getter: test.getter, url: backend.URL(), options: test.options, global: test.global, noCA: true,
+				sites: "https://" + admin + ":PORT {\n\tbind 127.0.0.1\n\trespond hello\n}\n",
 			})
-			for _, name := range []string{admin, "ADMIN.example.com", "localhost"} {
+			// With an issuer in the Caddyfile, the adapter would not make one policy of both.
+			const policies = `"policies":[{"get_certificate"`
+			if !strings.Contains(adapted, policies) || strings.Contains(adapted, "subjects") {
+				t.Fatal("the site has a policy of its own: ", adapted)
+			}
+			adapted = strings.Replace(adapted, policies, `"policies":[{"issuers":[{"module":"internal"}],"get_certificate"`, 1)
+			c.serve(c.file("config.json", []byte(adapted)))
+			for _, name := range []string{admin, "ADMIN.example.com"} {
 				if _, err := c.handshake(name, c.trustsLocalAuthority); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}

@@ -123,22 +123,25 @@ func TestSwapTheWord(t *testing.T) {
 	asked(2)
 
 	// The same adapted configuration, but for the word.
-	adapted := func(s site) string {
-		c.write(s)
-		output, err := c.run("adapt", "--config", c.caddyfilePath())
-		if err != nil {
-			t.Fatalf("adapt: %v\n%s", err, output)
-		}
-		// caddy prints log lines before the document
-		document := output[strings.LastIndex("\n"+output, "\n{\"admin\""):]
-		if !json.Valid([]byte(document)) {
-			t.Fatalf("no JSON document in %s", output)
-		}
-		return document
+	if got := strings.ReplaceAll(c.adapted(cached), `"via":"cached_http"`, `"via":"http"`); got != c.adapted(stock) {
+		t.Errorf("the configuration differs in more than the word:\n%s\n%s", got, c.adapted(stock))
 	}
-	if got := strings.ReplaceAll(adapted(cached), `"via":"cached_http"`, `"via":"http"`); got != adapted(stock) {
-		t.Errorf("the configuration differs in more than the word:\n%s\n%s", got, adapted(stock))
+}
+
+// adapted is the site as a JSON document.
+func (c *caddy) adapted(s site) string {
+	c.t.Helper()
+	c.write(s)
+	output, err := c.run("adapt", "--config", c.caddyfilePath())
+	if err != nil {
+		c.t.Fatalf("adapt: %v\n%s", err, output)
 	}
+	// caddy prints log lines before the document
+	document := output[strings.LastIndex("\n"+output, "\n{\"admin\""):]
+	if !json.Valid([]byte(document)) {
+		c.t.Fatalf("no JSON document in %s", output)
+	}
+	return document
 }
 
 // The backend is asked the same question by both getters.
