@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // A cold start: the customers of all names come at once, and the backend takes a second for each. Nobody is turned
@@ -16,7 +17,7 @@ import (
 func TestStormOfColdNames(t *testing.T) {
 	const count = 3_000
 	needFiles(t, count+1000)
-	backend := startOrigin(t, origin.After(time.Second, origin.Certificate(authority, origin.P256, "s-maxage=600")))
+	backend := startBackend(t, testbackend.After(time.Second, testbackend.Certificate(authority, testca.P256, "s-maxage=600")))
 	names := make([]string, count)
 	for i := range names {
 		names[i] = fmt.Sprintf("shop-%d.example.com", i)
