@@ -1,20 +1,18 @@
-//! The engine behind Caddy's `tls.get_certificate.cached_http`.
+//! The certificate cache behind Caddy's `tls.get_certificate.cached_http`.
 //!
 //! This crate knows neither C nor Go nor Caddy; `rust/ffi` is its only user. The path of one lookup:
 //!
-//! 1. [`engine::Engine::lookup`] normalises the SNI ([`server_name`]) and looks into [`memory_store`]. An entry that
-//!    is fresh under the caller's settings ([`freshness`]) is a hit and ends here. What the backend has no certificate
-//!    for is in [`negative_store`].
-//! 2. A miss joins the fetch of its name ([`single_flight`]). The first one becomes a job of a bounded worker pool
-//!    ([`worker_pool`]): the disk ([`disk_store`]), then the [`backend`], if it may be asked now ([`backoff`]).
-//! 3. The answer's PEM becomes a checked [`bundle`], and is offered to the host as a candidate ([`events`]). The host
-//!    parses it with its own parser and confirms or rejects it. Only then is it stored, in memory and on disk, and
-//!    everybody who waits is told.
-//! 4. The host signs handshakes with the entry's key ([`keys`]). The key itself never leaves this library.
+//! 1. [`engine::Engine::lookup`] normalises the SNI ([`server_name`]) and looks into [`memory_store`]; an
+//!    entry that is fresh under the caller's settings ([`freshness`]) is a hit and ends here.
+//! 2. A miss joins the flight of its name ([`single_flight`]) and, if it is the first, becomes a job of a
+//!    bounded worker pool ([`worker_pool`]): first the disk ([`disk_store`]), then the [`backend`].
+//! 3. The answer's PEM becomes a checked [`bundle`], and is offered upwards as a candidate ([`events`]).
+//!    The host parses it with its own parser and confirms or rejects it; only then is it stored, in memory
+//!    and on disk, and everybody who waits is told.
+//! 4. The host signs handshakes with the entry's key ([`keys`]); the key itself never leaves this library.
 //!
-//! Imports point one way: [`engine`] knows the parts. A part knows only the leaves ([`clock`], [`counters`],
-//! [`freshness`], [`server_name`], [`settings`]) and [`entry`], the model that all share. `tests/check/imports.sh`
-//! lists the exceptions. `docs/architecture.md` draws the whole.
+//! Imports point one way: `cache` knows the parts, the parts know only the leaves (`clock`, `entry`,
+//! `error`, `server_name`, `settings`, `freshness`).
 #![forbid(unsafe_code)]
 
 pub mod backend;
