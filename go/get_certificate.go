@@ -21,6 +21,7 @@ func (g *CertGetter) GetCertificate(_ context.Context, hello *tls.ClientHelloInf
 	if g.passes(hello, err) {
 		return nil, nil
 	}
+	g.lease.CountFailure(err)
 	return nil, fmt.Errorf("cached_http: %q: %w", cappedName(hello.ServerName), err)
 }
 

@@ -2,6 +2,7 @@ package cachedhttp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,16 +35,23 @@ var (
 		"A miss waits for the backend.", "backend", "result")
 	fetchesMetric = describe("fetches_total", "Requests to the backend by their outcome.", "backend", "outcome")
 	fetchSeconds  = describe("fetch_duration_seconds", "How long requests to the backend took.", "backend")
-	refreshes     = describe("refreshes_total", "Requests for a newer certificate while the kept one is served.", "backend")
+	refreshes     = describe("refreshes_total", "Requests for a newer certificate while the stored one is served.", "backend")
 	invalid       = describe("invalid_bundles_total", "Answers of the backend, and entries on disk, that can't be used.", "backend")
-	overloaded    = describe("overloaded_total", "Misses turned away by a full queue.", "backend")
+	failedMetric  = describe("handshakes_failed_total", "Handshakes that got no certificate, by reason; "+
+		"those that wait for one name together count once.", "backend", "reason")
+	firstEnd = describe("first_certificate_end_timestamp_seconds",
+		"When the first certificate ends of those that were asked for in the last minutes.", "backend")
+	firstBridgeEnd = describe("first_bridge_end_timestamp_seconds",
+		"When the first certificate that was asked for in the last minutes is served no more, if its refresh goes on failing.", "backend")
+	diskEntries   = describe("disk_entries", "Certificates in cache_dir, as last counted.", "backend")
+	diskBytes     = describe("disk_bytes", "Bytes of certificates in cache_dir, as last counted.", "backend")
 	entriesMetric = describe("entries", "Certificates in memory.", "backend")
 	entryBytes    = describe("entry_bytes", "Bytes of certificates in memory.", "backend")
 	negatives     = describe("negatives", "Names in memory for which the backend has no certificate.", "backend")
-	evictions     = describe("evictions_total", "Certificates that left memory.", "backend")
+	evictions     = describe("evictions_total", "Certificates evicted from memory for lack of room.", "backend")
 	failingNames  = describe("failing_names", "Names whose last fetch failed, as far as they are remembered.", "backend")
 	breakerOpen   = describe("breaker_open", "1 while the backend counts as down and is only probed.", "backend")
-	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk refused.", "backend", "operation")
+	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk rejected.", "backend", "operation")
 	signatures    = describe("signatures_total", "Signatures made for handshakes, of all backends together.")
 	signingTime   = describe("signature_seconds_total", "How long signing took, of all backends together.")
 )
@@ -51,8 +59,9 @@ var (
 // Describe sends the descriptions.
 func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{
-		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, invalid, overloaded, entriesMetric, entryBytes,
-		negatives, evictions, failingNames, breakerOpen, diskMetric, signatures, signingTime,
+		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, invalid, failedMetric, entriesMetric, entryBytes,
+		negatives, evictions, failingNames, breakerOpen, firstEnd, firstBridgeEnd, diskMetric, diskEntries, diskBytes,
+		signatures, signingTime,
 	} {
 		descriptions <- description
 	}
@@ -61,6 +70,7 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 // Collect sends the values. Safe for concurrent use.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	byBackend := make(map[string]native.Counters)
+	failures := make(map[[2]string]uint64)
 	for _, lease := range store.RunningLeases() {
 		counters, err := lease.Counters()
 		if err != nil {
@@ -70,6 +80,12 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 			counters = counters.Plus(other) // one backend with two cache directories
 		}
 		byBackend[lease.Backend()] = counters
+		for reason, count := range lease.Failures() {
+			failures[[2]string{lease.Backend(), reason}] += count
+		}
+	}
+	for labels, count := range failures {
+		metrics <- prometheus.MustNewConstMetric(failedMetric, prometheus.CounterValue, float64(count), labels[:]...)
 	}
 	for backend, counters := range byBackend {
 		collectEngine(metrics, backend, counters)
@@ -87,11 +103,17 @@ func collectEngine(metrics chan<- prometheus.Metric, backend string, counters na
 	gauge := func(description *prometheus.Desc, value uint64) {
 		metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, float64(value), backend)
 	}
+	end := func(description *prometheus.Desc, value time.Time) {
+		if !value.IsZero() {
+			metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, float64(value.UnixMilli())/1000, backend)
+		}
+	}
 	count(lookupsMetric, counters.Hits, "hit")
 	count(lookupsMetric, counters.StaleHits, "stale")
 	count(lookupsMetric, counters.NegativeHits, "negative")
 	count(lookupsMetric, counters.Misses, "miss")
-	count(lookupsMetric, counters.InvalidNames, "refused_name")
+	count(lookupsMetric, counters.UnsupportedHits, "unsupported_key_type")
+	count(lookupsMetric, counters.InvalidNames, "invalid_name")
 	count(lookupsMetric, counters.BackedOff, "backed_off")
 	count(fetchesMetric, counters.NoCertificate, "no_certificate")
 	count(fetchesMetric, counters.NotModified, "not_modified")
@@ -99,13 +121,16 @@ func collectEngine(metrics chan<- prometheus.Metric, backend string, counters na
 	count(fetchesMetric, counters.Found, "found")
 	count(refreshes, counters.Refreshes)
 	count(invalid, counters.InvalidBundles)
-	count(overloaded, counters.Overloaded)
 	gauge(entriesMetric, counters.Entries)
 	gauge(entryBytes, counters.EntryBytes)
 	gauge(negatives, counters.Negatives)
 	count(evictions, counters.Evictions)
 	gauge(failingNames, counters.FailingNames)
 	gauge(breakerOpen, map[bool]uint64{true: 1}[counters.BreakerIsOpen])
+	end(firstEnd, counters.FirstCertificateEnd)
+	end(firstBridgeEnd, counters.FirstBridgeEnd)
+	gauge(diskEntries, counters.DiskEntries)
+	gauge(diskBytes, counters.DiskBytes)
 	count(diskMetric, counters.DiskHits, "read")
 	count(diskMetric, counters.DiskWrites, "written")
 	count(diskMetric, counters.DiskErrors, "failed")

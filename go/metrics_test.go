@@ -3,6 +3,7 @@ package cachedhttp
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -31,16 +32,19 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 		}
 		values := gather(t, registry)
 		for name, want := range map[string]float64{
-			"caddy_cached_http_lookups_total hit":             2,
-			"caddy_cached_http_lookups_total miss":            2,
-			"caddy_cached_http_lookups_total negative":        1,
-			"caddy_cached_http_fetches_total found":           1,
-			"caddy_cached_http_fetches_total no_certificate":  1,
-			"caddy_cached_http_fetch_duration_seconds":        2,
-			"caddy_cached_http_entries":                       1,
-			"caddy_cached_http_negatives":                     1,
-			"caddy_cached_http_breaker_open":                  0,
-			"caddy_cached_http_disk_operations_total written": 0,
+			"caddy_cached_http_lookups_total hit":                      2,
+			"caddy_cached_http_lookups_total miss":                     2,
+			"caddy_cached_http_lookups_total negative":                 1,
+			"caddy_cached_http_fetches_total found":                    1,
+			"caddy_cached_http_fetches_total no_certificate":           1,
+			"caddy_cached_http_fetch_duration_seconds":                 2,
+			"caddy_cached_http_entries":                                1,
+			"caddy_cached_http_negatives":                              1,
+			"caddy_cached_http_breaker_open":                           0,
+			"caddy_cached_http_handshakes_failed_total no_certificate": 2,
+			"caddy_cached_http_handshakes_failed_total overloaded":     0,
+			"caddy_cached_http_disk_entries":                           0,
+			"caddy_cached_http_disk_operations_total written":          0,
 		} {
 			if got, known := values[name]; !known || got != want {
 				t.Errorf("%s is %v (known: %v), not %v", name, got, known, want)
@@ -48,6 +52,12 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 		}
 		if values["caddy_cached_http_signatures_total"] < 3 || values["caddy_cached_http_signature_seconds_total"] <= 0 {
 			t.Error("signatures are not counted")
+		}
+		if end := values["caddy_cached_http_first_certificate_end_timestamp_seconds"]; end <= float64(time.Now().Unix()) {
+			t.Error("the first certificate ends at", end)
+		}
+		if end, known := values["caddy_cached_http_first_bridge_end_timestamp_seconds"]; known {
+			t.Error("nothing fails, but a bridge ends at", end)
 		}
 	}
 }

@@ -54,6 +54,8 @@ func (m *managersAnswer) add(one leaseAnswer) {
 		m.found = true
 	case native.StatusNegative, native.StatusInvalidName:
 		m.denied = m.denied || !one.getter.passesNegatives()
+	case native.StatusUnsupportedKeyType:
+		m.denied = true // there is one, for other clients
 	default:
 		m.failure = errors.Join(m.failure, &native.Error{Status: one.answer.Status, Message: one.answer.Reason})
 	}

@@ -124,13 +124,17 @@ enum cached_http_status
    */
   CACHED_HTTP_STATUS_BACKED_OFF = 7,
   /*
-   There was no room in the queue.
+   There was no room in the queue, or no worker in time.
    */
   CACHED_HTTP_STATUS_OVERLOADED = 8,
   /*
    There is no certificate for this client; the message says why.
    */
   CACHED_HTTP_STATUS_FAILED = 9,
+  /*
+   The backend has a certificate, but of a kind that this client can't use.
+   */
+  CACHED_HTTP_STATUS_UNSUPPORTED_KEY_TYPE = 10,
   /*
    The handle is closed, or was never given out.
    */
@@ -241,6 +245,10 @@ typedef struct {
    */
   uint64_t negative_hits;
   /*
+   Lookups answered from memory with "of a kind that this client can't use".
+   */
+  uint64_t unsupported_hits;
+  /*
    Lookups that started or joined a fetch.
    */
   uint64_t misses;
@@ -253,7 +261,7 @@ typedef struct {
    */
   uint64_t backed_off;
   /*
-   Lookups turned away by a full queue.
+   Lookups turned away for want of a worker.
    */
   uint64_t overloaded;
   /*
@@ -578,8 +586,8 @@ void cached_http_abi_3(void);
  `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
  miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
  call. `query` holds the further query parameters for the backend, percent-encoded UTF-8, and is read on a
- miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME`, `BACKED_OFF` and
- `FAILED`, for the caller to free.
+ miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME` and
+ `BACKED_OFF`, for the caller to free.
 
  # Safety
  The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable, and don't overlap.

@@ -34,8 +34,8 @@ var ErrDenied = errors.New("ask says no")
 
 var errTooMany = errors.New("too many names wait for ask")
 
-// maxConcurrent is as many requests as the managers make.
-const maxConcurrent = config.DefaultMaxConcurrentFetches
+// maxConcurrent bounds the requests under way; each holds a connection to the endpoint.
+const maxConcurrent = 64
 
 // settings tells clients apart. The URL may hold credentials.
 type settings struct {

@@ -80,7 +80,9 @@ type Getter struct {
 	// a scan drives no certificate out. Default: `16MiB`.
 	MaxNegativeMemory ByteSize `json:"max_negative_memory,omitempty"`
 
-	// How many requests to the backend may be under way at once; at most 1024. Default: 64.
+	// How many requests to the backend may be under way at once; at most 1024. Further ones wait, for as long as their
+	// handshakes do. By default 3,000 names that are asked for at the same time get their certificates from a backend
+	// that takes a second for each. Set it lower if your backend can't take so many. Default: 512.
 	MaxConcurrentFetches int `json:"max_concurrent_fetches,omitempty"`
 
 	Client
@@ -112,7 +114,7 @@ const (
 	defaultMaxDisk              = 4 << 30
 	defaultMaxMemory            = 256 << 20
 	defaultMaxNegativeMemory    = 16 << 20
-	DefaultMaxConcurrentFetches = 64
+	DefaultMaxConcurrentFetches = 512
 )
 
 // ApplyDefaults sets what is absent.

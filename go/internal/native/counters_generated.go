@@ -15,13 +15,15 @@ type Counters struct {
 	StaleHits uint64
 	// Lookups answered from memory with "no such name".
 	NegativeHits uint64
+	// Lookups answered from memory with "of a kind that this client can't use".
+	UnsupportedHits uint64
 	// Lookups that started or joined a fetch.
 	Misses uint64
 	// Lookups rejected for their server name.
 	InvalidNames uint64
 	// Lookups turned away because the backend failed lately.
 	BackedOff uint64
-	// Lookups turned away by a full queue.
+	// Lookups turned away for want of a worker.
 	Overloaded uint64
 	// 200 answers.
 	Found uint64
@@ -71,6 +73,7 @@ func (c Counters) Plus(other Counters) Counters {
 	c.Hits += other.Hits
 	c.StaleHits += other.StaleHits
 	c.NegativeHits += other.NegativeHits
+	c.UnsupportedHits += other.UnsupportedHits
 	c.Misses += other.Misses
 	c.InvalidNames += other.InvalidNames
 	c.BackedOff += other.BackedOff
@@ -102,6 +105,7 @@ func countersOf(view *C.cached_http_counters) (c Counters) {
 	c.Hits = uint64(view.hits)
 	c.StaleHits = uint64(view.stale_hits)
 	c.NegativeHits = uint64(view.negative_hits)
+	c.UnsupportedHits = uint64(view.unsupported_hits)
 	c.Misses = uint64(view.misses)
 	c.InvalidNames = uint64(view.invalid_names)
 	c.BackedOff = uint64(view.backed_off)

@@ -23,6 +23,8 @@ const (
 	StatusBackedOff   Status = C.CACHED_HTTP_STATUS_BACKED_OFF
 	StatusOverloaded  Status = C.CACHED_HTTP_STATUS_OVERLOADED
 	StatusFailed      Status = C.CACHED_HTTP_STATUS_FAILED
+	// StatusUnsupportedKeyType is a certificate that there is, but this client can't use.
+	StatusUnsupportedKeyType Status = C.CACHED_HTTP_STATUS_UNSUPPORTED_KEY_TYPE
 
 	// Errors.
 
@@ -37,24 +39,26 @@ const (
 )
 
 var statusTexts = map[Status]string{
-	StatusOK:                "done",
-	StatusHit:               "a certificate is known",
-	StatusStale:             "a certificate is known and being refreshed",
-	StatusNegative:          "the backend has no certificate for this name",
-	StatusPending:           "a fetch is under way",
-	StatusMiss:              "nothing is known about this name",
-	StatusInvalidName:       "not a server name that anybody can own",
-	StatusBackedOff:         "the backend failed lately and is not asked again yet",
-	StatusOverloaded:        "too many names wait for the backend",
-	StatusFailed:            "the certificate could not be fetched",
-	StatusClosed:            "the certificate cache is closed",
-	StatusInvalidArgument:   "the certificate cache was called with an invalid argument (a bug, please report it)",
-	StatusPanic:             "the certificate cache has panicked (a bug, please report it)",
-	StatusGone:              "the certificate has left the cache",
-	StatusSigningRejected:   "the key can't make this signature",
-	StatusSettingsRejected:  "the settings can't be used",
-	StatusDirectoryRejected: "the cache directory can't be used",
-	StatusOutOfDescriptors:  "the process may open no more files; raise its limit",
+	StatusOK:          "done",
+	StatusHit:         "a certificate is known",
+	StatusStale:       "a certificate is known and being refreshed",
+	StatusNegative:    "the backend has no certificate for this name",
+	StatusPending:     "a fetch is under way",
+	StatusMiss:        "nothing is known about this name",
+	StatusInvalidName: "not a server name that anybody can own",
+	StatusBackedOff:   "the backend failed lately and is not asked again yet",
+	StatusOverloaded: "too many names wait for the backend; " +
+		"if it can take more requests at once, raise max_concurrent_fetches",
+	StatusUnsupportedKeyType: "the certificate is of a kind that this client can't use (ECDSA or Ed25519)",
+	StatusFailed:             "the certificate could not be fetched",
+	StatusClosed:             "the certificate cache is closed",
+	StatusInvalidArgument:    "the certificate cache was called with an invalid argument (a bug, please report it)",
+	StatusPanic:              "the certificate cache has panicked (a bug, please report it)",
+	StatusGone:               "the certificate has left the cache",
+	StatusSigningRejected:    "the key can't make this signature",
+	StatusSettingsRejected:   "the settings can't be used",
+	StatusDirectoryRejected:  "the cache directory can't be used",
+	StatusOutOfDescriptors:   "the process may open no more files; raise its limit",
 }
 
 func (status Status) String() string {

@@ -22,10 +22,11 @@ import (
 
 // Store is an engine and what this side keeps with it. Safe for concurrent use.
 type Store struct {
-	engine  Engine
-	backend string
-	entries *entries
-	waiters *waiters
+	engine   Engine
+	backend  string
+	entries  *entries
+	waiters  *waiters
+	failures failures
 
 	closing chan struct{} // closed when the engine is about to be
 	drained chan struct{} // closed when its last event is handled
@@ -43,6 +44,7 @@ func newStore(engine Engine, settings config.Engine) *Store {
 		settings: settings,
 		entries:  newEntries(maxHotEntries),
 		waiters:  newWaiters(),
+		failures: newFailures(),
 		closing:  make(chan struct{}),
 		drained:  make(chan struct{}),
 	}

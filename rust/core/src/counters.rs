@@ -48,13 +48,15 @@ counters! {
         stale_hits,
         /// Lookups answered from memory with "no such name".
         negative_hits,
+        /// Lookups answered from memory with "of a kind that this client can't use".
+        unsupported_hits,
         /// Lookups that started or joined a fetch.
         misses,
         /// Lookups rejected for their server name.
         invalid_names,
         /// Lookups turned away because the backend failed lately.
         backed_off,
-        /// Lookups turned away by a full queue.
+        /// Lookups turned away for want of a worker.
         overloaded,
         /// 200 answers.
         found,

@@ -100,7 +100,7 @@ pub enum Lookup {
     InvalidName(InvalidServerName),
     /// The backend failed lately and is not asked again yet; holds the reason of the last failure.
     BackedOff(Arc<str>),
-    /// The backend has a certificate, but of a kind this client can't use: [`UNSUPPORTED_KEY_TYPE`].
+    /// The backend has a certificate, but of a kind that this client can't use.
     UnsupportedKeyType,
     /// The cache is closed.
     Closed,
@@ -307,7 +307,3 @@ const MAX_QUEUED_FETCHES: usize = 16_384;
 const DISK_READERS: usize = 4;
 /// The part of the memory for negatives that is for certificates which the client who asked can't use.
 const UNSUPPORTED_SHARE: u64 = 4;
-
-/// What a client is told that can't use the certificate there is.
-pub const UNSUPPORTED_KEY_TYPE: &str =
-    "the certificate is of a kind that this client can't use (ECDSA or Ed25519)";

@@ -47,8 +47,10 @@ pub enum Outcome {
     Failed(String),
     /// The backend failed lately and was not asked again; holds the reason of the last failure.
     BackedOff(Arc<str>),
-    /// There was no room in the queue.
+    /// There was no room in the queue, or no worker in time.
     Overloaded,
+    /// The backend has a certificate, but of a kind that this client can't use.
+    UnsupportedKeyType,
 }
 
 /// How urgent a log record is.

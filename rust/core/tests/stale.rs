@@ -414,15 +414,15 @@ fn time_spent_in_our_own_queue_is_not_the_backends_fault() {
         for event in host.next_events(64) {
             match host.handle(event) {
                 Some((_, Outcome::Found(_))) => found += 1,
-                Some((_, Outcome::Failed(reason))) if reason.contains("no worker was free") => {
-                    turned_away += 1
-                }
+                Some((_, Outcome::Overloaded)) => turned_away += 1,
                 Some((_, other)) => panic!("{other:?}"),
                 None => {}
             }
         }
     }
     assert_eq!(backend.count(), found, "a request that can't be answered in time is not made");
+    assert_eq!(host.engine.counters().overloaded, turned_away as u64);
+    assert!(host.logs.iter().any(|record| record.message.contains("raise max_concurrent_fetches")));
     let sizes = host.engine.sizes();
     assert!(found >= 14 && !sizes.breaker_is_open && sizes.failing_names == 0, "{found} {sizes:?}");
 }

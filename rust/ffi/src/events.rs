@@ -165,6 +165,9 @@ impl From<Event> for EventView {
                         EventView { status: Status::BackedOff, text, ..finished }
                     }
                     Outcome::Overloaded => EventView { status: Status::Overloaded, ..finished },
+                    Outcome::UnsupportedKeyType => {
+                        EventView { status: Status::UnsupportedKeyType, ..finished }
+                    }
                     Outcome::Failed(reason) => {
                         EventView { status: Status::Failed, text: reason.into_bytes().into(), ..finished }
                     }

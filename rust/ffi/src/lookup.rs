@@ -1,6 +1,6 @@
 //! The one call of every handshake.
 
-use cached_http_core::engine::{Lookup, LookupRequest, UNSUPPORTED_KEY_TYPE};
+use cached_http_core::engine::{Lookup, LookupRequest};
 use cached_http_core::entry::ClientKind;
 use cached_http_core::single_flight::Token;
 
@@ -22,8 +22,8 @@ pub const CACHED_HTTP_LOOKUP_PEEK: u32 = 4;
 /// `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
 /// miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
 /// call. `query` holds the further query parameters for the backend, percent-encoded UTF-8, and is read on a
-/// miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME`, `BACKED_OFF` and
-/// `FAILED`, for the caller to free.
+/// miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME` and
+/// `BACKED_OFF`, for the caller to free.
 ///
 /// # Safety
 /// The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable, and don't overlap.
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn fetch_cached_cert(
             Lookup::Closed => Status::Closed,
             Lookup::BackedOff(reason) => explain(message, Status::BackedOff, &reason),
             Lookup::InvalidName(rejection) => explain(message, Status::InvalidName, &rejection),
-            Lookup::UnsupportedKeyType => explain(message, Status::Failed, &UNSUPPORTED_KEY_TYPE),
+            Lookup::UnsupportedKeyType => Status::UnsupportedKeyType,
         })
     })
 }

@@ -21,10 +21,12 @@ pub enum Status {
     InvalidName = 6,
     /// The backend failed lately and is not asked again yet.
     BackedOff = 7,
-    /// There was no room in the queue.
+    /// There was no room in the queue, or no worker in time.
     Overloaded = 8,
     /// There is no certificate for this client; the message says why.
     Failed = 9,
+    /// The backend has a certificate, but of a kind that this client can't use.
+    UnsupportedKeyType = 10,
     /// The handle is closed, or was never given out.
     Closed = 100,
     /// A pointer is NULL, a text is not UTF-8, or a number is out of range.

@@ -55,7 +55,8 @@ impl Shared {
         match answer {
             Lookup::Hit(_) => counters.hits.increment(),
             Lookup::Stale(_) => counters.stale_hits.increment(),
-            Lookup::Negative | Lookup::UnsupportedKeyType => counters.negative_hits.increment(),
+            Lookup::Negative => counters.negative_hits.increment(),
+            Lookup::UnsupportedKeyType => counters.unsupported_hits.increment(),
             Lookup::Pending => counters.misses.increment(),
             Lookup::InvalidName(_) => counters.invalid_names.increment(),
             Lookup::BackedOff(_) => counters.backed_off.increment(),

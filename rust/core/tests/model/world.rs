@@ -336,7 +336,10 @@ impl World {
                 self.tally.withdrawn += 1;
                 answers::no_certificate(self, name, told.first().map(|first| (first.client, first.since)));
             }
-            Outcome::Failed(_) | Outcome::BackedOff(_) | Outcome::Overloaded => self.tally.failed += 1,
+            Outcome::Failed(_)
+            | Outcome::BackedOff(_)
+            | Outcome::Overloaded
+            | Outcome::UnsupportedKeyType => self.tally.failed += 1,
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::backoff::Evidence;
-use crate::engine::UNSUPPORTED_KEY_TYPE;
 use crate::engine::fetch::Fetch;
 use crate::entry::{Entry, ResponseMetadata};
 use crate::events::{Event, Outcome};
@@ -61,7 +60,7 @@ impl Candidate {
         match fetch.key.client.can_use(entry.algorithm()) {
             true => fetch.finish(Outcome::Found(entry.id)),
             // That is no "no": Caddy might order a certificate of its own for a name that the backend has one for.
-            false => fetch.finish(Outcome::Failed(UNSUPPORTED_KEY_TYPE.into())),
+            false => fetch.finish(Outcome::UnsupportedKeyType),
         }
         let now = shared.clock.now();
         if source == Source::Disk && config.evaluate(&entry, now) != Freshness::Fresh {

@@ -41,9 +41,10 @@ impl Fetch {
         // A request that can hardly be answered in time helps nobody, and keeps the next from being so.
         if time_left < self.config.timeout / 4 {
             shared.counters.overloaded.increment();
-            let reason = format!("{}: no worker was free in time; {RAISE_THE_LIMIT}", shared.backend_name);
-            shared.log(LogKind::Overload, self.key.borrowed(), || reason.clone());
-            return self.finish(Outcome::Failed(reason));
+            shared.log(LogKind::Overload, self.key.borrowed(), || {
+                format!("{}: no worker was free in time; {RAISE_THE_LIMIT}", shared.backend_name)
+            });
+            return self.finish(Outcome::Overloaded);
         }
         let now = shared.clock.now();
         let (key, identity) = (self.key.borrowed(), self.config.identity);
