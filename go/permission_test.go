@@ -262,6 +262,13 @@ func TestAQuestionOfThePermissionIsNoHandshake(t *testing.T) {
 			t.Error(answer)
 		}
 	}
+	// Nor is a certificate that is known, or one that nobody but the permission has asked for.
+	backend.Keep("held.example", backend.Bundle(testca.P256, "held.example"), "s-maxage=600")
+	for range 2 {
+		if answer := allowed(t, permission, "held.example"); answer != "yes" {
+			t.Error(answer)
+		}
+	}
 	counters, err := getter.lease.Counters()
 	if lookups := counters.Hits + counters.Misses + counters.NegativeHits; err != nil || lookups != handshakes || backend.Count("a.example") != handshakes {
 		t.Errorf("%d lookups, %d requests, %v", lookups, backend.Count("a.example"), err)
