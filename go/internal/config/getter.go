@@ -48,7 +48,7 @@ type Getter struct {
 	RefreshAhead string `json:"refresh_ahead,omitempty"`
 
 	// A folder in which certificates **and their private keys, as plain text,** are kept over restarts. It is
-	// made with mode 0700 if it does not exist; one that belongs to another user, is open to others or is a
+	// made with mode 0700 when the first one is saved; one that belongs to another user, is open to others or is a
 	// symbolic link is refused. A relative path starts at the working directory. Default: none, memory only.
 	CacheDir string `json:"cache_dir,omitempty"`
 
