@@ -37,8 +37,8 @@ oldest: ## the oldest Caddy that is supported, built and tried; part of make tes
 soak: ## outages, storms and reloads at full size on a real Caddy, before a release: some minutes
 	@tests/scripts/soak.sh
 
-asan: lib ## the C client of the ABI under the address sanitizer
-	@tests/abi/run.sh asan
+asan: ## C programs, Go suite and Rust tests under the address sanitizer, C programs under valgrind: ten minutes
+	@tests/scripts/asan.sh
 
 clean: ## removes what was built, but for binaries that ./xcaddy.sh made
 	cargo clean

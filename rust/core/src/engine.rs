@@ -27,7 +27,7 @@ use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
-use crate::events::{Event, EventQueue};
+use crate::events::{Event, EventQueue, Outcome};
 use crate::freshness::FreshnessSettings;
 use crate::interner::Interner;
 use crate::log_sampler::LogSampler;
@@ -270,6 +270,12 @@ impl Engine {
         if shared.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        for (server_name, tokens) in shared.flights.take_all_tokens() {
+            let outcome = Outcome::Failed(CLOSED.into());
+            let finished =
+                Event::Finished { server_name, asked_backend: false, accepted: None, tokens, outcome };
+            shared.events.push(finished);
+        }
         for config in shared.lookup_configs.lock().drain(..).filter_map(|known| known.upgrade()) {
             config.backend.shutdown();
         }
@@ -293,6 +299,8 @@ impl Engine {
         }
     }
 }
+
+const CLOSED: &str = "the cache was closed while its backend was asked";
 
 /// Misses that may wait for a worker; beyond it a lookup is turned away at once.
 const MAX_QUEUED_FETCHES: usize = 16_384;

@@ -49,6 +49,10 @@ impl Flight {
         self.is_withdrawn(self.key.client)
     }
 
+    fn take_tokens(&self) -> Vec<Token> {
+        std::mem::take(&mut self.state.lock().tokens)
+    }
+
     fn withdraw(&self, up_to: ClientKind) {
         let mut state = self.state.lock();
         state.withdrawn = state.withdrawn.max(Some(up_to));
@@ -58,7 +62,35 @@ impl Flight {
 /// The fetches under way. Thread-safe.
 #[derive(Default)]
 pub struct SingleFlight {
-    flights: Mutex<HashMap<EntryKey, Arc<Flight>>>,
+    flights: Mutex<Flights>,
+}
+
+#[derive(Default)]
+struct Flights {
+    /// Those that can be joined.
+    current: HashMap<EntryKey, Arc<Flight>>,
+    /// Those that end for who waits already.
+    detached: HashMap<EntryKey, Vec<Arc<Flight>>>,
+}
+
+impl Flights {
+    fn detach(&mut self, key: EntryKey) -> Option<&Arc<Flight>> {
+        let flight = self.current.remove(&key)?;
+        let detached = self.detached.entry(key).or_default();
+        detached.push(flight);
+        detached.last()
+    }
+
+    fn remove(&mut self, flight: &Arc<Flight>) {
+        if self.current.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            self.current.remove(&flight.key);
+        } else if let Some(detached) = self.detached.get_mut(&flight.key) {
+            detached.retain(|other| !Arc::ptr_eq(other, flight));
+            if detached.is_empty() {
+                self.detached.remove(&flight.key);
+            }
+        }
+    }
 }
 
 impl SingleFlight {
@@ -72,7 +104,7 @@ impl SingleFlight {
         settled: impl FnOnce() -> Option<T>,
     ) -> Joined<T> {
         let mut flights = self.flights.lock();
-        if let Some(flight) = flights.get(&key) {
+        if let Some(flight) = flights.current.get(&key) {
             flight.state.lock().tokens.extend(token);
             return Joined::Follower;
         }
@@ -81,18 +113,22 @@ impl SingleFlight {
         }
         let state = State { tokens: token.into_iter().collect(), withdrawn: None };
         let flight = Arc::new(Flight { key: key.clone(), state: Mutex::new(state) });
-        flights.insert(key, Arc::clone(&flight));
+        flights.current.insert(key, Arc::clone(&flight));
         Joined::Leader(flight)
     }
 
     /// Ends a flight and returns who waited for it.
     pub fn finish(&self, flight: &Arc<Flight>) -> Vec<Token> {
-        let mut flights = self.flights.lock();
-        // After a purge another one may have the name.
-        if flights.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            flights.remove(&flight.key);
-        }
-        std::mem::take(&mut flight.state.lock().tokens)
+        self.flights.lock().remove(flight);
+        flight.take_tokens()
+    }
+
+    /// Who waits for any flight, by name: nobody tells them any more but the caller. The flights go on to their ends.
+    pub fn take_all_tokens(&self) -> Vec<(Box<str>, Vec<Token>)> {
+        let flights = self.flights.lock();
+        let all = flights.current.values().chain(flights.detached.values().flatten());
+        let waiting = all.map(|flight| (flight.key.name.as_str().into(), flight.take_tokens()));
+        waiting.filter(|(_, tokens)| !tokens.is_empty()).collect()
     }
 
     /// Notes what a flight was told: that the backend has no certificate of its name that a client of its kind could
@@ -101,10 +137,10 @@ impl SingleFlight {
         let mut flights = self.flights.lock();
         let up_to = by.key.client;
         for key in by.key.borrowed().all_kinds().map(EntryKeyRef::to_owned) {
-            let Some(flight) = flights.get(&key) else { continue };
+            let Some(flight) = flights.current.get(&key) else { continue };
             flight.withdraw(up_to);
             if flight.is_superseded() && !Arc::ptr_eq(flight, by) {
-                flights.remove(&key);
+                flights.detach(key);
             }
         }
     }
@@ -115,7 +151,7 @@ impl SingleFlight {
         let mut flights = self.flights.lock();
         let mut found = false;
         for key in name.all_kinds() {
-            if let Some(flight) = flights.remove(&key.to_owned()) {
+            if let Some(flight) = flights.detach(key.to_owned()) {
                 flight.withdraw(ClientKind::Ed25519);
                 found = true;
             }
@@ -188,5 +224,19 @@ mod tests {
             "new goes on"
         );
         assert_eq!(flights.finish(&new), [Token(2)]);
+    }
+
+    #[test]
+    fn whoever_waits_is_found_behind_a_purge_too_and_told_once() {
+        let flights = SingleFlight::default();
+        let old = lead(&flights, key("a.example"), 1);
+        flights.detach(key("a.example").borrowed());
+        let new = lead(&flights, key("a.example"), 2);
+        let mut waiting = flights.take_all_tokens();
+        waiting.sort_by_key(|(_, tokens)| tokens[0].0);
+        assert_eq!(waiting, [("a.example".into(), vec![Token(1)]), ("a.example".into(), vec![Token(2)])]);
+        assert_eq!((flights.finish(&old), flights.finish(&new)), (vec![], vec![]));
+        let flights = flights.flights.lock();
+        assert!(flights.current.is_empty() && flights.detached.is_empty());
     }
 }

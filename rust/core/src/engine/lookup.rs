@@ -116,12 +116,13 @@ impl Shared {
         request: &LookupRequest<'_>,
         now: Timestamp,
     ) -> Lookup {
-        if self.closed.load(Ordering::Acquire) {
-            return Lookup::Closed;
-        }
         // A flight that has failed in the meantime has left its reason. Where there is a disk, it may know the name all
         // the same: then the backend's failure is looked at after it.
         let settled = || {
+            // Nobody would be told any more.
+            if self.closed.load(Ordering::Acquire) {
+                return Some(Lookup::Closed);
+            }
             let cached = self.cached_answer(config, key, request.peek, now).map(|cached| cached.answer);
             let backed_off =
                 || self.disk.is_none().then(|| self.back_off.reason(key, config.identity, now)).flatten();

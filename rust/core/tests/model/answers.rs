@@ -72,7 +72,7 @@ fn error(which: usize) -> Vec<Step> {
     }
 }
 
-fn name_of(request: &Request) -> usize {
+pub(crate) fn name_of(request: &Request) -> usize {
     let asked = request.parameter("server_name").unwrap();
     NAMES.iter().position(|name| *name == asked).expect("one of the names")
 }

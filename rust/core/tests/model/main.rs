@@ -26,6 +26,7 @@ fn whatever_happens_only_what_may_be_served_is_served() {
     let config = Config {
         cases: u32::try_from(cases).expect("a number of cases"),
         max_shrink_iters: 400,
+        max_shrink_time: 60_000,
         failure_persistence: None,
         ..Config::default()
     };

@@ -21,7 +21,7 @@ use crate::support::told::{Kept, ToldBackend};
 use crate::{answers, disk};
 
 /// How long what must happen may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait for what happens only sometimes.
 const MOMENT: Duration = Duration::from_millis(10);
 /// How long nothing has happened once everything has.
@@ -65,11 +65,13 @@ pub(crate) struct World {
     /// Those of this process, the one in force last.
     options: Vec<Options>,
     waiting: HashMap<Token, Waiting>,
-    candidates: Vec<EntryId>,
+    /// Undecided, with the names that they are for.
+    candidates: Vec<(EntryId, usize)>,
     host_waits: bool,
     leaves: HashMap<EntryId, Vec<u8>>,
     next_token: u64,
-    refreshes: u64,
+    /// Requests and events of each name.
+    seen: [u64; NAMES.len()],
     /// For whom the request asked that was answered last, and when.
     pub(crate) last_request: Option<(ClientKind, Moment)>,
     pub(crate) tally: Tally,
@@ -102,7 +104,7 @@ impl World {
             host_waits: false,
             leaves: HashMap::new(),
             next_token: 1,
-            refreshes: 0,
+            seen: [0; NAMES.len()],
             last_request: None,
             tally: Tally::default(),
         }
@@ -132,9 +134,10 @@ impl World {
             }
             Step::Decide { which, agrees } => {
                 if !self.candidates.is_empty() {
-                    let id = self.candidates.remove(which % self.candidates.len());
+                    let (id, name) = self.candidates.remove(which % self.candidates.len());
+                    let before = self.seen[name];
                     self.decide(id, *agrees);
-                    self.settle(PATIENCE);
+                    self.settle_until(|world| world.seen[name] > before);
                 }
             }
         }
@@ -149,7 +152,7 @@ impl World {
         }
         let until = Instant::now() + PATIENCE;
         while !self.waiting.is_empty() && Instant::now() < until {
-            self.settle(MOMENT);
+            self.settle_until(|_| true);
             while !self.kept.is_empty() {
                 self.answer(0, Answer::Error(0));
             }
@@ -171,7 +174,7 @@ impl World {
             token: Some(token),
             peek: false,
         };
-        let since = self.model.tick();
+        let (since, refreshes) = (self.model.tick(), self.engine.counters().refreshes);
         match self.engine.lookup(&self.config, &request) {
             Lookup::Hit(id) => {
                 self.tally.hits += 1;
@@ -186,14 +189,17 @@ impl World {
             }
             Lookup::Pending => {
                 let waits_already = |waiting: &Waiting| waiting.name == name;
-                let may_join = self.refreshes > 0 || self.waiting.values().any(waits_already);
+                let may_join = refreshes > 0 || self.waiting.values().any(waits_already);
                 self.waiting.insert(token, Waiting { name, client, since });
-                return self.settle(if may_join { MOMENT } else { PATIENCE });
+                let (before, begin) = (self.seen[name], Instant::now());
+                return self
+                    .settle_until(|world| world.seen[name] > before || may_join && begin.elapsed() > MOMENT);
             }
             Lookup::UnsupportedKeyType | Lookup::BackedOff(_) => {}
             other => panic!("{other:?}"),
         }
-        self.settle(Duration::ZERO);
+        let (begun, before) = (self.engine.counters().refreshes - refreshes, self.seen[name]);
+        self.settle_until(|world| world.seen[name] >= before + begun);
     }
 
     fn is_served(&mut self, name: usize, client: ClientKind, id: EntryId, way: Way) {
@@ -216,20 +222,24 @@ impl World {
         if self.kept.is_empty() {
             return;
         }
-        let (kept, asked) = self.kept.remove(which % self.kept.len());
+        // 0 is the last that came.
+        let (kept, asked) = self.kept.remove(self.kept.len() - 1 - which % self.kept.len());
         let (steps, must_be_offered) = answers::answer(self, &kept, asked, answer);
-        let offered = self.leaves.len();
+        let (name, offered) = (answers::name_of(&kept.request), self.leaves.len());
+        let (before, begin) = (self.seen[name], Instant::now());
         kept.answer(&steps);
-        self.settle(PATIENCE);
-        assert!(
-            !must_be_offered || self.leaves.len() > offered,
-            "a sound certificate is not offered: {answer:?}"
-        );
+        self.settle_until(|world| match must_be_offered {
+            true => world.leaves.len() > offered || begin.elapsed() > PATIENCE / 2,
+            false => world.seen[name] > before,
+        });
+        let is_offered = self.leaves.len() > offered;
+        assert!(!must_be_offered || is_offered, "a sound certificate is not offered: {answer:?}");
     }
 
     fn move_clock(&mut self, seconds: i64) {
         // A host decides within no time.
         self.decide_all();
+        self.settle_until(|_| true);
         let by = Duration::from_secs(seconds.unsigned_abs());
         match seconds {
             0.. => self.clock.advance(by),
@@ -256,37 +266,32 @@ impl World {
         self.engine = Engine::open(&settings, self.clock.clone()).unwrap();
         let options = *self.options.last().unwrap();
         self.config = self.engine.lookup_config(&lookup_settings(&self.backend, options)).unwrap();
-        (self.options, self.refreshes) = (vec![options], 0);
+        self.options = vec![options];
     }
 
-    /// Lets happen what happens by itself: waits for the first of it, and until there is no more.
-    fn settle(&mut self, for_the_first: Duration) {
-        let refreshes = self.engine.counters().refreshes;
-        let for_the_first = if refreshes > self.refreshes { PATIENCE } else { for_the_first };
-        self.refreshes = refreshes;
-        let mut until = Instant::now() + for_the_first;
-        let must_happen = for_the_first == PATIENCE;
-        let mut happened = false;
-        loop {
+    /// Lets happen what happens by itself, until it is enough and there is no more.
+    fn settle_until(&mut self, is_enough: impl Fn(&World) -> bool) {
+        let begin = Instant::now();
+        let mut last = begin;
+        while last.elapsed() < QUIET || !is_enough(self) {
+            assert!(begin.elapsed() < PATIENCE, "nothing happens; waiting: {:?}", self.waiting);
             let events = self.engine.next_events(64).expect("the engine is open");
-            let kept = if events.is_empty() { self.backend.try_next() } else { None };
-            if events.is_empty() && kept.is_none() {
-                if Instant::now() >= until {
-                    assert!(happened || !must_happen, "nothing happens; {:?} wait", self.waiting);
-                    return;
+            if events.is_empty() {
+                match self.backend.try_next() {
+                    Some(kept) => {
+                        self.seen[answers::name_of(&kept.request)] += 1;
+                        let asked = self.model.tick();
+                        self.kept.push((kept, asked));
+                        last = Instant::now();
+                    }
+                    None => std::thread::sleep(QUIET / 10),
                 }
-                std::thread::sleep(QUIET / 10);
                 continue;
-            }
-            happened = true;
-            if let Some(kept) = kept {
-                let asked = self.model.tick();
-                self.kept.push((kept, asked));
             }
             for event in events {
                 self.handle(event);
             }
-            until = Instant::now() + QUIET;
+            last = Instant::now();
         }
     }
 
@@ -295,14 +300,17 @@ impl World {
             Event::Candidate(id) => {
                 if let Some(entry) = self.engine.entry(id) {
                     self.leaves.insert(id, entry.bundle.chain().next().unwrap().to_vec());
-                    self.candidates.push(id);
+                    let name = index_of(entry.key().name);
+                    self.seen[name] += 1;
+                    self.candidates.push((id, name));
                     if !self.host_waits {
                         self.decide_all();
                     }
                 }
             }
             Event::Finished { server_name, asked_backend, tokens, outcome, .. } => {
-                let name = NAMES.iter().position(|name| **name == *server_name).unwrap();
+                let name = index_of(&server_name);
+                self.seen[name] += 1;
                 self.finished(name, asked_backend, &tokens, &outcome);
             }
             Event::Retired(_) | Event::Log(_) => {}
@@ -333,10 +341,9 @@ impl World {
     }
 
     fn decide_all(&mut self) {
-        for id in std::mem::take(&mut self.candidates) {
+        for (id, _) in std::mem::take(&mut self.candidates) {
             self.decide(id, true);
         }
-        // Called from within, too: what follows is settled by the caller.
     }
 
     fn decide(&mut self, id: EntryId, agrees: bool) {
@@ -346,6 +353,10 @@ impl World {
         };
         assert!(decided, "a candidate is gone");
     }
+}
+
+fn index_of(name: &str) -> usize {
+    NAMES.iter().position(|known| *known == name).expect("one of the names")
 }
 
 fn engine_settings(backend: &ToldBackend, directory: &Path, is_small: bool) -> EngineSettings {
