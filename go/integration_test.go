@@ -207,7 +207,7 @@ func TestReloadsRefetchNothing(t *testing.T) {
 
 func TestADirectoryOpenToOthersIsRefused(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "open")
-	if err := os.Mkdir(folder, 0o755); err != nil {
+	if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // that is the case
 		t.Fatal(err)
 	}
 	getter := &CertGetter{Getter: config.Getter{URL: "http://backend.example", CacheDir: folder}}

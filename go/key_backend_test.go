@@ -106,7 +106,7 @@ func TestKeyBackend(t *testing.T) {
 
 func secretsOf(t *testing.T, bundle []byte) (secrets []secret) {
 	t.Helper()
-	text := bundle[bytes.Index(bundle, []byte("-----BEGIN PRIVATE KEY")):]
+	text := bundle[max(0, bytes.Index(bundle, []byte("-----BEGIN PRIVATE KEY"))):]
 	block, _ := pem.Decode(text)
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {

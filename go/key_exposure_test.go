@@ -128,25 +128,25 @@ func TestTheSearchFindsAPlantedKey(t *testing.T) {
 	expectCopies(t, "not planted", []secret{planted}, 0, limits{})
 
 	onGoHeap := masked(planted.Masked)
-	native, err := syscall.Mmap(-1, 0, 3*searchChunk, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	mapped, err := syscall.Mmap(-1, 0, 3*searchChunk, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Munmap(native)
+	defer syscall.Munmap(mapped)
 	// Across the places where one read ends and the next begins.
 	for _, place := range []int{searchChunk - 16, 2*searchChunk - 1} {
-		copy(native[place:], onGoHeap)
+		copy(mapped[place:], onGoHeap)
 	}
 	expectCopies(t, "planted", []secret{planted}, 3, limits{numbers: 3})
 	runtime.KeepAlive(onGoHeap)
 }
 
-// expectHandles waits until no more native handles than these are left: the garbage collector gives back keys.
+// expectHandles waits until no more mapped handles than these are left: the garbage collector gives back keys.
 func expectHandles(t *testing.T, left uint64) {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); native.LiveHandles() > left; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Errorf("%d native handles are open, not %d", native.LiveHandles(), left)
+			t.Errorf("%d mapped handles are open, not %d", native.LiveHandles(), left)
 			return
 		}
 		runtime.GC()

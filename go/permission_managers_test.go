@@ -69,7 +69,11 @@ func TestThePermissionDoesNotDependOnWhichCacheIsWarm(t *testing.T) {
 						_, _ = getter.GetCertificate(context.Background(), storetest.Hello(name))
 					}
 				}
-				if answer := allowed(t, permission, name); answer != test.want && !(test.want != "yes" && test.want != "no" && strings.Contains(answer, test.want)) {
+				answer := allowed(t, permission, name)
+				if strings.HasPrefix(answer, "cached_http: ") && strings.HasSuffix(answer, "answered "+test.want) {
+					answer = test.want // without the backend's port
+				}
+				if answer != test.want {
 					t.Error(answer)
 				}
 				if asked.Load() != test.asked {

@@ -52,7 +52,9 @@ func TestPermissionAnswersFromTheManagersCache(t *testing.T) {
 	}
 	backend := testbackend.New(t)
 	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=600")
-	backend.Answer("broken.example", func(response http.ResponseWriter, _ *http.Request, _ string) { response.WriteHeader(500) })
+	backend.Answer("broken.example", func(response http.ResponseWriter, _ *http.Request, _ string) {
+		response.WriteHeader(http.StatusInternalServerError)
+	})
 	getter := openGetter(t, backend, "")
 	// One is known to the manager, the others only to the permission.
 	if _, err := getter.GetCertificate(context.Background(), storetest.Hello("a.example")); err != nil {

@@ -59,13 +59,13 @@ func newServer(t testing.TB, getter *CertGetter, roots *x509.CertPool) *server {
 }
 
 // handshake makes one, as a client that checks the chain and the name.
-func (server *server) handshake(name string, change ...func(*tls.Config)) error {
-	config := &tls.Config{ServerName: name, RootCAs: server.roots}
+func (s *server) handshake(name string, change ...func(*tls.Config)) error {
+	config := &tls.Config{ServerName: name, RootCAs: s.roots}
 	for _, change := range change {
 		change(config)
 	}
 	dialer := &net.Dialer{Timeout: 20 * time.Second}
-	connection, err := tls.DialWithDialer(dialer, "tcp", server.address, config)
+	connection, err := tls.DialWithDialer(dialer, "tcp", s.address, config)
 	if err != nil {
 		return err
 	}

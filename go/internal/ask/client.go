@@ -158,8 +158,7 @@ func (c *Client) request(ctx context.Context, name string) error {
 	request.Host = c.header.Get("Host") // or the URL's
 	response, err := c.http.Do(request)
 	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
+		if failed, isURL := errors.AsType[*url.Error](err); isURL {
 			err = failed.Err // without the URL
 		}
 		return fmt.Errorf("ask %s: %w", c.endpoint.Host, err)
