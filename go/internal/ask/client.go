@@ -34,8 +34,8 @@ var ErrDenied = errors.New("ask says no")
 
 var errTooMany = errors.New("too many names wait for ask")
 
-// maxConcurrent is as many requests as the managers make.
-const maxConcurrent = config.DefaultMaxConcurrentFetches
+// maxConcurrent is how many requests are under way: an answer is small, and needs no certificate to be made.
+const maxConcurrent = 64
 
 // clientKey tells clients apart. The URL may hold credentials.
 type clientKey struct {
