@@ -38,7 +38,7 @@ func TestAdapt(t *testing.T) {
 			}
 			got := adapt(t, source)
 			if *update {
-				if err := os.WriteFile(file, []byte(source+"\n----------\n"+got+"\n"), 0o644); err != nil {
+				if err := os.WriteFile(file, []byte(source+"\n----------\n"+got+"\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			} else if got != strings.TrimSpace(want) {

@@ -4,110 +4,21 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
-	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // These tests take the whole path but Caddy's own: an HTTP backend, the native engine, and TLS over loopback.
-
-// server answers TLS handshakes with what a getter says.
-type server struct {
-	address string
-	getter  *CertGetter
-	roots   *x509.CertPool
-}
-
-func newServer(t testing.TB, getter *CertGetter, roots *x509.CertPool) *server {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &server{address: listener.Addr().String(), getter: getter, roots: roots}
-	config := &tls.Config{
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			certificate, err := server.getter.GetCertificate(hello.Context(), hello)
-			if certificate == nil && err == nil {
-				err = errors.New("passed on")
-			}
-			return certificate, err
-		},
-	}
-	var connections sync.WaitGroup
-	connections.Go(func() {
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			connections.Go(func() {
-				defer connection.Close()
-				_ = tls.Server(connection, config).Handshake()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		connections.Wait()
-	})
-	return server
-}
-
-// handshake makes one, as a client that checks the chain and the name.
-func (server *server) handshake(name string, change ...func(*tls.Config)) error {
-	config := &tls.Config{ServerName: name, RootCAs: server.roots}
-	for _, change := range change {
-		change(config)
-	}
-	dialer := &net.Dialer{Timeout: 20 * time.Second}
-	connection, err := tls.DialWithDialer(dialer, "tcp", server.address, config)
-	if err != nil {
-		return err
-	}
-	return connection.Close()
-}
-
-// stack is a backend, a getter made from JSON with the backend's URL in place of URL, and a server over it.
-func stack(t testing.TB, options string) (*testbackend.Backend, *server) {
-	t.Helper()
-	backend := testbackend.New(t)
-	getter := openGetter(t, backend, options)
-	return backend, newServer(t, getter, backend.Roots())
-}
-
-func openGetter(t testing.TB, backend *testbackend.Backend, options string) *CertGetter {
-	t.Helper()
-	getter := provisioned(t, fmt.Sprintf(`{"url": %q %s}`, backend.URL(), options))
-	t.Cleanup(func() {
-		if err := getter.Cleanup(); err != nil {
-			t.Error(err)
-		}
-	})
-	return getter
-}
-
-func expectRequests(t testing.TB, backend *testbackend.Backend, name string, number int) {
-	t.Helper()
-	if requests := backend.Count(name); requests != number {
-		t.Errorf("%d requests for %s, not %d", requests, name, number)
-	}
-}
 
 func TestTwoHandshakesCostOneRequest(t *testing.T) {
 	backend, server := stack(t, "")
@@ -296,7 +207,7 @@ func TestReloadsRefetchNothing(t *testing.T) {
 
 func TestADirectoryOpenToOthersIsRefused(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "open")
-	if err := os.Mkdir(folder, 0o755); err != nil {
+	if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // that is the case
 		t.Fatal(err)
 	}
 	getter := &CertGetter{Getter: config.Getter{URL: "http://backend.example", CacheDir: folder}}
@@ -306,15 +217,4 @@ func TestADirectoryOpenToOthersIsRefused(t *testing.T) {
 	if err := getter.Cleanup(); err != nil {
 		t.Error(err)
 	}
-}
-
-// expectNoHandles waits for the garbage collector to give the last keys back.
-func expectNoHandles() error {
-	for deadline := time.Now().Add(10 * time.Second); native.LiveHandles() != 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%d native handles are still open", native.LiveHandles())
-		}
-		runtime.GC()
-	}
-	return nil
 }

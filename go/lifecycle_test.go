@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 	getter := provisioned(t, `{"url": "http://backend.example"}`)
 	defer getter.Cleanup()
 	settings := (*opened)[0].Settings
-	if settings[0] != `{"backend":"http://backend.example/","max_disk":4294967296,"max_memory":268435456,"max_negative_memory":16777216,"max_concurrent_fetches":64}` {
+	if settings[0] != `{"backend":"http://backend.example/","max_disk":4294967296,"max_memory":268435456,"max_negative_memory":16777216,"max_concurrent_fetches":512}` {
 		t.Error(settings[0])
 	}
 	if settings[1] != `{"url":"http://backend.example","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":10000,"stale_if_error_ms":86400000,"refresh_ahead":true}` {

@@ -29,6 +29,9 @@ const permissionID = "tls.permission.cached_http"
 // denied. Denials are quiet: the log has them at level DEBUG. Scanners then reach neither an ACME server nor, more than
 // once, the app.
 //
+// A manager that comes after one whose backend fails may serve what it has. If it has nothing, this permission keeps Caddy
+// from ordering the certificate; without it, nothing does but another permission that says no.
+//
 // `ask` is an endpoint of your own that is asked about names for which no backend has a certificate: the ones for which
 // Caddy shall get one itself. Its answers are cached.
 type Permission struct {

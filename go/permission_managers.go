@@ -76,7 +76,7 @@ func helloOf(ctx context.Context, name string) (hello *tls.ClientHelloInfo, isFo
 		return hello, true
 	}
 	isForName = normalName(own.ServerName) == normalName(name)
-	*hello = *own //nolint:govet // the context in it is not used
+	*hello = *own
 	hello.ServerName = name
 	return hello, isForName
 }

@@ -9,7 +9,7 @@ import (
 
 // writeAuthority leaves the authority's certificate where curl can be told to trust it.
 func (d *demo) writeAuthority(path string) error {
-	return os.WriteFile(path, d.authority.RootPEM(), 0o644)
+	return os.WriteFile(path, d.authority.RootPEM(), 0o644) //nolint:gosec // it is public
 }
 
 // writeBundle writes what a backend answers with: the chain of a name and its key, as bundles/NAME.pem.

@@ -40,8 +40,9 @@ func main() {
 	flag.Parse()
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	if err := run(ctx, *caddy, *files, os.Getenv("KEEP") == "1"); err != nil {
+	err := run(ctx, *caddy, *files, os.Getenv("KEEP") == "1")
+	cancel()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "\ndemo: %v\n", err)
 		os.Exit(1)
 	}

@@ -45,7 +45,7 @@ func startCaddy(ctx context.Context, caddy, caddyfile, logPath string, port int,
 	}()
 	if err := s.waitUntilListening(ctx, port); err != nil {
 		s.stop()
-		return nil, fmt.Errorf("Caddy with %s: %w; the end of its log:\n%s", caddyfile, err, lastLines(logPath, 5))
+		return nil, fmt.Errorf("Caddy with %s: %w; the end of its log:\n%s", caddyfile, err, lastLines(logPath, 5)) //nolint:staticcheck // a name
 	}
 	return s, nil
 }

@@ -115,8 +115,8 @@ func secretIn(text []byte, needles []string) string {
 		}
 	}
 	for _, needle := range needles {
-		if at := bytes.Index(text, []byte(needle)); at >= 0 {
-			return fmt.Sprintf("a secret in line %d", 1+bytes.Count(text[:at], []byte("\n")))
+		if before, _, ok := bytes.Cut(text, []byte(needle)); ok {
+			return fmt.Sprintf("a secret in line %d", 1+bytes.Count(before, []byte("\n")))
 		}
 	}
 	return ""

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestOutageIsBridged(t *testing.T) {
 	if soak {
 		seconds = 60
 	}
-	cut := func(response http.ResponseWriter, _ *http.Request, _ string) { panic(http.ErrAbortHandler) }
+	cut := func(_ http.ResponseWriter, _ *http.Request, _ string) { panic(http.ErrAbortHandler) }
 	for title, failure := range map[string]testbackend.Answer{
 		"status 500": testbackend.Status(http.StatusInternalServerError),
 		"cut":        cut,
@@ -90,7 +91,7 @@ func TestRestartDuringAnOutage(t *testing.T) {
 	for i := range 10 {
 		c.refused(fmt.Sprintf("made-up-%d.example.com", i))
 	}
-	c.handshakes(append(names, names...)...)
+	c.handshakes(slices.Concat(names, names)...)
 	c.refused("made-up.example.com")
 }
 

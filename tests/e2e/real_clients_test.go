@@ -71,8 +71,10 @@ func TestOpenSSL(t *testing.T) {
 		{"-tls1_2 -sigalgs RSA+SHA512 -cipher ECDHE-RSA-AES256-GCM-SHA384", "rsa"},
 		{"-tls1_3", "ecdsa"},
 	} {
-		arguments := append([]string{"s_client", "-connect", c.address(), "-servername", "a.example.com", "-CAfile", root,
-			"-verify_return_error", "-verify_hostname", "a.example.com"}, strings.Fields(test.arguments)...)
+		arguments := append([]string{
+			"s_client", "-connect", c.address(), "-servername", "a.example.com", "-CAfile", root,
+			"-verify_return_error", "-verify_hostname", "a.example.com",
+		}, strings.Fields(test.arguments)...)
 		output, err := runTool(t, openssl, arguments...)
 		if err != nil || !strings.Contains(output, "Verify return code: 0 (ok)") {
 			t.Errorf("%s: %v\n%s", test.arguments, err, lastLines(output, 5))
@@ -96,8 +98,10 @@ func TestCurl(t *testing.T) {
 	c, backend := startBoth(t)
 	root := c.file("root.pem", authority.RootPEM())
 	for _, version := range []string{"--http1.1", "--tls-max 1.2", "--tlsv1.3"} {
-		arguments := append([]string{"--silent", "--show-error", "--noproxy", "*", "--cacert", root,
-			"--resolve", fmt.Sprintf("a.example.com:%d:127.0.0.1", c.port)}, strings.Fields(version)...)
+		arguments := append([]string{
+			"--silent", "--show-error", "--noproxy", "*", "--cacert", root,
+			"--resolve", fmt.Sprintf("a.example.com:%d:127.0.0.1", c.port),
+		}, strings.Fields(version)...)
 		output, err := runTool(t, curl, append(arguments, fmt.Sprintf("https://a.example.com:%d/", c.port))...)
 		if err != nil || output != "hello a.example.com" {
 			t.Errorf("%s: %v, %q", version, err, output)

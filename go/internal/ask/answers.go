@@ -39,12 +39,12 @@ func (c *Client) answer(name string) (found *answer, isNew bool) {
 }
 
 // finish ends the wait for an answer.
-func (c *Client) finish(answer *answer, err error, lifetime time.Duration) {
+func (c *Client) finish(pending *answer, err error, lifetime time.Duration) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.pending--
-	answer.err, answer.expires = err, time.Now().Add(lifetime)
-	close(answer.done)
+	pending.err, pending.expires = err, time.Now().Add(lifetime)
+	close(pending.done)
 }
 
 // makeRoom drops a few answers, expired ones first, when there are too many. Which they are is up to the map's order:

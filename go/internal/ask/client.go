@@ -18,7 +18,7 @@ import (
 
 // Client asks once per name and lifetime, however many wait. Safe for concurrent use.
 type Client struct {
-	settings settings
+	key      clientKey
 	endpoint *url.URL
 	header   http.Header
 	http     *http.Client
@@ -34,11 +34,11 @@ var ErrDenied = errors.New("ask says no")
 
 var errTooMany = errors.New("too many names wait for ask")
 
-// maxConcurrent bounds the requests under way; each holds a connection to the endpoint.
+// maxConcurrent is how many requests are under way: an answer is small, and needs no certificate to be made.
 const maxConcurrent = 64
 
-// settings tells clients apart. The URL may hold credentials.
-type settings struct {
+// clientKey tells clients apart. The URL may hold credentials.
+type clientKey struct {
 	endpoint                  string
 	ttl, negativeTTL, timeout time.Duration
 	client                    [sha256.Size]byte
@@ -53,11 +53,11 @@ func Open(options *config.Permission) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := settings{
+	key := clientKey{
 		options.Ask, time.Duration(options.TTL), time.Duration(options.NegativeTTL), time.Duration(options.Timeout), digest,
 	}
-	pooled, _, err := clients.LoadOrNew(settings, func() (caddy.Destructor, error) {
-		return newClient(settings, transport, options.Header)
+	pooled, _, err := clients.LoadOrNew(key, func() (caddy.Destructor, error) {
+		return newClient(key, transport, options.Header)
 	})
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func Open(options *config.Permission) (*Client, error) {
 
 // Close gives the client back.
 func (c *Client) Close() error {
-	_, err := clients.Delete(c.settings)
+	_, err := clients.Delete(c.key)
 	return err
 }
 
@@ -77,13 +77,13 @@ func (c *Client) Destruct() error {
 	return nil
 }
 
-func newClient(settings settings, transport *http.Transport, header http.Header) (*Client, error) {
-	endpoint, err := url.Parse(settings.endpoint)
+func newClient(key clientKey, transport *http.Transport, header http.Header) (*Client, error) {
+	endpoint, err := url.Parse(key.endpoint)
 	if err != nil {
 		return nil, errors.New("ask: the URL can't be parsed") // which may hold a password
 	}
 	return &Client{
-		settings: settings,
+		key:      key,
 		endpoint: endpoint,
 		header:   canonical(header),
 		http: &http.Client{
@@ -110,21 +110,21 @@ func canonical(header http.Header) http.Header {
 // that is kept, or waits for the one request that gets it. It takes no context: certmagic gives one handshake's error to
 // all that wait for the name.
 func (c *Client) Allowed(name string) error {
-	answer, isNew := c.answer(name)
-	if answer == nil {
+	found, isNew := c.answer(name)
+	if found == nil {
 		return errTooMany
 	}
 	if isNew {
-		c.resolve(name, answer)
+		c.resolve(name, found)
 	}
-	<-answer.done
-	return answer.err
+	<-found.done
+	return found.err
 }
 
 // resolve gets a pending answer.
-func (c *Client) resolve(name string, answer *answer) {
+func (c *Client) resolve(name string, pending *answer) {
 	// The wait for a slot is part of the time.
-	ctx, cancel := context.WithTimeout(context.Background(), c.settings.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.key.timeout)
 	defer cancel()
 	var err error
 	select {
@@ -137,11 +137,11 @@ func (c *Client) resolve(name string, answer *answer) {
 	lifetime := errorTTL
 	switch {
 	case err == nil:
-		lifetime = c.settings.ttl
+		lifetime = c.key.ttl
 	case errors.Is(err, ErrDenied):
-		lifetime = c.settings.negativeTTL
+		lifetime = c.key.negativeTTL
 	}
-	c.finish(answer, err, lifetime)
+	c.finish(pending, err, lifetime)
 }
 
 // request returns nil for yes. Errors name the host and never the URL, which may hold credentials.
@@ -158,8 +158,7 @@ func (c *Client) request(ctx context.Context, name string) error {
 	request.Host = c.header.Get("Host") // or the URL's
 	response, err := c.http.Do(request)
 	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
+		if failed, isURL := errors.AsType[*url.Error](err); isURL {
 			err = failed.Err // without the URL
 		}
 		return fmt.Errorf("ask %s: %w", c.endpoint.Host, err)

@@ -53,7 +53,7 @@ func TestAnEndpointThatHangsIsNotWaitedForLongerThanItsTime(t *testing.T) {
 	endpoint := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer endpoint.Close()
 	defer close(release)
-	const timeout = 300 * time.Millisecond
+	const timeout = 2 * time.Second
 	client := open(t, endpoint.URL, timeout)
 	var waiting sync.WaitGroup
 	var atOnce, late atomic.Int64

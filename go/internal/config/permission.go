@@ -34,7 +34,7 @@ var ErrAskMissing = errors.New("every option is about ask, which is missing")
 // Prepare replaces placeholders, checks the options and applies defaults.
 func (p *Permission) Prepare() error {
 	if p.Ask == "" {
-		if p.TTL != 0 || p.NegativeTTL != 0 || p.Timeout != 0 || !p.Client.isZero() {
+		if p.TTL != 0 || p.NegativeTTL != 0 || p.Timeout != 0 || !p.isZero() {
 			return ErrAskMissing
 		}
 		return nil

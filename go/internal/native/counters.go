@@ -27,10 +27,10 @@ func fetchTimeBounds() (bounds [C.CACHED_HTTP_FETCH_TIME_BOUNDS]float64) {
 }
 
 // Counters reads the engine's totals and sizes.
-func (engine *Engine) Counters() (Counters, error) {
+func (e *Engine) Counters() (Counters, error) {
 	var view C.cached_http_counters
 	view.size = C.size_t(unsafe.Sizeof(view))
-	if err := asError(C.cached_http_engine_counters(engine.handle, &view)); err != nil {
+	if err := asError(C.cached_http_engine_counters(e.handle, &view)); err != nil {
 		return Counters{}, err
 	}
 	return countersOf(&view), nil

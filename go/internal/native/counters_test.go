@@ -35,13 +35,13 @@ func TestPlusAddsEveryField(t *testing.T) {
 	numbers := 0
 	forEachNumber(reflect.ValueOf(&sum).Elem(), func(field reflect.Value) {
 		numbers++
-		if end, isTime := field.Interface().(time.Time); isTime {
+		if end, isTime := reflect.TypeAssert[time.Time](field); isTime {
 			if !end.Equal(time.Unix(1, 0)) {
 				t.Errorf("number %d is %v", numbers, end)
 			}
 			return
 		}
-		if !(field.Kind() == reflect.Bool && field.Bool() || field.CanInt() && field.Int() == 2 || field.CanUint() && field.Uint() == 2) {
+		if (field.Kind() != reflect.Bool || !field.Bool()) && (!field.CanInt() || field.Int() != 2) && (!field.CanUint() || field.Uint() != 2) {
 			t.Errorf("number %d is %v", numbers, field)
 		}
 	})
@@ -57,8 +57,8 @@ func forEachNumber(value reflect.Value, visit func(reflect.Value)) {
 			visit(value)
 			return
 		}
-		for index := range value.NumField() {
-			forEachNumber(value.Field(index), visit)
+		for _, field := range value.Fields() {
+			forEachNumber(field, visit)
 		}
 	case reflect.Array:
 		for index := range value.Len() {

@@ -53,36 +53,36 @@ const eventBatch = 64
 // NextEvents waits until there are events and returns them, oldest first; ErrClosed once the engine is closed
 // and its pending writes are made. It has one caller, who calls until ErrClosed. The slice is valid until the
 // next call.
-func (engine *Engine) NextEvents() ([]Event, error) {
+func (e *Engine) NextEvents() ([]Event, error) {
 	for {
-		if err := engine.takeEvents(); err != nil {
+		if err := e.takeEvents(); err != nil {
 			if errors.Is(err, ErrClosed) {
-				_ = engine.ready.Close()
+				_ = e.ready.Close()
 			}
 			return nil, err
 		}
-		if len(engine.events) > 0 {
-			return engine.events, nil
+		if len(e.events) > 0 {
+			return e.events, nil
 		}
 		// What is read says nothing but "look again".
 		var news [64]byte
-		if _, err := engine.ready.Read(news[:]); err != nil {
+		if _, err := e.ready.Read(news[:]); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // takeEvents moves what is there to engine.events; it doesn't wait.
-func (engine *Engine) takeEvents() error {
+func (e *Engine) takeEvents() error {
 	var count C.size_t
-	taken := &engine.taken
-	status := C.cached_http_next_events(engine.handle, &taken[0], eventBatch, &count)
+	taken := &e.taken
+	status := C.cached_http_next_events(e.handle, &taken[0], eventBatch, &count)
 	if Status(status) != StatusOK {
 		return &Error{Status: Status(status)}
 	}
-	engine.events = engine.events[:0]
+	e.events = e.events[:0]
 	for index := range taken[:min(int(count), eventBatch)] {
-		engine.events = append(engine.events, takeEvent(taken[index]))
+		e.events = append(e.events, takeEvent(taken[index]))
 		taken[index] = C.cached_http_event{}
 	}
 	return nil

@@ -17,10 +17,9 @@ import (
 
 // abiVersion refers to a symbol with the ABI's version in its name, so that an archive of another version does
 // not link.
-var abiVersion = unsafe.Pointer(C.cached_http_abi_3) //nolint:unused // its initialisation is the use
+var abiVersion = unsafe.Pointer(C.cached_http_abi_3) //nolint:unconvert // cgo gives another type; its initialisation is the use
 
-// archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice a changed
-// archive, but it does notice a changed Go file.
+// archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice ad Go file.
 var archiveDigest string
 
 // ArchiveDigest is the SHA-256 of the archive this binary was linked with, in hexadecimal; for the log.
@@ -72,38 +71,38 @@ func OpenEngine(settings []byte) (*Engine, error) {
 }
 
 // Resize applies the limits of newer settings; backend and directory stay as they are.
-func (engine *Engine) Resize(settings []byte) error {
+func (e *Engine) Resize(settings []byte) error {
 	var message C.cached_http_buffer
 	data, length := bytesView(settings)
-	return outcome(C.cached_http_engine_resize(engine.handle, data, length, &message), message)
+	return outcome(C.cached_http_engine_resize(e.handle, data, length, &message), message)
 }
 
 // Close ends the engine and returns at once; fetches under way are cut. NextEvents goes on until pending
 // writes are made. Closing again does nothing.
-func (engine *Engine) Close() error {
-	if engine.closed.Swap(true) {
+func (e *Engine) Close() error {
+	if e.closed.Swap(true) {
 		return nil
 	}
-	return asError(C.cached_http_engine_close(engine.handle))
+	return asError(C.cached_http_engine_close(e.handle))
 }
 
 // ConfirmCandidate accepts a candidate: it is kept, and an EventFinished follows.
-func (engine *Engine) ConfirmCandidate(entry EntryID) error {
-	return asError(C.cached_http_candidate_confirm(engine.handle, C.cached_http_entry_id(entry)))
+func (e *Engine) ConfirmCandidate(entry EntryID) error {
+	return asError(C.cached_http_candidate_confirm(e.handle, C.cached_http_entry_id(entry)))
 }
 
 // RejectCandidate rejects a candidate; reason goes into the error of whoever waits for it.
-func (engine *Engine) RejectCandidate(entry EntryID, reason string) error {
+func (e *Engine) RejectCandidate(entry EntryID, reason string) error {
 	data, length := textView(reason)
-	return asError(C.cached_http_candidate_reject(engine.handle, C.cached_http_entry_id(entry), data, length))
+	return asError(C.cached_http_candidate_reject(e.handle, C.cached_http_entry_id(entry), data, length))
 }
 
 // OpenEntry opens an entry that is a candidate or in memory: a key, to be closed, and the chain as DER, leaf
 // first. ErrGone if it has left memory.
-func (engine *Engine) OpenEntry(entry EntryID) (*Key, [][]byte, error) {
+func (e *Engine) OpenEntry(entry EntryID) (*Key, [][]byte, error) {
 	key := new(Key)
 	var framed C.cached_http_buffer
-	status := C.cached_http_entry_open(engine.handle, C.cached_http_entry_id(entry), &key.handle, &framed)
+	status := C.cached_http_entry_open(e.handle, C.cached_http_entry_id(entry), &key.handle, &framed)
 	if err := asError(status); err != nil {
 		return nil, nil, err
 	}
@@ -117,11 +116,11 @@ func (engine *Engine) OpenEntry(entry EntryID) (*Key, [][]byte, error) {
 
 // OpenLookupConfig makes a config, whose settings (a JSON document that cached_http.h describes) apply to the
 // lookups made through it.
-func (engine *Engine) OpenLookupConfig(settings []byte) (*LookupConfig, error) {
+func (e *Engine) OpenLookupConfig(settings []byte) (*LookupConfig, error) {
 	config := new(LookupConfig)
 	var message C.cached_http_buffer
 	data, length := bytesView(settings)
-	status := C.cached_http_lookup_config_open(engine.handle, data, length, &config.handle, &message)
+	status := C.cached_http_lookup_config_open(e.handle, data, length, &config.handle, &message)
 	if err := outcome(status, message); err != nil {
 		return nil, err
 	}
@@ -151,14 +150,14 @@ type Answer struct {
 // Lookup looks up the certificate for a server name as the client sent it. It never waits and does no I/O.
 // With token 0 it only looks; another token joins, on a miss, the name's fetch, for which query holds further
 // query parameters, and is told by one EventFinished.
-func (config *LookupConfig) Lookup(serverName string, flags HelloFlags, query string, token uint64) Answer {
+func (c *LookupConfig) Lookup(serverName string, flags HelloFlags, query string, token uint64) Answer {
 	var entry C.cached_http_entry_id
 	var message C.cached_http_buffer
 	name, nameLength := textView(serverName)
 	parameters, parametersLength := textView(query)
-	status := Status(C.fetch_cached_cert(config.handle, name, nameLength, C.uint32_t(flags),
+	status := Status(C.fetch_cached_cert(c.handle, name, nameLength, C.uint32_t(flags),
 		parameters, parametersLength, C.uint64_t(token), &entry, &message))
-	runtime.KeepAlive(config)
+	runtime.KeepAlive(c)
 	answer := Answer{Status: status, Entry: EntryID(entry)}
 	if message.data != nil {
 		answer.Reason = takeText(message)
@@ -167,11 +166,11 @@ func (config *LookupConfig) Lookup(serverName string, flags HelloFlags, query st
 }
 
 // Close ends the config; fetches that its lookups started go on. Closing again does nothing.
-func (config *LookupConfig) Close() error {
-	if config.closed.Swap(true) {
+func (c *LookupConfig) Close() error {
+	if c.closed.Swap(true) {
 		return nil
 	}
-	return asError(C.cached_http_lookup_config_close(config.handle))
+	return asError(C.cached_http_lookup_config_close(c.handle))
 }
 
 // Key signs with a private key that stays on the other side. It works until it is closed, whatever becomes of
@@ -185,7 +184,7 @@ type Key struct {
 const maxSignatureLength = 512
 
 // Sign signs input, a message or its digest, by a TLS SignatureScheme code point (RFC 8446 4.2.3).
-func (key *Key) Sign(scheme uint16, isDigest bool, input []byte) ([]byte, error) {
+func (k *Key) Sign(scheme uint16, isDigest bool, input []byte) ([]byte, error) {
 	var signature [maxSignatureLength]byte
 	var length C.size_t
 	var digest C.uint32_t
@@ -193,7 +192,7 @@ func (key *Key) Sign(scheme uint16, isDigest bool, input []byte) ([]byte, error)
 		digest = 1
 	}
 	data, dataLength := bytesView(input)
-	status := C.cached_http_key_sign(key.handle, C.uint16_t(scheme), digest, data, dataLength,
+	status := C.cached_http_key_sign(k.handle, C.uint16_t(scheme), digest, data, dataLength,
 		(*C.uint8_t)(unsafe.Pointer(&signature[0])), maxSignatureLength, &length)
 	if err := asError(status); err != nil {
 		return nil, err
@@ -205,11 +204,11 @@ func (key *Key) Sign(scheme uint16, isDigest bool, input []byte) ([]byte, error)
 }
 
 // Close gives the key back; a signature under way is finished. Closing again does nothing.
-func (key *Key) Close() error {
-	if key.closed.Swap(true) {
+func (k *Key) Close() error {
+	if k.closed.Swap(true) {
 		return nil
 	}
-	return asError(C.cached_http_key_close(key.handle))
+	return asError(C.cached_http_key_close(k.handle))
 }
 
 // LiveHandles is how many engines, lookup configs and keys are open in this process: 0 where nothing leaks.

@@ -31,9 +31,9 @@ func TestMain(m *testing.M) {
 const engineJSON = `{"backend":"http://backend.example/","max_memory":1048576,"max_negative_memory":65536,"max_concurrent_fetches":2}`
 
 // newEngine opens an engine that is closed, and whose events are taken to the end, with the test.
-func newEngine(t testing.TB, settings string) *Engine {
+func newEngine(t testing.TB) *Engine {
 	t.Helper()
-	engine, err := OpenEngine([]byte(settings))
+	engine, err := OpenEngine([]byte(engineJSON))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func next(t testing.TB, engine *Engine) Event {
 func TestOneEntryFromMissToSignature(t *testing.T) {
 	backend := testbackend.New(t)
 	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, backend.URL()+"?x=1")
 
 	if answer := config.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusMiss {
@@ -160,7 +160,7 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 func TestAHitTakesNoMemory(t *testing.T) {
 	backend := testbackend.New(t)
 	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	if err := engine.ConfirmCandidate(next(t, engine).Entry); err != nil {
@@ -184,7 +184,7 @@ func TestAHitTakesNoMemory(t *testing.T) {
 func TestARejectedCandidateIsAnError(t *testing.T) {
 	backend := testbackend.New(t)
 	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	if err := engine.RejectCandidate(next(t, engine).Entry, "a bad serial number"); err != nil {
@@ -201,7 +201,7 @@ func TestABackendThatFails(t *testing.T) {
 	backend.Answer("a.example", func(response http.ResponseWriter, _ *http.Request, _ string) {
 		response.WriteHeader(http.StatusTeapot)
 	})
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	if finished := next(t, engine); finished.Status != StatusFailed || !strings.Contains(finished.Text, "418") {
@@ -217,7 +217,7 @@ func TestABackendThatFails(t *testing.T) {
 }
 
 func TestInvalidNamesHaveAReason(t *testing.T) {
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, "http://127.0.0.1:1/")
 	for name, reason := range map[string]string{"": "no server name", "10.0.0.1": "IP address", "a\xff.example": "characters"} {
 		answer := config.Lookup(name, 0, "", 1)
@@ -236,14 +236,14 @@ func TestSettingsAndDirectoriesAreRejectedWithAReason(t *testing.T) {
 		t.Error("opened without settings")
 	}
 	folder := filepath.Join(t.TempDir(), "open")
-	if err := os.Mkdir(folder, 0o755); err != nil {
+	if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // that is the case
 		t.Fatal(err)
 	}
 	settings := strings.Replace(engineJSON, `"max_memory"`, fmt.Sprintf(`"cache_dir":%q,"max_memory"`, folder), 1)
 	if _, err := OpenEngine([]byte(settings)); !errors.As(err, &rejected) || rejected.Status != StatusDirectoryRejected || !strings.Contains(rejected.Message, "0700") {
 		t.Errorf("%v", err)
 	}
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	if _, err := engine.OpenLookupConfig([]byte(`{"url":"http://a/"}`)); !errors.As(err, &rejected) || rejected.Status != StatusSettingsRejected {
 		t.Errorf("%v", err)
 	}
@@ -256,7 +256,7 @@ func TestSettingsAndDirectoriesAreRejectedWithAReason(t *testing.T) {
 }
 
 func TestUseAfterClose(t *testing.T) {
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, "http://127.0.0.1:1/")
 	if err := errors.Join(config.Close(), config.Close()); err != nil {
 		t.Error(err)
@@ -286,7 +286,7 @@ func TestCloseEndsTheWaitForEvents(t *testing.T) {
 	backend := testbackend.New(t)
 	t.Cleanup(func() { close(release) })
 	backend.Answer("a.example", func(http.ResponseWriter, *http.Request, string) { <-release })
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	ended := make(chan error, 1)
@@ -347,7 +347,7 @@ func TestSignaturesOfEveryKind(t *testing.T) {
 	}
 	hashes := map[uint16]crypto.Hash{0x04: crypto.SHA256, 0x05: crypto.SHA384, 0x06: crypto.SHA512, 0x0804: crypto.SHA256, 0x0805: crypto.SHA384, 0x0806: crypto.SHA512}
 	backend := testbackend.New(t)
-	engine := newEngine(t, engineJSON)
+	engine := newEngine(t)
 	config := newLookupConfig(t, engine, backend.URL())
 	message := []byte("the transcript of a handshake")
 	for index, kind := range testca.Algorithms {

@@ -61,11 +61,11 @@ var statusTexts = map[Status]string{
 	StatusOutOfDescriptors:   "the process may open no more files; raise its limit",
 }
 
-func (status Status) String() string {
-	if text, known := statusTexts[status]; known {
+func (s Status) String() string {
+	if text, known := statusTexts[s]; known {
 		return text
 	}
-	return fmt.Sprintf("unknown status %d of the certificate cache", uint32(status))
+	return fmt.Sprintf("unknown status %d of the certificate cache", uint32(s))
 }
 
 // Error is a call that failed. Compare its Status; Message is the reason where there is one.
@@ -74,20 +74,20 @@ type Error struct {
 	Message string
 }
 
-func (err *Error) Error() string {
-	if err.Message == "" {
-		return err.Status.String()
+func (e *Error) Error() string {
+	if e.Message == "" {
+		return e.Status.String()
 	}
-	if err.Status == StatusBackedOff {
-		return "not asked again yet; the last answer was: " + err.Message
+	if e.Status == StatusBackedOff {
+		return "not asked again yet; the last answer was: " + e.Message
 	}
-	return err.Message
+	return e.Message
 }
 
 // Is makes errors.Is compare by status: errors.Is(err, native.ErrGone).
-func (err *Error) Is(target error) bool {
+func (e *Error) Is(target error) bool {
 	other, ok := target.(*Error)
-	return ok && other.Status == err.Status
+	return ok && other.Status == e.Status
 }
 
 // The errors that callers tell from others.

@@ -27,7 +27,7 @@ func buildCertificate(engine Engine, entry native.EntryID) (certificate *tls.Cer
 	}()
 	leaf, err := x509.ParseCertificate(chain[0])
 	if err != nil {
-		return nil, fmt.Errorf("Go rejects its certificate: %w", err)
+		return nil, fmt.Errorf("Go rejects its certificate: %w", err) //nolint:staticcheck // Go is a name
 	}
 	signer, err = newSigner(leaf.PublicKey, key)
 	if err != nil {

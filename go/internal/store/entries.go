@@ -23,11 +23,11 @@ type entries struct {
 	old   map[native.EntryID]*tls.Certificate
 	// building has the entries whose certificates are being built: how often, and whether they were dropped meanwhile.
 	// What was dropped must not be put back.
-	building map[native.EntryID]*build
+	building map[native.EntryID]*pendingBuild
 	closed   bool
 }
 
-type build struct {
+type pendingBuild struct {
 	builders int
 	dropped  bool
 }
@@ -36,7 +36,7 @@ func newEntries(limit int) *entries {
 	return &entries{
 		limit:    limit,
 		young:    make(map[native.EntryID]*tls.Certificate),
-		building: make(map[native.EntryID]*build),
+		building: make(map[native.EntryID]*pendingBuild),
 	}
 }
 
@@ -69,7 +69,7 @@ func (e *entries) begin(entry native.EntryID) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	if e.building[entry] == nil {
-		e.building[entry] = new(build)
+		e.building[entry] = new(pendingBuild)
 	}
 	e.building[entry].builders++
 }

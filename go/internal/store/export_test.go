@@ -29,7 +29,8 @@ func NewStore(engine Engine) *Store {
 func NewLease(engine interface {
 	Engine
 	LookupConfig
-}, host Host, timeout time.Duration) *Lease {
+}, host Host, timeout time.Duration,
+) *Lease {
 	s := NewStore(engine)
 	l := &Lease{Store: s, host: host, lookups: engine, timeout: timeout}
 	s.leases = []*Lease{l}
