@@ -293,7 +293,7 @@ typedef struct {
    */
   uint64_t disk_errors;
   /*
-   Entries that left memory: for want of room, for a newer one, or because the backend no longer has the name.
+   Entries evicted from memory for lack of room.
    */
   uint64_t evictions;
   /*
@@ -316,6 +316,24 @@ typedef struct {
    Whether no name is asked for, since the backend failed for one after the other.
    */
   bool breaker_is_open;
+  /*
+   When the first certificate ends of those that were asked for in the last minutes.
+   In milliseconds since the Unix epoch; 0 if there is none.
+   */
+  uint64_t first_certificate_end;
+  /*
+   When the first of them is served no more if its refresh goes on failing.
+   In milliseconds since the Unix epoch; 0 if there is none.
+   */
+  uint64_t first_bridge_end;
+  /*
+   Entries in the cache directory, as last counted; zero without one, and before it was first used.
+   */
+  uint64_t disk_entries;
+  /*
+   Bytes of entries in the cache directory, in whole blocks.
+   */
+  uint64_t disk_bytes;
   /*
    Microseconds that all requests to the backend took.
    */

@@ -72,7 +72,8 @@ check_steps() {
 test_steps() {
 	step cargo-test cargo test --workspace --locked
 	step planted-panics cargo test --locked -p cached-http-ffi --features failpoints --test panics
-	step hung-disk cargo test --locked -p cached-http-core --features failpoints --test slow_disk
+	step hung-disk cargo test --locked -p cached-http-core --features failpoints \
+		--test slow_disk --test withdrawal
 	# cgocheck2 looks at every pointer that crosses to C; a race ends the run at once.
 	step go-test in_folder go env GOEXPERIMENT=cgocheck2 GORACE=halt_on_error=1 \
 		go test -race -count=1 -timeout=10m ./...

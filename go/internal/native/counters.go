@@ -36,6 +36,22 @@ func (engine *Engine) Counters() (Counters, error) {
 	return countersOf(&view), nil
 }
 
+// timeOf is a time that the other side has as milliseconds.
+func timeOf(milliseconds C.uint64_t) time.Time {
+	if milliseconds == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(milliseconds)) // #nosec G115 -- 292 million years
+}
+
+// earlier is the first of two times of which each may be missing.
+func earlier(one, other time.Time) time.Time {
+	if one.IsZero() || (!other.IsZero() && other.Before(one)) {
+		return other
+	}
+	return one
+}
+
 func fetchDurationsOf(view *C.cached_http_counters) FetchDurations {
 	durations := FetchDurations{FetchTime: time.Duration(view.fetch_time_us) * time.Microsecond}
 	for bucket := range durations.FetchTimes {

@@ -5,6 +5,8 @@ package native
 // #include "cached_http.h"
 import "C"
 
+import "time"
+
 // Counters are an engine's totals since it was opened, and its sizes now.
 type Counters struct {
 	// Lookups answered from memory with a fresh certificate.
@@ -39,7 +41,7 @@ type Counters struct {
 	DiskWrites uint64
 	// Reads and writes that the disk rejected, and entries that were damaged.
 	DiskErrors uint64
-	// Entries that left memory: for want of room, for a newer one, or because the backend no longer has the name.
+	// Entries evicted from memory for lack of room.
 	Evictions uint64
 	// Entries in memory.
 	Entries uint64
@@ -51,6 +53,16 @@ type Counters struct {
 	FailingNames uint64
 	// Whether no name is asked for, since the backend failed for one after the other.
 	BreakerIsOpen bool
+	// When the first certificate ends of those that were asked for in the last minutes.
+	// Zero if there is none.
+	FirstCertificateEnd time.Time
+	// When the first of them is served no more if its refresh goes on failing.
+	// Zero if there is none.
+	FirstBridgeEnd time.Time
+	// Entries in the cache directory, as last counted; zero without one, and before it was first used.
+	DiskEntries uint64
+	// Bytes of entries in the cache directory, in whole blocks.
+	DiskBytes uint64
 	FetchDurations
 }
 
@@ -78,6 +90,10 @@ func (c Counters) Plus(other Counters) Counters {
 	c.Negatives += other.Negatives
 	c.FailingNames += other.FailingNames
 	c.BreakerIsOpen = c.BreakerIsOpen || other.BreakerIsOpen
+	c.FirstCertificateEnd = earlier(c.FirstCertificateEnd, other.FirstCertificateEnd)
+	c.FirstBridgeEnd = earlier(c.FirstBridgeEnd, other.FirstBridgeEnd)
+	c.DiskEntries += other.DiskEntries
+	c.DiskBytes += other.DiskBytes
 	c.FetchDurations = c.FetchDurations.plus(other.FetchDurations)
 	return c
 }
@@ -105,6 +121,10 @@ func countersOf(view *C.cached_http_counters) (c Counters) {
 	c.Negatives = uint64(view.negatives)
 	c.FailingNames = uint64(view.failing_names)
 	c.BreakerIsOpen = bool(view.breaker_is_open)
+	c.FirstCertificateEnd = timeOf(view.first_certificate_end)
+	c.FirstBridgeEnd = timeOf(view.first_bridge_end)
+	c.DiskEntries = uint64(view.disk_entries)
+	c.DiskBytes = uint64(view.disk_bytes)
 	c.FetchDurations = fetchDurationsOf(view)
 	return c
 }

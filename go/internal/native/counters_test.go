@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestBoundsOfFetchTimesAreTheEngines(t *testing.T) {
@@ -24,6 +25,8 @@ func TestPlusAddsEveryField(t *testing.T) {
 			field.SetBool(true)
 		case reflect.Int64:
 			field.SetInt(1)
+		case reflect.Struct:
+			field.Set(reflect.ValueOf(time.Unix(1, 0)))
 		default:
 			field.SetUint(1)
 		}
@@ -32,6 +35,12 @@ func TestPlusAddsEveryField(t *testing.T) {
 	numbers := 0
 	forEachNumber(reflect.ValueOf(&sum).Elem(), func(field reflect.Value) {
 		numbers++
+		if end, isTime := field.Interface().(time.Time); isTime {
+			if !end.Equal(time.Unix(1, 0)) {
+				t.Errorf("number %d is %v", numbers, end)
+			}
+			return
+		}
 		if !(field.Kind() == reflect.Bool && field.Bool() || field.CanInt() && field.Int() == 2 || field.CanUint() && field.Uint() == 2) {
 			t.Errorf("number %d is %v", numbers, field)
 		}
@@ -44,6 +53,10 @@ func TestPlusAddsEveryField(t *testing.T) {
 func forEachNumber(value reflect.Value, visit func(reflect.Value)) {
 	switch value.Kind() {
 	case reflect.Struct:
+		if value.Type() == reflect.TypeFor[time.Time]() {
+			visit(value)
+			return
+		}
 		for index := range value.NumField() {
 			forEachNumber(value.Field(index), visit)
 		}
@@ -53,5 +66,16 @@ func forEachNumber(value reflect.Value, visit func(reflect.Value)) {
 		}
 	default:
 		visit(value)
+	}
+}
+
+func TestTheEarlierOfTwoTimesCounts(t *testing.T) {
+	early, late, none := time.Unix(1, 0), time.Unix(2, 0), time.Time{}
+	for _, times := range [][3]time.Time{
+		{early, late, early}, {late, early, early}, {none, late, late}, {late, none, late}, {none, none, none},
+	} {
+		if earlier := earlier(times[0], times[1]); earlier != times[2] {
+			t.Errorf("of %v and %v: %v", times[0], times[1], earlier)
+		}
 	}
 }

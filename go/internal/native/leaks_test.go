@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/go/internal/testorigin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // What getting and releasing over and over leaves behind, seen from Go. tests/abi/leaks.c does the same without Go's heap
@@ -20,12 +21,12 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	if os.Getenv("SOAK") != "" {
 		rounds = 1_000_000
 	}
-	backend := testorigin.New(t)
-	backend.Keep("a.example", backend.Bundle("P-256", "a.example"), "s-maxage=3600")
-	getAndRelease(t, backend.URL, 10_000) // to warm up
+	backend := testbackend.New(t)
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=3600")
+	getAndRelease(t, backend.URL(), 10_000) // to warm up
 	before := whatIsHeld(t)
 	begin := time.Now()
-	getAndRelease(t, backend.URL, rounds)
+	getAndRelease(t, backend.URL(), rounds)
 	took := time.Since(begin)
 
 	// Threads and connections of a closed engine end by themselves.

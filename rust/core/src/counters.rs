@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+
 macro_rules! counters {
     (
         totals { $($(#[$total_doc:meta])* $total:ident,)+ }
@@ -36,7 +38,7 @@ macro_rules! counters {
 }
 
 // The one list of what is counted. From it `rust/ffi/build.rs` also makes the C struct and its Go counterpart, so it
-// reads these lines: a doc comment, then `name,` for a total, `name: u64,` or `name: bool,` for a size. After a change
+// reads these lines: a doc comment, then `name,` for a total, `name: TYPE,` for a size: `u64`, `bool` or `Option<Timestamp>`. After a change
 // run `make header`.
 counters! {
     totals {
@@ -72,7 +74,7 @@ counters! {
         disk_writes,
         /// Reads and writes that the disk rejected, and entries that were damaged.
         disk_errors,
-        /// Entries that left memory: for want of room, for a newer one, or because the backend no longer has the name.
+        /// Entries evicted from memory for lack of room.
         evictions,
     }
     sizes {
@@ -86,6 +88,14 @@ counters! {
         failing_names: u64,
         /// Whether no name is asked for, since the backend failed for one after the other.
         breaker_is_open: bool,
+        /// When the first certificate ends of those that were asked for in the last minutes.
+        first_certificate_end: Option<Timestamp>,
+        /// When the first of them is served no more if its refresh goes on failing.
+        first_bridge_end: Option<Timestamp>,
+        /// Entries in the cache directory, as last counted; zero without one, and before it was first used.
+        disk_entries: u64,
+        /// Bytes of entries in the cache directory, in whole blocks.
+        disk_bytes: u64,
     }
 }
 

@@ -2,6 +2,7 @@
 //! `engine/lookup.rs` (what memory says), `engine/fetch.rs` and its folder (what a miss sets in motion),
 //! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs`.
 
+mod bridge;
 mod disk_writes;
 mod fetch;
 mod lookup;
@@ -20,12 +21,13 @@ use crate::backoff::{BackOff, Identity};
 use crate::clock::Clock;
 use crate::counters::{Counters, CountersSnapshot, FetchTimes, Sizes};
 use crate::disk_store::{DiskError, DiskStore};
+use crate::earliest_end::EarliestEnd;
 use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
-use crate::events::{Event, EventQueue};
+use crate::events::{Event, EventQueue, Outcome};
 use crate::freshness::FreshnessSettings;
 use crate::interner::Interner;
 use crate::log_sampler::LogSampler;
@@ -144,6 +146,8 @@ impl Engine {
             log_sampler: LogSampler::default(),
             counters: Counters::default(),
             fetch_times: FetchTimes::default(),
+            first_certificate_end: EarliestEnd::default(),
+            first_bridge_end: EarliestEnd::default(),
             closed: AtomicBool::new(false),
         };
         Ok(Engine { shared: Arc::new(shared) })
@@ -239,12 +243,18 @@ impl Engine {
     /// What it holds now.
     pub fn sizes(&self) -> Sizes {
         let shared = &self.shared;
+        let now = shared.clock.now();
+        let disk = shared.disk.as_ref().map(DiskStore::usage).unwrap_or_default();
         Sizes {
             entries: shared.memory.len() as u64,
             entry_bytes: shared.memory.bytes(),
             negatives: shared.negatives.len() as u64,
             failing_names: shared.back_off.len() as u64,
             breaker_is_open: shared.back_off.breaker_is_open(),
+            first_certificate_end: shared.first_certificate_end.earliest(now),
+            first_bridge_end: shared.first_bridge_end.earliest(now),
+            disk_entries: disk.entries,
+            disk_bytes: disk.bytes,
         }
     }
 
@@ -260,6 +270,12 @@ impl Engine {
         if shared.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        for (server_name, tokens) in shared.flights.take_all_tokens() {
+            let outcome = Outcome::Failed(CLOSED.into());
+            let finished =
+                Event::Finished { server_name, asked_backend: false, accepted: None, tokens, outcome };
+            shared.events.push(finished);
+        }
         for config in shared.lookup_configs.lock().drain(..).filter_map(|known| known.upgrade()) {
             config.backend.shutdown();
         }
@@ -271,6 +287,7 @@ impl Engine {
         shared.memory.clear();
         let last = Arc::clone(shared);
         let drained = move || {
+            last.make_last_writes();
             last.events.close();
             last.disk_writer.close();
         };
@@ -282,6 +299,8 @@ impl Engine {
         }
     }
 }
+
+const CLOSED: &str = "the cache was closed while its backend was asked";
 
 /// Misses that may wait for a worker; beyond it a lookup is turned away at once.
 const MAX_QUEUED_FETCHES: usize = 16_384;

@@ -95,6 +95,7 @@ pub mod clock;
 pub mod counters;
 pub mod disk_format;
 pub mod disk_store;
+pub mod earliest_end;
 pub mod engine;
 pub mod entry;
 pub mod events;

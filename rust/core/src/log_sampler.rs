@@ -22,10 +22,12 @@ pub enum LogKind {
     Overload,
     /// That the backend as a whole fails, or answers again.
     Breaker,
+    /// A handshake that fails since its certificate is past `stale_if_error`.
+    BridgeEnded,
 }
 
 impl LogKind {
-    const COUNT: usize = LogKind::Breaker as usize + 1;
+    const COUNT: usize = LogKind::BridgeEnded as usize + 1;
 }
 
 /// The least time between two records of a kind.

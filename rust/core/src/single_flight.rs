@@ -43,6 +43,16 @@ impl Flight {
         self.state.lock().withdrawn >= Some(kind)
     }
 
+    /// Whether everything was withdrawn since that the one who asked could have used: what the flight brings is older
+    /// than what is known by now, be it a "no" or a failure.
+    pub fn is_superseded(&self) -> bool {
+        self.is_withdrawn(self.key.client)
+    }
+
+    fn take_tokens(&self) -> Vec<Token> {
+        std::mem::take(&mut self.state.lock().tokens)
+    }
+
     fn withdraw(&self, up_to: ClientKind) {
         let mut state = self.state.lock();
         state.withdrawn = state.withdrawn.max(Some(up_to));
@@ -52,7 +62,35 @@ impl Flight {
 /// The fetches under way. Thread-safe.
 #[derive(Default)]
 pub struct SingleFlight {
-    flights: Mutex<HashMap<EntryKey, Arc<Flight>>>,
+    flights: Mutex<Flights>,
+}
+
+#[derive(Default)]
+struct Flights {
+    /// Those that can be joined.
+    current: HashMap<EntryKey, Arc<Flight>>,
+    /// Those that end for who waits already.
+    detached: HashMap<EntryKey, Vec<Arc<Flight>>>,
+}
+
+impl Flights {
+    fn detach(&mut self, key: EntryKey) -> Option<&Arc<Flight>> {
+        let flight = self.current.remove(&key)?;
+        let detached = self.detached.entry(key).or_default();
+        detached.push(flight);
+        detached.last()
+    }
+
+    fn remove(&mut self, flight: &Arc<Flight>) {
+        if self.current.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            self.current.remove(&flight.key);
+        } else if let Some(detached) = self.detached.get_mut(&flight.key) {
+            detached.retain(|other| !Arc::ptr_eq(other, flight));
+            if detached.is_empty() {
+                self.detached.remove(&flight.key);
+            }
+        }
+    }
 }
 
 impl SingleFlight {
@@ -66,7 +104,7 @@ impl SingleFlight {
         settled: impl FnOnce() -> Option<T>,
     ) -> Joined<T> {
         let mut flights = self.flights.lock();
-        if let Some(flight) = flights.get(&key) {
+        if let Some(flight) = flights.current.get(&key) {
             flight.state.lock().tokens.extend(token);
             return Joined::Follower;
         }
@@ -75,26 +113,34 @@ impl SingleFlight {
         }
         let state = State { tokens: token.into_iter().collect(), withdrawn: None };
         let flight = Arc::new(Flight { key: key.clone(), state: Mutex::new(state) });
-        flights.insert(key, Arc::clone(&flight));
+        flights.current.insert(key, Arc::clone(&flight));
         Joined::Leader(flight)
     }
 
     /// Ends a flight and returns who waited for it.
     pub fn finish(&self, flight: &Arc<Flight>) -> Vec<Token> {
-        let mut flights = self.flights.lock();
-        // After a purge another one may have the name.
-        if flights.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            flights.remove(&flight.key);
-        }
-        std::mem::take(&mut flight.state.lock().tokens)
+        self.flights.lock().remove(flight);
+        flight.take_tokens()
     }
 
-    /// Notes that the backend has no certificate of the name that a client of this kind could use.
-    pub fn withdraw(&self, name: EntryKeyRef<'_>, up_to: ClientKind) {
+    /// Who waits for any flight, by name: nobody tells them any more but the caller. The flights go on to their ends.
+    pub fn take_all_tokens(&self) -> Vec<(Box<str>, Vec<Token>)> {
         let flights = self.flights.lock();
-        for key in name.all_kinds() {
-            if let Some(flight) = flights.get(&key.to_owned()) {
-                flight.withdraw(up_to);
+        let all = flights.current.values().chain(flights.detached.values().flatten());
+        let waiting = all.map(|flight| (flight.key.name.as_str().into(), flight.take_tokens()));
+        waiting.filter(|(_, tokens)| !tokens.is_empty()).collect()
+    }
+
+    /// Notes what a flight was told: that the backend has no certificate of its name that a client of its kind could
+    /// use. Whoever comes from now on must not wait for an answer that was asked for before.
+    pub fn withdraw(&self, by: &Arc<Flight>) {
+        let mut flights = self.flights.lock();
+        let up_to = by.key.client;
+        for key in by.key.borrowed().all_kinds().map(EntryKeyRef::to_owned) {
+            let Some(flight) = flights.current.get(&key) else { continue };
+            flight.withdraw(up_to);
+            if flight.is_superseded() && !Arc::ptr_eq(flight, by) {
+                flights.detach(key);
             }
         }
     }
@@ -105,7 +151,7 @@ impl SingleFlight {
         let mut flights = self.flights.lock();
         let mut found = false;
         for key in name.all_kinds() {
-            if let Some(flight) = flights.remove(&key.to_owned()) {
+            if let Some(flight) = flights.detach(key.to_owned()) {
                 flight.withdraw(ClientKind::Ed25519);
                 found = true;
             }
@@ -144,13 +190,24 @@ mod tests {
 
     #[test]
     fn what_is_withdrawn_while_a_flight_is_under_way_is_known_to_it() {
+        let of = |client| EntryKey { client, ..key("a.example") };
         let flights = SingleFlight::default();
         let flight = lead(&flights, key("a.example"), 1);
-        flights.withdraw(key("a.example").borrowed(), ClientKind::RsaOnly);
-        assert!(flight.is_withdrawn(ClientKind::RsaOnly));
+        let rsa_only = lead(&flights, of(ClientKind::RsaOnly), 2);
+        flights.withdraw(&rsa_only);
+        assert!(flight.is_withdrawn(ClientKind::RsaOnly) && !flight.is_superseded());
         assert!(!flight.is_withdrawn(ClientKind::Ecdsa), "an RSA-only client could not have used it");
-        flights.withdraw(key("b.example").borrowed(), ClientKind::Ed25519);
-        assert!(!flight.is_withdrawn(ClientKind::Ecdsa), "another name");
+        let other = lead(&flights, EntryKey { client: ClientKind::Ed25519, ..key("b.example") }, 3);
+        flights.withdraw(&other);
+        assert!(!flight.is_superseded(), "another name");
+
+        let most_capable = lead(&flights, of(ClientKind::Ed25519), 4);
+        flights.withdraw(&most_capable);
+        assert!(flight.is_superseded());
+        lead(&flights, key("a.example"), 5);
+        let joined = flights.join(of(ClientKind::Ed25519), Some(Token(6)), || None::<()>);
+        assert!(matches!(joined, Joined::Follower), "the one that was told goes on to its end");
+        assert_eq!(flights.finish(&flight), [Token(1)]);
     }
 
     #[test]
@@ -167,5 +224,19 @@ mod tests {
             "new goes on"
         );
         assert_eq!(flights.finish(&new), [Token(2)]);
+    }
+
+    #[test]
+    fn whoever_waits_is_found_behind_a_purge_too_and_told_once() {
+        let flights = SingleFlight::default();
+        let old = lead(&flights, key("a.example"), 1);
+        flights.detach(key("a.example").borrowed());
+        let new = lead(&flights, key("a.example"), 2);
+        let mut waiting = flights.take_all_tokens();
+        waiting.sort_by_key(|(_, tokens)| tokens[0].0);
+        assert_eq!(waiting, [("a.example".into(), vec![Token(1)]), ("a.example".into(), vec![Token(2)])]);
+        assert_eq!((flights.finish(&old), flights.finish(&new)), (vec![], vec![]));
+        let flights = flights.flights.lock();
+        assert!(flights.current.is_empty() && flights.detached.is_empty());
     }
 }

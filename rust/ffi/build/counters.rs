@@ -11,6 +11,8 @@ pub(crate) struct Counter {
 enum Kind {
     Number,
     Flag,
+    /// Milliseconds since the Unix epoch, 0 for none.
+    Time,
 }
 
 /// Reads the list, which is as plain as its comment says.
@@ -28,7 +30,8 @@ pub(crate) fn parse(source: &str) -> Vec<Counter> {
                 let (name, kind) = match counter.split_once(": ") {
                     None | Some((_, "u64")) => (counter.trim_end_matches(": u64"), Kind::Number),
                     Some((name, "bool")) => (name, Kind::Flag),
-                    Some((name, _)) => panic!("counter {name} is neither u64 nor bool"),
+                    Some((name, "Option<Timestamp>")) => (name, Kind::Time),
+                    Some((name, _)) => panic!("counter {name} is neither u64, bool nor Option<Timestamp>"),
                 };
                 assert!(!doc.is_empty(), "counter {name} has no comment");
                 counters.push(Counter { doc: std::mem::take(&mut doc), name: name.to_owned(), kind, group });
@@ -38,16 +41,19 @@ pub(crate) fn parse(source: &str) -> Vec<Counter> {
     counters
 }
 
+const TIME_NOTE: &str = "/// In milliseconds since the Unix epoch; 0 if there is none.\n";
+
 /// The struct that crosses, for rustc and for cbindgen.
 pub(crate) fn rust_struct(counters: &[Counter]) -> String {
     let (mut fields, mut values) = (String::new(), String::new());
     for Counter { doc, name, kind, group } in counters {
-        let kind = match kind {
-            Kind::Number => "u64",
-            Kind::Flag => "bool",
+        let (note, kind, value) = match kind {
+            Kind::Number => ("", "u64", ""),
+            Kind::Flag => ("", "bool", ""),
+            Kind::Time => (TIME_NOTE, "u64", ".map_or(0, |time| time.0)"),
         };
-        fields += &format!("{doc}pub {name}: {kind},\n");
-        values += &format!("{name}: {group}.{name},\n");
+        fields += &format!("{doc}{note}pub {name}: {kind},\n");
+        values += &format!("{name}: {group}.{name}{value},\n");
     }
     format!(
         "/// An engine's totals since it was opened, and its sizes now.
@@ -78,14 +84,18 @@ pub(crate) fn go_struct(counters: &[Counter]) -> String {
     let (mut fields, mut sums, mut copies) = (String::new(), String::new(), String::new());
     for Counter { doc, name, kind, .. } in counters {
         let field = camel_case(name);
-        let (go_type, sum) = match kind {
-            Kind::Number => ("uint64", format!("c.{field} += other.{field}")),
-            Kind::Flag => ("bool", format!("c.{field} = c.{field} || other.{field}")),
+        let (note, go_type, from, sum) = match kind {
+            Kind::Number => ("", "uint64", "uint64", format!("c.{field} += other.{field}")),
+            Kind::Flag => ("", "bool", "bool", format!("c.{field} = c.{field} || other.{field}")),
+            Kind::Time => {
+                let sum = format!("c.{field} = earlier(c.{field}, other.{field})");
+                ("/// Zero if there is none.\n", "time.Time", "timeOf", sum)
+            }
         };
-        let doc = doc.replace("///", "\t//");
+        let doc = (doc.clone() + note).replace("///", "\t//");
         fields += &format!("{doc}\t{field} {go_type}\n");
         sums += &format!("\t{sum}\n");
-        copies += &format!("\tc.{field} = {go_type}(view.{name})\n");
+        copies += &format!("\tc.{field} = {from}(view.{name})\n");
     }
     format!(
         r#"// Code generated from rust/core/src/counters.rs by make header; DO NOT EDIT.
@@ -94,6 +104,8 @@ package native
 
 // #include "cached_http.h"
 import "C"
+
+import "time"
 
 // Counters are an engine's totals since it was opened, and its sizes now.
 type Counters struct {{

@@ -9,7 +9,6 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::bundle::Bundle;
-use crate::clock::Timestamp;
 use crate::disk_format::{self, StoredEntry};
 use crate::disk_store::{DiskError, DiskStore, SWEEP_INTERVAL};
 use crate::engine::shared::Shared;
@@ -27,7 +26,7 @@ pub(super) enum DiskWrite {
 
 /// Saves that may wait; beyond it an entry stays in memory only.
 const MAX_SAVES: usize = 8_192;
-/// Removals that may wait, or be tried again, each by itself. Beyond it the disk's older entries are trusted no more.
+/// Removals that may wait, or be tried again, each by itself. Beyond it everything is removed at once.
 const MAX_REMOVALS: usize = 65_536;
 
 /// The writes that wait, and removals that the disk has refused. Thread-safe.
@@ -43,9 +42,19 @@ struct State {
     removals: usize,
     is_scheduled: bool,
     swept_at: Option<Instant>,
-    /// Entries on disk that were fetched before this time are not used.
-    distrusted_before: Option<Timestamp>,
+    clearing: Clearing,
     next_number: u64,
+}
+
+/// Whether everything on disk is to go, since a removal found no room. Until it has, nothing of it is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Clearing {
+    #[default]
+    NotWanted,
+    Wanted,
+    UnderWay,
+    /// The disk has refused it, and it waits for a better moment.
+    HasFailed,
 }
 
 struct Wanted {
@@ -66,24 +75,20 @@ pub(super) enum Pending {
 
 impl DiskWrites {
     pub(super) fn pending(&self, key: EntryKeyRef<'_>) -> Pending {
-        match self.state.lock().wanted.get(&key.to_owned()).map(|wanted| &wanted.write) {
-            None => Pending::Nothing,
-            Some(DiskWrite::Remove(_)) => Pending::Removed,
+        let state = self.state.lock();
+        match state.wanted.get(&key.to_owned()).map(|wanted| &wanted.write) {
+            None if state.clearing == Clearing::NotWanted => Pending::Nothing,
+            None | Some(DiskWrite::Remove(_)) => Pending::Removed,
             Some(DiskWrite::Save(entry, metadata)) => Pending::Saved(Arc::clone(entry), metadata.clone()),
         }
     }
 
     pub(super) fn is_pending(&self, key: EntryKeyRef<'_>) -> bool {
-        !matches!(self.pending(key), Pending::Nothing)
-    }
-
-    /// Whether entries of this age are to be left alone, since they may have been withdrawn.
-    pub(super) fn distrusts(&self, fetched_at: Timestamp) -> bool {
-        self.state.lock().distrusted_before.is_some_and(|before| fetched_at < before)
+        self.state.lock().wanted.contains_key(&key.to_owned())
     }
 
     /// Notes what is wanted of a key in place of what was. `Err` if there is no room for it.
-    fn want(&self, key: EntryKey, write: DiskWrite, now: Timestamp) -> Result<(), ()> {
+    fn want(&self, key: EntryKey, write: DiskWrite) -> Result<(), ()> {
         let state = &mut *self.state.lock();
         let previous = state.wanted.get(&key);
         let was_removal = previous.is_some_and(|wanted| matches!(wanted.write, DiskWrite::Remove(_)));
@@ -92,7 +97,7 @@ impl DiskWrites {
             return Err(());
         }
         if is_removal && !was_removal && state.removals >= MAX_REMOVALS {
-            state.distrusted_before = Some(now);
+            state.clearing = Clearing::Wanted;
             return Ok(());
         }
         let is_queued = previous.is_some_and(|wanted| !wanted.has_failed);
@@ -110,6 +115,32 @@ impl DiskWrites {
         !std::mem::replace(&mut self.state.lock().is_scheduled, true)
     }
 
+    /// Whether the caller is to remove everything; holds the last write that it stands for.
+    fn begin_clearing(&self) -> Option<u64> {
+        let state = &mut *self.state.lock();
+        let is_wanted = state.clearing == Clearing::Wanted;
+        is_wanted.then(|| {
+            state.clearing = Clearing::UnderWay;
+            state.next_number
+        })
+    }
+
+    fn end_clearing(&self, last_number: u64, succeeded: bool) {
+        let state = &mut *self.state.lock();
+        if succeeded {
+            let is_made = |wanted: &Wanted| {
+                wanted.number <= last_number && matches!(wanted.write, DiskWrite::Remove(_))
+            };
+            state.wanted.retain(|_, wanted| !is_made(wanted));
+            let removals = |wanted: &&Wanted| matches!(wanted.write, DiskWrite::Remove(_));
+            state.removals = state.wanted.values().filter(removals).count();
+        }
+        // If it is wanted again by now, that comes next.
+        if state.clearing == Clearing::UnderWay {
+            state.clearing = if succeeded { Clearing::NotWanted } else { Clearing::HasFailed };
+        }
+    }
+
     fn next(&self) -> Option<(EntryKey, u64, DiskWrite)> {
         let state = &mut *self.state.lock();
         while let Some(key) = state.order.pop_front() {
@@ -123,7 +154,7 @@ impl DiskWrites {
     /// Ends the caller's turn, unless something came meanwhile.
     fn rest(&self) -> bool {
         let state = &mut *self.state.lock();
-        state.is_scheduled = !state.order.is_empty();
+        state.is_scheduled = !state.order.is_empty() || state.clearing == Clearing::Wanted;
         !state.is_scheduled
     }
 
@@ -153,6 +184,9 @@ impl DiskWrites {
     /// Lines up what the disk has refused: it works again.
     fn retry(&self) {
         let state = &mut *self.state.lock();
+        if state.clearing == Clearing::HasFailed {
+            state.clearing = Clearing::Wanted;
+        }
         let failed = state.wanted.iter_mut().filter(|(_, wanted)| wanted.has_failed);
         for (key, wanted) in failed {
             wanted.has_failed = false;
@@ -167,10 +201,17 @@ impl Shared {
         if self.disk.is_none() {
             return;
         }
-        if self.disk_writes.want(key.to_owned(), write, self.clock.now()).is_err() {
+        if self.disk_writes.want(key.to_owned(), write).is_err() {
             return self.disk_failed(key, &"the disk under cache_dir is too slow: an entry is not written");
         }
         self.schedule_writes();
+    }
+
+    /// A disk that is only read is swept, too.
+    pub(super) fn sweep_if_due(self: &Arc<Self>) {
+        if self.disk_writes.is_sweep_due() {
+            self.schedule_writes();
+        }
     }
 
     fn schedule_writes(self: &Arc<Self>) {
@@ -185,6 +226,9 @@ impl Shared {
         let Some(disk) = &self.disk else { return };
         let mut sweeps = self.disk_writes.is_sweep_due();
         loop {
+            if let Some(last_number) = self.disk_writes.begin_clearing() {
+                self.clear(disk, last_number);
+            }
             let Some((key, number, write)) = self.disk_writes.next() else {
                 // What waits to be written goes before the next step.
                 sweeps = sweeps && !self.closed.load(Ordering::Acquire) && self.sweep(disk);
@@ -207,6 +251,21 @@ impl Shared {
             if result.is_ok() && !is_removal {
                 self.disk_writes.retry();
             }
+        }
+    }
+
+    /// What the disk has refused, once more, before the engine ends.
+    pub(super) fn make_last_writes(&self) {
+        self.disk_writes.retry();
+        self.make_writes();
+    }
+
+    fn clear(&self, disk: &DiskStore, last_number: u64) {
+        let result = disk.remove_all();
+        self.disk_writes.end_clearing(last_number, result.is_ok());
+        if let Err(error) = result {
+            self.counters.disk_errors.increment();
+            self.log_of(LogKind::Disk, None, || error.to_string());
         }
     }
 
@@ -235,6 +294,8 @@ impl Shared {
 }
 
 fn save(disk: &DiskStore, entry: &Entry, metadata: ResponseMetadata) -> Result<(), DiskError> {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!("disk_save");
     let pem = disk_format::pem_of(&entry.bundle);
     disk.save(&StoredEntry { key: entry.key().to_owned(), metadata, not_after: entry.not_after(), pem })
 }

@@ -46,15 +46,33 @@ impl Shared {
     }
 
     /// The backend has no certificate for such a client: every one that it could have used is withdrawn. The files of
-    /// made-up names are not there, and nothing is queued for them.
-    pub(super) fn withdraw(self: &Arc<Self>, key: EntryKeyRef<'_>, is_not_on_disk: bool, negative: Negative) {
+    /// made-up names are not there, and nothing is queued for them. A "no" that comes late says nothing of what was
+    /// stored since.
+    pub(super) fn withdraw(
+        self: &Arc<Self>,
+        flight: &Arc<Flight>,
+        key: EntryKeyRef<'_>,
+        is_not_on_disk: bool,
+        negative: Negative,
+    ) {
         let retired = {
             let _change = self.changes.lock();
+            if flight.is_superseded() {
+                return;
+            }
             self.negatives.insert(key, negative);
-            self.flights.withdraw(key, key.client);
+            self.flights.withdraw(flight);
             self.remove(key, key.client, is_not_on_disk)
         };
         self.retire(retired);
+    }
+
+    /// Remembers that the certificate there is is of a kind that such a client can't use.
+    pub(super) fn note_unsupported(&self, flight: &Flight, key: EntryKeyRef<'_>, answer: Negative) {
+        let _change = self.changes.lock();
+        if !flight.is_superseded() {
+            self.unsupported.insert(key, answer);
+        }
     }
 
     /// Forgets all that is known of a name; true if that was anything. Who comes from now on is answered anew.

@@ -9,6 +9,7 @@
 pub mod host;
 pub mod memory;
 pub mod tls;
+pub mod told;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -128,7 +128,7 @@ impl Candidate {
         let lifetime = freshness::lifetime(&entry.metadata.freshness, fetch.config.freshness);
         if let Some(lifetime) = lifetime {
             let answer = Negative::at(entry.metadata.fetched_at, Some(lifetime));
-            fetch.shared.unsupported.insert(fetch.key.borrowed(), answer);
+            fetch.shared.note_unsupported(&fetch.flight, fetch.key.borrowed(), answer);
         }
         false
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::disk_store::DiskStore;
-use crate::engine::disk_writes::{DiskWrite, Pending};
+use crate::engine::disk_writes::Pending;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::{Candidate, Source};
 use crate::engine::shared::Shared;
@@ -114,6 +114,8 @@ impl Read {
         let somebody_waits = matches!(*self.pending.state.lock(), ReadState::Waits(_));
         let _ = self.pending.read_at.set(Instant::now());
         let findings = somebody_waits.then(|| self.find());
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("disk_loaded");
         if let Some(Findings { entry, is_not_on_disk }) = findings
             && let ReadState::Waits(mut fetch) = self.take()
         {
@@ -123,6 +125,7 @@ impl Read {
                 None => fetch.queue_request(),
             }
         }
+        self.shared.sweep_if_due();
     }
 
     /// Looks for what this client can use; if there is nothing, whether there is anything at all of the name: a
@@ -155,10 +158,6 @@ impl Read {
             Pending::Saved(entry, metadata) => (Arc::clone(&entry.bundle), metadata),
             Pending::Nothing => match disk.load(&key.to_owned()) {
                 Ok(None) => return Found::Nothing,
-                Ok(Some(stored)) if shared.disk_writes.distrusts(stored.metadata.fetched_at) => {
-                    shared.queue_write(key, DiskWrite::Remove(ClientKind::Ed25519));
-                    return Found::Unusable;
-                }
                 Ok(Some(stored)) => {
                     // Not worth a word: an entry of long ago whose certificate has ended is simply fetched again.
                     match shared.checked_bundle(&stored.pem, &key.to_owned(), shared.clock.now()) {

@@ -1,0 +1,137 @@
+//! Writes and reads under way, held by points of failure.
+
+use std::time::Duration;
+
+use cached_http_core::engine::Lookup;
+use cached_http_core::events::Outcome;
+use fail::FailScenario;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below};
+use crate::support::Step;
+use crate::support::host::bundle;
+
+/// Points of failure belong to the process: one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+struct Scenario {
+    scenario: FailScenario<'static>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Scenario {
+    fn begin() -> Self {
+        let turn = ONE_AT_A_TIME.lock();
+        Scenario { scenario: FailScenario::setup(), _turn: turn }
+    }
+
+    fn end(self) {
+        self.scenario.teardown();
+    }
+}
+
+/// Keeps the one thread that writes busy until the point is removed.
+fn hold_the_writer(cache: &mut Cache) {
+    let written = cache.host.engine.counters().disk_writes;
+    cache.gets("other.example", ECDSA, &found("other.example"));
+    cache.until_written(written + 1);
+    fail::cfg("disk_remove", "pause").unwrap();
+    cache.host.engine.purge(b"other.example").unwrap();
+}
+
+fn found(name: &str) -> Vec<Step> {
+    vec![Step::respond("200 OK", "Cache-Control: s-maxage=10000\r\n", bundle(name, false))]
+}
+
+fn files(cache: &Cache) -> usize {
+    files_below(&cache.directory.path.join("entries")).len()
+}
+
+#[test]
+fn a_save_that_waits_does_not_undo_a_later_no() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::open();
+    hold_the_writer(&mut cache);
+    cache.gets(NAME, ECDSA, &ecdsa());
+    cache.advance(10_000);
+    cache.is_told_no(ECDSA);
+    fail::remove("disk_remove");
+    let stopped = cache.stop();
+    assert_eq!(stopped.files(), 0);
+    scenario.end();
+}
+
+#[test]
+fn a_save_under_way_does_not_undo_a_later_purge() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::open();
+    fail::cfg("disk_save", "pause").unwrap();
+    cache.gets(NAME, ECDSA, &ecdsa());
+    std::thread::sleep(Duration::from_millis(50));
+    cache.host.engine.purge(NAME.as_bytes()).unwrap();
+    assert_eq!(files(&cache), 0, "the save is still under way");
+    fail::remove("disk_save");
+    let stopped = cache.stop();
+    assert_eq!(stopped.files(), 0);
+    scenario.end();
+}
+
+#[test]
+fn a_read_under_way_does_not_undo_a_later_purge() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::with(&ecdsa()).stop().restart();
+    cache.backend.tell(&ecdsa());
+    fail::cfg("disk_loaded", "pause").unwrap();
+    let waits = cache.starts(ECDSA);
+    std::thread::sleep(Duration::from_millis(50));
+    cache.host.engine.purge(NAME.as_bytes()).unwrap();
+    fail::remove("disk_loaded");
+    assert!(matches!(cache.host.pump_until(waits), Outcome::Found(_)));
+    assert_eq!(cache.host.look(NAME), Lookup::Miss);
+    assert!(!cache.still_has(ECDSA));
+    scenario.end();
+}
+
+/// 21,000 purges leave 63,000 removals to be made, which is less than may wait, and twice as many are more.
+#[test]
+fn removals_that_were_made_leave_nothing_behind() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::with(&ecdsa());
+    for round in 0..2 {
+        hold_the_writer(&mut cache);
+        purge_made_up_names(&cache, round, 21_000);
+        fail::remove("disk_remove");
+        // Behind them all.
+        cache.gets("last.example", ECDSA, &found("last.example"));
+        cache.until_written(3 + 2 * round);
+        cache.host.engine.purge(b"last.example").unwrap();
+    }
+    let mut cache = cache.stop().restart();
+    assert!(cache.serves(ECDSA), "others are not touched");
+    scenario.end();
+}
+
+#[test]
+fn a_removal_that_finds_no_room_is_made_all_the_same() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::with(&ecdsa()).stop().restart();
+    hold_the_writer(&mut cache);
+    purge_made_up_names(&cache, 0, 22_000);
+    cache.host.engine.purge(NAME.as_bytes()).unwrap();
+    assert!(!cache.serves(ECDSA), "what waits longer than any queue is not read");
+    fail::remove("disk_remove");
+    let stopped = cache.stop();
+    let mut cache = stopped.restart();
+    assert!(!cache.serves(ECDSA), "nor is it there after a restart");
+    // The disk is trusted again.
+    cache.host.engine.purge(NAME.as_bytes()).unwrap();
+    cache.gets(NAME, ECDSA, &ecdsa());
+    assert!(cache.still_has(ECDSA));
+    scenario.end();
+}
+
+fn purge_made_up_names(cache: &Cache, round: u64, count: u64) {
+    for n in 0..count {
+        cache.host.engine.purge(format!("n{n}.round{round}.example").as_bytes()).unwrap();
+    }
+}
