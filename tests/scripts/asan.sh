@@ -15,8 +15,8 @@ cd "$root"
 
 # Searching all memory for a key takes forever in the sanitizer's, where what is freed stays for a while.
 go_skips='TestKeysAreNotStrewnOverMemory|TestTheSearchFindsAPlantedKey|TestKeysOfEvictedEntries'
-# The leak sanitizer does not work under strace, nor does memory weigh what it does without.
-rust_skips=(--skip killed_at_every_call --skip an_error_at_any_call --skip a_flood_of_unknown_names)
+# The leak sanitizer does not work under strace, memory does not weigh what it does without, and core files are turned off.
+rust_skips=(--skip killed_at_every_call --skip an_error_at_any_call --skip a_flood_of_unknown_names --skip a_core_file_has)
 
 go_suite() { # PACKAGE...
 	local archive digest

@@ -9,6 +9,8 @@ cd "$root"
 export SOAK=1
 cargo test --release --quiet --locked -p cached-http-core --test stale --test flood -- --nocapture
 tests/scripts/lib.sh
+tests/abi/run.sh leaks
+go -C go test -count=1 -v -run NothingIsLeftBehind ./internal/native
 go -C go test -count=1 -v -run CoreFile . | grep -vE '^(20|	|github)'
 ./xcaddy.sh --output build/caddy
 CACHED_HTTP_CADDY="$root/build/caddy" go -C tests/e2e test -count=1 -v -timeout 60m \

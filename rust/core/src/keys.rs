@@ -1,9 +1,11 @@
-//! Private keys: read from DER, held as flat bytes that are wiped on drop, and parsed into a signing key
-//! only for names under traffic. aws-lc-rs does the arithmetic.
+//! Private keys: read from DER, held as flat bytes in memory of their own (`key_memory`), and parsed into a signing key
+//! only for names under traffic. aws-lc-rs does the arithmetic, in memory that is not protected as ours is.
 
+mod key_memory;
 mod signing;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -15,6 +17,7 @@ use x509_parser::oid_registry::{
 use x509_parser::x509::AlgorithmIdentifier;
 use zeroize::Zeroizing;
 
+use self::key_memory::KeyBytes;
 pub use self::signing::{MAX_SIGNATURE_LENGTH, SignatureScheme, SigningInput, SigningKey};
 
 /// How the key's DER is wrapped.
@@ -50,7 +53,7 @@ pub enum KeyAlgorithm {
 pub struct PrivateKey {
     encoding: KeyEncoding,
     algorithm: KeyAlgorithm,
-    der: Zeroizing<Box<[u8]>>,
+    der: KeyBytes,
     /// What was parsed to see that it can be, for the first who wants to sign.
     parsed: Mutex<Option<Arc<SigningKey>>>,
 }
@@ -88,7 +91,7 @@ impl PrivateKey {
         let signing_key = SigningKey::parse(form, &der)?;
         let algorithm = signing_key.algorithm();
         let parsed = Mutex::new(Some(Arc::new(signing_key)));
-        Ok(PrivateKey { encoding: form.encoding, algorithm, der, parsed })
+        Ok(PrivateKey { encoding: form.encoding, algorithm, der: KeyBytes::new(&der), parsed })
     }
 
     /// The kind of key.
@@ -101,9 +104,9 @@ impl PrivateKey {
         self.encoding
     }
 
-    /// The key's DER. For the disk store; nothing else may ask.
-    pub fn der(&self) -> &[u8] {
-        &self.der
+    /// The key's DER. For the disk store; nothing else may ask, and nobody hold it for long.
+    pub fn der(&self) -> impl Deref<Target = [u8]> + '_ {
+        self.der.read()
     }
 
     /// Parses the key for signing: tens of microseconds for ECDSA, several hundred for RSA.
@@ -112,8 +115,9 @@ impl PrivateKey {
         if let Some(parsed) = self.parsed.lock().take() {
             return Ok(parsed);
         }
-        let form = Form::read(&self.der).ok_or(KeyError::Unreadable)?;
-        SigningKey::parse(form, &self.der).map(Arc::new)
+        let der = self.der.read();
+        let form = Form::read(&der).ok_or(KeyError::Unreadable)?;
+        SigningKey::parse(form, &der).map(Arc::new)
     }
 
     /// The public half, as a certificate's SubjectPublicKeyInfo.

@@ -158,7 +158,7 @@ fn bundles() {
                 let plain = fs::read(corpus.folder.join("pem/assembled").join(sibling)).expect("a sibling");
                 let plain = Bundle::parse(&plain).expect("a plain bundle");
                 assert!(bundle.chain().eq(plain.chain()), "{}", file.path);
-                assert_eq!(bundle.private_key().der(), plain.private_key().der(), "{}", file.path);
+                assert_eq!(*bundle.private_key().der(), *plain.private_key().der(), "{}", file.path);
                 repaired.push(short.to_owned());
             }
             Ok(_) => accepted += 1,

@@ -92,7 +92,7 @@ fn every_kind_of_key_makes_a_bundle() {
         let sample = Sample::with_key(key.unwrap());
         let bundle = parse(sample.pem()).unwrap();
         assert!(bundle.chain().eq(sample.chain()));
-        assert_eq!(bundle.private_key().der(), sample.key.serialized_der());
+        assert_eq!(*bundle.private_key().der(), *sample.key.serialized_der());
         assert_eq!(bundle.private_key().encoding(), KeyEncoding::Pkcs8);
         assert_eq!(bundle.check("shop.example.com", NOW), Ok(()));
         let bytes = sample.chain().concat().len() + sample.key.serialized_der().len();

@@ -19,7 +19,8 @@ pub fn pem_of(bundle: &Bundle) -> Zeroizing<Vec<u8>> {
         KeyEncoding::Sec1 => "EC PRIVATE KEY",
     };
     let mut blocks: Vec<_> = bundle.chain().map(|der| ("CERTIFICATE", der)).collect();
-    blocks.push((key_label, key.der()));
+    let der = key.der();
+    blocks.push((key_label, &der));
     write_blocks(&blocks)
 }
 

@@ -173,7 +173,7 @@ fn reads_each_encoding_by_what_it_is() {
         (sec1.as_ref(), KeyEncoding::Sec1, KeyAlgorithm::EcdsaP384, &ec),
     ] {
         let key = read(der).unwrap();
-        assert_eq!((key.encoding(), key.algorithm(), key.der()), (encoding, algorithm, der));
+        assert_eq!((key.encoding(), key.algorithm(), &*key.der()), (encoding, algorithm, der));
         let info = key.signing_key().unwrap().public_key_info().unwrap();
         assert_eq!(&*info, public.subject_public_key_info());
     }
