@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check tools audit demo bench oldest soak asan clean
+.PHONY: help lib header test check tools audit demo bench oldest soak fuzz asan clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ oldest: ## the oldest Caddy that is supported, built and tried; part of make tes
 
 soak: ## outages, storms and reloads at full size on a real Caddy, before a release: some minutes
 	@tests/scripts/soak.sh
+
+fuzz: ## the fuzz targets, a minute each; LONG=1 for half an hour each, MERGE=1 keeps what they reach
+	@tests/scripts/fuzz.sh
 
 asan: lib ## the C client of the ABI under the address sanitizer
 	@tests/abi/run.sh asan
