@@ -40,8 +40,8 @@ soak: ## outages, storms and reloads at full size on a real Caddy, before a rele
 fuzz: ## the fuzz targets, a minute each; LONG=1 for half an hour each, MERGE=1 keeps what they reach
 	@tests/scripts/fuzz.sh
 
-asan: lib ## the C client of the ABI under the address sanitizer
-	@tests/abi/run.sh asan
+asan: ## C programs, Go suite and Rust tests under the address sanitizer, C programs under valgrind: ten minutes
+	@tests/scripts/asan.sh
 
 clean: ## removes what was built, but for binaries that ./xcaddy.sh made
 	cargo clean

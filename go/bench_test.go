@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/go/internal/testorigin"
+	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // The Go side's share of a handshake, through the native engine and back:
@@ -21,7 +23,7 @@ import (
 func BenchmarkHit(b *testing.B) {
 	for _, names := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("names=%d", names), func(b *testing.B) {
-			getter, hellos := warmNames(b, "P-256", names)
+			getter, hellos := warmNames(b, testca.P256, names)
 			b.ReportAllocs()
 			for turn := 0; b.Loop(); turn++ {
 				if _, err := getter.GetCertificate(context.Background(), hellos[turn%names]); err != nil {
@@ -35,7 +37,7 @@ func BenchmarkHit(b *testing.B) {
 // BenchmarkSign makes the signature of a TLS 1.3 handshake with the engine's keys and with Go's: hot, again and
 // again, and cold, as for a name whose last signature the processor's caches have forgotten.
 func BenchmarkSign(b *testing.B) {
-	for _, kind := range []string{"P-256", "RSA-2048"} {
+	for _, kind := range []testca.Algorithm{testca.P256, testca.RSA2048} {
 		getter, hellos := warmNames(b, kind, 1)
 		certificate, err := getter.GetCertificate(context.Background(), hellos[0])
 		if err != nil {
@@ -46,15 +48,15 @@ func BenchmarkSign(b *testing.B) {
 			signer crypto.Signer
 		}{
 			{"engine", certificate.PrivateKey.(crypto.Signer)},
-			{"Go", testorigin.Key(b, kind)},
+			{"Go", testca.NewKey(kind)},
 		} {
-			b.Run(kind+"/hot/"+side.name, func(b *testing.B) {
+			b.Run(kind.String()+"/hot/"+side.name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					signHandshake(b, kind, side.signer)
 				}
 			})
-			b.Run(kind+"/cold/"+side.name, func(b *testing.B) {
+			b.Run(kind.String()+"/cold/"+side.name, func(b *testing.B) {
 				var took time.Duration
 				for b.Loop() {
 					emptyCaches()
@@ -71,9 +73,9 @@ func BenchmarkSign(b *testing.B) {
 // handshakeMessage is as long as what is signed in TLS 1.3 (RFC 8446 4.4.3) with SHA-256.
 var handshakeMessage = make([]byte, 64+33+1+32)
 
-func signHandshake(b *testing.B, kind string, signer crypto.Signer) {
+func signHandshake(b *testing.B, kind testca.Algorithm, signer crypto.Signer) {
 	var options crypto.SignerOpts = crypto.SHA256
-	if kind == "RSA-2048" {
+	if kind == testca.RSA2048 {
 		options = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 	}
 	// As crypto/tls does: the message itself if the signer takes it.
@@ -92,15 +94,15 @@ func emptyCaches() {
 }
 
 // warmNames is a getter that knows so many names, each asked for twice, and their hellos.
-func warmNames(b *testing.B, kind string, number int) (*CertGetter, []*tls.ClientHelloInfo) {
+func warmNames(b *testing.B, kind testca.Algorithm, number int) (*CertGetter, []*tls.ClientHelloInfo) {
 	b.Helper()
-	origin := testorigin.New(b)
-	getter := openGetter(b, origin, "")
+	backend := testbackend.New(b)
+	getter := openGetter(b, backend, "")
 	hellos := make([]*tls.ClientHelloInfo, number)
 	for index := range hellos {
 		name := fmt.Sprintf("name%d.example", index)
-		origin.Keep(name, origin.Bundle(kind, name), "s-maxage=600")
-		hellos[index] = helloFor(name)
+		backend.Keep(name, backend.Bundle(kind, name), "s-maxage=600")
+		hellos[index] = storetest.Hello(name)
 		for range 2 {
 			if certificate, err := getter.GetCertificate(context.Background(), hellos[index]); certificate == nil {
 				b.Fatal(err)

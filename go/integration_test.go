@@ -17,8 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/config"
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
-	"github.com/cached-http/caddy-cached-http/go/internal/testorigin"
+	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // These tests take the whole path but Caddy's own: an HTTP backend, the native engine, and TLS over loopback.
@@ -81,16 +84,16 @@ func (server *server) handshake(name string, change ...func(*tls.Config)) error 
 }
 
 // stack is a backend, a getter made from JSON with the backend's URL in place of URL, and a server over it.
-func stack(t testing.TB, options string) (*testorigin.Origin, *server) {
+func stack(t testing.TB, options string) (*testbackend.Backend, *server) {
 	t.Helper()
-	origin := testorigin.New(t)
-	getter := openGetter(t, origin, options)
-	return origin, newServer(t, getter, origin.Roots())
+	backend := testbackend.New(t)
+	getter := openGetter(t, backend, options)
+	return backend, newServer(t, getter, backend.Roots())
 }
 
-func openGetter(t testing.TB, origin *testorigin.Origin, options string) *CertGetter {
+func openGetter(t testing.TB, backend *testbackend.Backend, options string) *CertGetter {
 	t.Helper()
-	getter := provisioned(t, fmt.Sprintf(`{"url": %q %s}`, origin.URL+"/certificates", options))
+	getter := provisioned(t, fmt.Sprintf(`{"url": %q %s}`, backend.URL(), options))
 	t.Cleanup(func() {
 		if err := getter.Cleanup(); err != nil {
 			t.Error(err)
@@ -99,33 +102,33 @@ func openGetter(t testing.TB, origin *testorigin.Origin, options string) *CertGe
 	return getter
 }
 
-func expectRequests(t testing.TB, origin *testorigin.Origin, name string, number int) {
+func expectRequests(t testing.TB, backend *testbackend.Backend, name string, number int) {
 	t.Helper()
-	if requests := len(origin.Requests(name)); requests != number {
+	if requests := backend.Count(name); requests != number {
 		t.Errorf("%d requests for %s, not %d", requests, name, number)
 	}
 }
 
 func TestTwoHandshakesCostOneRequest(t *testing.T) {
-	origin, server := stack(t, "")
-	for index, kind := range testorigin.Kinds {
+	backend, server := stack(t, "")
+	for index, kind := range testca.Algorithms {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			name := fmt.Sprintf("name%d-%x.example", index, version)
-			origin.Keep(name, origin.Bundle(kind, name), "s-maxage=60")
+			backend.Keep(name, backend.Bundle(kind, name), "s-maxage=60")
 			for range 2 {
 				if err := server.handshake(name, func(config *tls.Config) { config.MaxVersion = version }); err != nil {
 					t.Errorf("%s, %x: %v", kind, version, err)
 				}
 			}
-			expectRequests(t, origin, name, 1)
+			expectRequests(t, backend, name, 1)
 		}
 	}
 }
 
 func TestARealHitTakesNoMemory(t *testing.T) {
-	origin, server := stack(t, "")
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
-	hello := helloFor("a.example")
+	backend, server := stack(t, "")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
+	hello := storetest.Hello("a.example")
 	for range 2 {
 		if _, err := server.getter.GetCertificate(context.Background(), hello); err != nil {
 			t.Fatal(err)
@@ -143,9 +146,9 @@ func TestARealHitTakesNoMemory(t *testing.T) {
 
 func TestTwoHundredClientsAtOnce(t *testing.T) {
 	const clients = 200
-	origin, server := stack(t, "")
-	bundle := origin.Bundle("P-256", "slow.example")
-	origin.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request) {
+	backend, server := stack(t, "")
+	bundle := backend.Bundle(testca.P256, "slow.example")
+	backend.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request, _ string) {
 		time.Sleep(500 * time.Millisecond)
 		_, _ = response.Write(bundle)
 	})
@@ -158,13 +161,13 @@ func TestTwoHundredClientsAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expectRequests(t, origin, "slow.example", 1)
+	expectRequests(t, backend, "slow.example", 1)
 }
 
 func TestAClientThatLeavesDoesNotStopTheFetch(t *testing.T) {
-	origin, server := stack(t, "")
-	bundle := origin.Bundle("P-256", "slow.example")
-	origin.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request) {
+	backend, server := stack(t, "")
+	bundle := backend.Bundle(testca.P256, "slow.example")
+	backend.Answer("slow.example", func(response http.ResponseWriter, _ *http.Request, _ string) {
 		time.Sleep(400 * time.Millisecond)
 		_, _ = response.Write(bundle)
 	})
@@ -177,35 +180,35 @@ func TestAClientThatLeavesDoesNotStopTheFetch(t *testing.T) {
 	if err := server.handshake("slow.example"); err != nil {
 		t.Fatal(err)
 	}
-	expectRequests(t, origin, "slow.example", 1)
+	expectRequests(t, backend, "slow.example", 1)
 }
 
 func TestAnUnknownNameCostsOneRequest(t *testing.T) {
-	origin, server := stack(t, "")
+	backend, server := stack(t, "")
 	for range 3 {
-		if _, err := server.getter.GetCertificate(context.Background(), helloFor("no.example")); err == nil ||
+		if _, err := server.getter.GetCertificate(context.Background(), storetest.Hello("no.example")); err == nil ||
 			!strings.Contains(err.Error(), "has no certificate for this name") {
 			t.Fatal(err)
 		}
 	}
-	expectRequests(t, origin, "no.example", 1)
+	expectRequests(t, backend, "no.example", 1)
 }
 
 func TestAnAnswerThatMustNotBeKeptIsServedEachTime(t *testing.T) {
-	origin, server := stack(t, "")
-	origin.Keep("once.example", origin.Bundle("P-256", "once.example"), "no-store")
+	backend, server := stack(t, "")
+	backend.Keep("once.example", backend.Bundle(testca.P256, "once.example"), "no-store")
 	for range 3 {
 		if err := server.handshake("once.example"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	expectRequests(t, origin, "once.example", 3)
+	expectRequests(t, backend, "once.example", 3)
 }
 
 func TestAClientWithoutECDSAGetsAnotherCertificate(t *testing.T) {
-	origin, server := stack(t, "")
-	modern, legacy := origin.Bundle("P-256", "a.example"), origin.Bundle("RSA-2048", "a.example")
-	origin.Answer("a.example", func(response http.ResponseWriter, request *http.Request) {
+	backend, server := stack(t, "")
+	modern, legacy := backend.Bundle(testca.P256, "a.example"), backend.Bundle(testca.RSA2048, "a.example")
+	backend.Answer("a.example", func(response http.ResponseWriter, request *http.Request, _ string) {
 		if strings.Contains(request.URL.Query().Get("cipher_suites"), "c02b") {
 			_, _ = response.Write(modern)
 		} else {
@@ -223,19 +226,19 @@ func TestAClientWithoutECDSAGetsAnotherCertificate(t *testing.T) {
 			}
 		}
 	}
-	expectRequests(t, origin, "a.example", 2)
+	expectRequests(t, backend, "a.example", 2)
 }
 
 func TestABundleThatDoesNotHoldTogether(t *testing.T) {
-	origin, server := stack(t, "")
-	bundle := origin.Bundle("P-256", "a.example")
-	other := origin.Bundle("P-256", "a.example")
+	backend, server := stack(t, "")
+	bundle := backend.Bundle(testca.P256, "a.example")
+	other := backend.Bundle(testca.P256, "a.example")
 	cut := bytes.Index(bundle, []byte("-----BEGIN PRIVATE KEY"))
 	otherCut := bytes.Index(other, []byte("-----BEGIN PRIVATE KEY"))
-	origin.Keep("a.example", append(bundle[:cut:cut], other[otherCut:]...), "")
-	origin.Keep("b.example", other, "")
+	backend.Keep("a.example", append(bundle[:cut:cut], other[otherCut:]...), "")
+	backend.Keep("b.example", other, "")
 	for name, reason := range map[string]string{"a.example": "key", "b.example": "name"} {
-		_, err := server.getter.GetCertificate(context.Background(), helloFor(name))
+		_, err := server.getter.GetCertificate(context.Background(), storetest.Hello(name))
 		if err == nil || !strings.Contains(err.Error(), reason) || strings.Contains(err.Error(), "BEGIN") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -246,7 +249,7 @@ func TestABackendThatIsNotThere(t *testing.T) {
 	getter := provisioned(t, `{"url": "http://user:s3cret@127.0.0.1:1/?token=s3cret", "timeout": "2s"}`)
 	defer getter.Cleanup()
 	start := time.Now()
-	_, err := getter.GetCertificate(context.Background(), helloFor("a.example"))
+	_, err := getter.GetCertificate(context.Background(), storetest.Hello("a.example"))
 	if err == nil || !strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
 	}
@@ -256,13 +259,13 @@ func TestABackendThatIsNotThere(t *testing.T) {
 }
 
 func TestARestartRefetchesNothing(t *testing.T) {
-	origin := testorigin.New(t)
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+	backend := testbackend.New(t)
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	folder := filepath.Join(t.TempDir(), "cache")
 	options := fmt.Sprintf(`, "cache_dir": %q`, folder)
 	for range 3 {
-		getter := provisioned(t, fmt.Sprintf(`{"url": %q %s}`, origin.URL, options))
-		certificate, err := getter.GetCertificate(context.Background(), helloFor("a.example"))
+		getter := provisioned(t, fmt.Sprintf(`{"url": %q %s}`, backend.URL(), options))
+		certificate, err := getter.GetCertificate(context.Background(), storetest.Hello("a.example"))
 		if err != nil || certificate.Leaf.DNSNames[0] != "a.example" {
 			t.Fatal(err)
 		}
@@ -270,25 +273,25 @@ func TestARestartRefetchesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expectRequests(t, origin, "a.example", 1)
+	expectRequests(t, backend, "a.example", 1)
 	if about, err := os.Stat(folder); err != nil || about.Mode().Perm() != 0o700 {
 		t.Error(about, err)
 	}
 }
 
 func TestReloadsRefetchNothing(t *testing.T) {
-	origin, server := stack(t, "")
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "s-maxage=60")
+	backend, server := stack(t, "")
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	for _, options := range []string{`, "ttl": "2h"`, `, "max_memory": "8MiB"`, `, "timeout": "3s"`} {
 		if err := server.handshake("a.example"); err != nil {
 			t.Fatal(err)
 		}
-		server.getter = openGetter(t, origin, options)
+		server.getter = openGetter(t, backend, options)
 	}
 	if err := server.handshake("a.example"); err != nil {
 		t.Fatal(err)
 	}
-	expectRequests(t, origin, "a.example", 1)
+	expectRequests(t, backend, "a.example", 1)
 }
 
 func TestADirectoryOpenToOthersIsRefused(t *testing.T) {
@@ -296,7 +299,7 @@ func TestADirectoryOpenToOthersIsRefused(t *testing.T) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	getter := &CertGetter{URL: "http://backend.example", CacheDir: folder}
+	getter := &CertGetter{Getter: config.Getter{URL: "http://backend.example", CacheDir: folder}}
 	if err := provision(t, getter); err == nil || !strings.Contains(err.Error(), folder) || !strings.Contains(err.Error(), "0700") {
 		t.Error(err)
 	}

@@ -27,7 +27,8 @@ import (
 	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
-	"github.com/cached-http/caddy-cached-http/go/internal/testorigin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // How many copies of a private key are in this process: its whole memory is searched for keys that a backend in
@@ -343,24 +344,25 @@ func TestKeyBackend(t *testing.T) {
 	if os.Getenv(keyBackendVariable) == "" {
 		t.Skip("a part of TestKeysAreNotStrewnOverMemory")
 	}
-	origin := testorigin.New(t)
-	own := origin.Bundle("P-256", "localhost")
+	origin := testbackend.New(t)
+	own := origin.Bundle(testca.P256, "localhost")
 	certificate, err := tls.X509KeyPair(own, own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure := httptest.NewUnstartedServer(origin.Config.Handler)
+	secure := httptest.NewUnstartedServer(origin.Server)
 	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	secure.StartTLS()
 	defer secure.Close()
 	backend := keyBackend{
-		URL:       origin.URL,
+		URL:       origin.URL(),
 		TLSURL:    fmt.Sprintf("https://localhost:%d", secure.Listener.Addr().(*net.TCPAddr).Port),
-		Authority: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[1]}),
+		Authority: origin.Authority.RootPEM(),
 		Secrets:   make(map[string][]secret),
 	}
-	for _, kind := range []string{"P-256", "RSA-2048"} {
-		bundle := origin.Bundle(kind, backend.names(kind))
+	for _, algorithm := range []testca.Algorithm{testca.P256, testca.RSA2048} {
+		kind := algorithm.String()
+		bundle := origin.Bundle(algorithm, backend.names(kind))
 		origin.Keep(backend.names(kind), bundle, "s-maxage=600")
 		backend.Secrets[kind] = secretsOf(t, bundle)
 	}

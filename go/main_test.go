@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
 // TestMain ends with a look at what is left: neither native handles nor goroutines.
 func TestMain(m *testing.M) {
-	later = func(_ time.Duration, end func()) { end() }
+	store.AfterFunc = func(_ time.Duration, end func()) { end() }
 	// certmagic's, of a Caddy that was stopped: it ends by itself after 5 s.
 	lockfile := goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh")
 	goleak.VerifyTestMain(m, lockfile, goleak.Cleanup(func(code int) {

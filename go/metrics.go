@@ -2,12 +2,11 @@ package cachedhttp
 
 import (
 	"errors"
-	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
 // registerMetrics makes the metrics part of a configuration's. Each configuration has a registry of its own, and
@@ -32,19 +31,19 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	lookupsMetric = describe("lookups_total", "Handshakes by what the cache knew of their name. "+
-		"A miss waits for the backend.", "origin", "result")
-	fetchesMetric = describe("fetches_total", "Requests to the backend by their outcome.", "origin", "outcome")
-	fetchSeconds  = describe("fetch_duration_seconds", "How long requests to the backend took.", "origin")
-	refreshes     = describe("refreshes_total", "Requests for a newer certificate while the kept one is served.", "origin")
-	refused       = describe("refused_bundles_total", "Answers of the backend, and entries on disk, that can't be used.", "origin")
-	overloaded    = describe("overloaded_total", "Misses turned away by a full queue.", "origin")
-	entriesMetric = describe("entries", "Certificates in memory.", "origin")
-	entryBytes    = describe("entry_bytes", "Bytes of certificates in memory.", "origin")
-	negatives     = describe("negatives", "Names in memory for which the backend has no certificate.", "origin")
-	evictions     = describe("evictions_total", "Certificates that left memory.", "origin")
-	failingNames  = describe("failing_names", "Names whose last fetch failed, as far as they are remembered.", "origin")
-	breakerOpen   = describe("breaker_open", "1 while the backend counts as down and is only probed.", "origin")
-	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk refused.", "origin", "operation")
+		"A miss waits for the backend.", "backend", "result")
+	fetchesMetric = describe("fetches_total", "Requests to the backend by their outcome.", "backend", "outcome")
+	fetchSeconds  = describe("fetch_duration_seconds", "How long requests to the backend took.", "backend")
+	refreshes     = describe("refreshes_total", "Requests for a newer certificate while the kept one is served.", "backend")
+	invalid       = describe("invalid_bundles_total", "Answers of the backend, and entries on disk, that can't be used.", "backend")
+	overloaded    = describe("overloaded_total", "Misses turned away by a full queue.", "backend")
+	entriesMetric = describe("entries", "Certificates in memory.", "backend")
+	entryBytes    = describe("entry_bytes", "Bytes of certificates in memory.", "backend")
+	negatives     = describe("negatives", "Names in memory for which the backend has no certificate.", "backend")
+	evictions     = describe("evictions_total", "Certificates that left memory.", "backend")
+	failingNames  = describe("failing_names", "Names whose last fetch failed, as far as they are remembered.", "backend")
+	breakerOpen   = describe("breaker_open", "1 while the backend counts as down and is only probed.", "backend")
+	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk refused.", "backend", "operation")
 	signatures    = describe("signatures_total", "Signatures made for handshakes, of all backends together.")
 	signingTime   = describe("signature_seconds_total", "How long signing took, of all backends together.")
 )
@@ -52,7 +51,7 @@ var (
 // Describe sends the descriptions.
 func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{
-		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, refused, overloaded, entriesMetric, entryBytes,
+		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, invalid, overloaded, entriesMetric, entryBytes,
 		negatives, evictions, failingNames, breakerOpen, diskMetric, signatures, signingTime,
 	} {
 		descriptions <- description
@@ -61,32 +60,32 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 
 // Collect sends the values. Safe for concurrent use.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
-	byOrigin := make(map[string]native.Counters)
-	for _, shared := range currentEngines() {
-		counters, err := shared.engine.Counters()
+	byBackend := make(map[string]native.Counters)
+	for _, lease := range store.RunningLeases() {
+		counters, err := lease.Counters()
 		if err != nil {
 			continue // it was closed just now
 		}
-		if other, twice := byOrigin[shared.origin]; twice {
-			counters = counters.Plus(other) // one origin with two cache directories
+		if other, twice := byBackend[lease.Backend()]; twice {
+			counters = counters.Plus(other) // one backend with two cache directories
 		}
-		byOrigin[shared.origin] = counters
+		byBackend[lease.Backend()] = counters
 	}
-	for origin, counters := range byOrigin {
-		collectEngine(metrics, origin, counters)
+	for backend, counters := range byBackend {
+		collectEngine(metrics, backend, counters)
 	}
-	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed.count.Load()))
-	seconds := time.Duration(signed.nanoseconds.Load()).Seconds()
-	metrics <- prometheus.MustNewConstMetric(signingTime, prometheus.CounterValue, seconds)
+	signed, took := store.Signatures()
+	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed))
+	metrics <- prometheus.MustNewConstMetric(signingTime, prometheus.CounterValue, took.Seconds())
 }
 
-func collectEngine(metrics chan<- prometheus.Metric, origin string, counters native.Counters) {
+func collectEngine(metrics chan<- prometheus.Metric, backend string, counters native.Counters) {
 	count := func(description *prometheus.Desc, value uint64, labels ...string) {
-		labels = append([]string{origin}, labels...)
+		labels = append([]string{backend}, labels...)
 		metrics <- prometheus.MustNewConstMetric(description, prometheus.CounterValue, float64(value), labels...)
 	}
 	gauge := func(description *prometheus.Desc, value uint64) {
-		metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, float64(value), origin)
+		metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, float64(value), backend)
 	}
 	count(lookupsMetric, counters.Hits, "hit")
 	count(lookupsMetric, counters.StaleHits, "stale")
@@ -99,7 +98,7 @@ func collectEngine(metrics chan<- prometheus.Metric, origin string, counters nat
 	count(fetchesMetric, counters.FetchErrors, "failed")
 	count(fetchesMetric, counters.Found, "found")
 	count(refreshes, counters.Refreshes)
-	count(refused, counters.InvalidBundles)
+	count(invalid, counters.InvalidBundles)
 	count(overloaded, counters.Overloaded)
 	gauge(entriesMetric, counters.Entries)
 	gauge(entryBytes, counters.EntryBytes)
@@ -118,10 +117,5 @@ func collectEngine(metrics chan<- prometheus.Metric, origin string, counters nat
 		buckets[bound] = total
 	}
 	total += counters.FetchTimes[len(native.FetchTimeBounds)]
-	metrics <- prometheus.MustNewConstHistogram(fetchSeconds, total, counters.FetchTime.Seconds(), buckets, origin)
-}
-
-// signed counts signatures of this process. Keys belong to entries, not to engines.
-var signed struct {
-	count, nanoseconds atomic.Int64
+	metrics <- prometheus.MustNewConstHistogram(fetchSeconds, total, counters.FetchTime.Seconds(), buckets, backend)
 }

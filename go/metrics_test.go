@@ -7,13 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // One registry for each configuration, as Caddy has them; the totals are the engine's own and go on.
 func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
-	origin, server := stack(t, `, "ttl": "1h"`)
-	origin.Keep("a.example", origin.Bundle("P-256", "a.example"), "")
+	backend, server := stack(t, `, "ttl": "1h"`)
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "")
 	for range 3 {
 		if err := server.handshake("a.example"); err != nil {
 			t.Fatal(err)
@@ -63,7 +64,7 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 		for _, metric := range family.Metric {
 			name := family.GetName()
 			for _, label := range metric.Label {
-				if label.GetName() != "origin" {
+				if label.GetName() != "backend" {
 					name += " " + label.GetValue()
 				}
 			}
@@ -83,37 +84,17 @@ func valueOf(metric *dto.Metric) float64 {
 	return float64(metric.Histogram.GetSampleCount())
 }
 
-func TestNoticesTellWhatTheBackendSaid(t *testing.T) {
-	finished := native.Event{Kind: native.EventFinished, ServerName: "a.example", AskedBackend: true}
-	for status, want := range map[native.Status]string{
-		native.StatusHit:        eventFetched,
-		native.StatusNegative:   eventDenied,
-		native.StatusFailed:     eventFailed,
-		native.StatusOverloaded: "",
-		native.StatusBackedOff:  "",
-	} {
-		finished.Status = status
-		if got, _ := noticeOf(finished, "http://backend.example/"); got.event != want {
-			t.Errorf("%v: %q", status, got.event)
-		}
-	}
-	finished.AskedBackend = false
-	if _, isNews := noticeOf(finished, ""); isNews {
-		t.Error("what the disk knew is no news")
-	}
-}
-
 // A backend that is down: the second handshake fails at once with the reason of the first.
 func TestAFailingNameFailsAtOnce(t *testing.T) {
 	getter := provisioned(t, `{"url": "http://127.0.0.1:1/certificates"}`)
 	defer getter.Cleanup()
 	for _, again := range []string{"", "not asked again yet; the last answer was: "} {
-		_, err := getter.GetCertificate(context.Background(), helloFor("a.example"))
+		_, err := getter.GetCertificate(context.Background(), storetest.Hello("a.example"))
 		if err == nil || err.Error() != `cached_http: "a.example": `+again+`backend 127.0.0.1:1: connection refused` {
 			t.Fatal(err)
 		}
 	}
-	counters, err := getter.lease.engine.Counters()
+	counters, err := getter.lease.Counters()
 	if err != nil || counters.FetchErrors != 1 || counters.BackedOff != 1 || counters.FailingNames != 1 {
 		t.Errorf("%+v, %v", counters, err)
 	}

@@ -12,6 +12,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
 )
 
 // A name without a certificate under every way to configure it, each in a Caddy that really runs.
@@ -32,13 +33,13 @@ func TestNamesWithoutACertificate(t *testing.T) {
 		{"deny with permission", permission, "deny", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			opened := useFakeEngines(t)
+			opened := storetest.Use(t)
 			getter := runCaddy(t, test.onDemand, fmt.Sprintf(`"on_negative": %q,`, test.onNegative))
 			fake := (*opened)[0]
-			fake.answer("no.example", native.Answer{Status: native.StatusNegative})
-			fake.answer("127.0.0.1", native.Answer{Status: native.StatusInvalidName, Reason: "an address"})
+			fake.Answer("no.example", native.Answer{Status: native.StatusNegative})
+			fake.Answer("127.0.0.1", native.Answer{Status: native.StatusInvalidName, Reason: "an address"})
 			for name, reason := range map[string]string{"no.example": "no certificate for this name", "127.0.0.1": "an address"} {
-				certificate, err := getter.GetCertificate(context.Background(), helloFor(name))
+				certificate, err := getter.GetCertificate(context.Background(), storetest.Hello(name))
 				if certificate != nil {
 					t.Fatal("a certificate out of nowhere")
 				}
@@ -56,20 +57,7 @@ func runCaddy(t *testing.T, onDemand, options string) *CertGetter {
 	t.Helper()
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
-	var config caddy.Config
-	text := fmt.Sprintf(`{
-		"admin": {"disabled": true, "config": {"persist": false}},
-		"logging": {"logs": {"default": {"level": "PANIC"}}},
-		"storage": {"module": "file_system", "root": %q},
-		"apps": {"tls": {"automation": {%s "policies": [{
-			"on_demand": true,
-			"get_certificate": [{"via": "cached_http", %s "url": "http://backend.example"}]
-		}]}}}
-	}`, t.TempDir(), onDemand, options)
-	if err := json.Unmarshal([]byte(text), &config); err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Run(&config); err != nil {
+	if err := caddy.Run(configFor(t, onDemand, options)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -85,11 +73,29 @@ func runCaddy(t *testing.T, onDemand, options string) *CertGetter {
 	return app.(*caddytls.TLS).Automation.Policies[0].Managers[0].(*CertGetter)
 }
 
+func configFor(t *testing.T, onDemand, options string) *caddy.Config {
+	t.Helper()
+	text := fmt.Sprintf(`{
+		"admin": {"disabled": true, "config": {"persist": false}},
+		"logging": {"logs": {"default": {"level": "PANIC"}}},
+		"storage": {"module": "file_system", "root": %q},
+		"apps": {"tls": {"automation": {%s "policies": [{
+			"on_demand": true,
+			"get_certificate": [{"via": "cached_http", %s "url": "http://backend.example"}]
+		}]}}}
+	}`, t.TempDir(), onDemand, options)
+	config := new(caddy.Config)
+	if err := json.Unmarshal([]byte(text), config); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
 func TestTheDefaultIsSaidOnce(t *testing.T) {
 	getter, fake, logs := newGetter(t)
-	fake.answer("no.example", native.Answer{Status: native.StatusNegative})
+	fake.Answer("no.example", native.Answer{Status: native.StatusNegative})
 	for range 3 {
-		if _, err := getter.GetCertificate(context.Background(), helloFor("no.example")); err == nil {
+		if _, err := getter.GetCertificate(context.Background(), storetest.Hello("no.example")); err == nil {
 			t.Fatal("it passed")
 		}
 	}

@@ -2,17 +2,17 @@ package cachedhttp
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"time"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-	"github.com/caddyserver/certmagic"
 
-	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/ask"
+	"github.com/cached-http/caddy-cached-http/go/internal/config"
+	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
 func init() {
@@ -22,28 +22,21 @@ func init() {
 const permissionID = "tls.permission.cached_http"
 
 // Permission decides for which names Caddy may get certificates on demand, by what the `cached_http` managers of the
-// configuration know: a name whose certificate they have is allowed, one that their backend answered with 204 is
-// denied, quietly (the log has it at level DEBUG), and one that they don't know yet is fetched, once however many
-// handshakes wait. Scanners then reach neither an ACME server nor, more than once, the app.
+// configuration know; what they don't know yet is fetched, once however many handshakes wait. A name whose certificate
+// a manager has is allowed if the handshake was for it, and denied if the client named another or none; else a name of
+// another site of the configuration is allowed; else one that a manager is unsure of, since its backend fails, is an
+// error; else one that a manager with `on_negative deny` has no certificate for is denied; else `ask` decides, or it is
+// denied. Denials are quiet: the log has them at level DEBUG. Scanners then reach neither an ACME server nor, more than
+// once, the app.
 //
-// With `ask`, an endpoint of your own decides instead about names for which the backend has no certificate: the ones
-// for which Caddy shall get one itself. Its answers are cached.
+// `ask` is an endpoint of your own that is asked about names for which no backend has a certificate: the ones for which
+// Caddy shall get one itself. Its answers are cached.
 type Permission struct {
-	// The endpoint to ask about a name for which the managers' backends have no certificate, with a query parameter
-	// `domain`. A 2xx status allows the name, a 4xx status denies it; anything else, 408 and 429 too, is an error that
-	// is not kept. Redirects are not followed. Placeholders are replaced. Default: none, such names are denied.
-	Ask string `json:"ask,omitempty"`
+	config.Permission
 
-	// How long a yes of `ask` is kept. Default: `1h`.
-	TTL caddy.Duration `json:"ttl,omitempty"`
-
-	// How long a no of `ask` is kept. Default: `60s`.
-	NegativeTTL caddy.Duration `json:"negative_ttl,omitempty"`
-
-	// How long `ask` may take. Default: `10s`.
-	Timeout caddy.Duration `json:"timeout,omitempty"`
-
-	asker *asker
+	askClient *ask.Client   // nil without ask
+	tlsApp    *caddytls.TLS // nil outside of a Caddy configuration
+	start     sync.Once
 }
 
 // CaddyModule returns the Caddy module information.
@@ -55,120 +48,64 @@ func (*Permission) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision checks the options.
-func (permission *Permission) Provision(caddy.Context) error {
-	if permission.Ask == "" {
-		if permission.TTL != 0 || permission.NegativeTTL != 0 || permission.Timeout != 0 {
-			return errAskMissing
-		}
-		return nil
+func (p *Permission) Provision(ctx caddy.Context) (err error) {
+	if app, err := ctx.AppIfConfigured("tls"); err == nil {
+		p.tlsApp, _ = app.(*caddytls.TLS)
 	}
-	var err error
-	if permission.Ask, err = caddy.NewReplacer().ReplaceOrErr(permission.Ask, true, true); err != nil {
-		return fmt.Errorf("ask: %w", err)
+	if err := p.Prepare(); err != nil || p.Ask == "" {
+		return err
 	}
-	if err := checkURL(permission.Ask); err != nil {
-		return fmt.Errorf("ask: %w", err)
-	}
-	applyDefault(&permission.TTL, caddy.Duration(defaultDefaultTTL))
-	applyDefault(&permission.NegativeTTL, caddy.Duration(defaultNegativeTTL))
-	applyDefault(&permission.Timeout, caddy.Duration(defaultTimeout))
-	for name, option := range map[string]caddy.Duration{
-		"ttl": permission.TTL, "negative_ttl": permission.NegativeTTL, "timeout": permission.Timeout,
-	} {
-		if err := checkDuration(time.Duration(option)); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	permission.asker, err = leaseAsker(permission)
+	p.askClient, err = ask.Open(&p.Permission)
 	return err
 }
 
-// Cleanup gives the share of what ask has said back.
-func (permission *Permission) Cleanup() error {
-	if permission.asker == nil {
+// Cleanup gives back what ask has said.
+func (p *Permission) Cleanup() error {
+	if p.askClient == nil {
 		return nil
 	}
-	_, err := askers.Delete(permission.askerKey())
-	return err
+	return p.askClient.Close()
 }
-
-var errAskMissing = errors.New("ttl, negative_ttl and timeout are about ask, which is missing")
 
 // CertificateAllowed returns nil if Caddy may get a certificate for the name, and an error that wraps
 // caddytls.ErrPermissionDenied if it must not.
-func (permission *Permission) CertificateAllowed(ctx context.Context, name string) error {
-	known, err := managersKnow(helloOf(ctx, name), permission.asker == nil)
-	switch {
-	case known:
-		return nil
-	case permission.asker != nil:
-		return permission.asker.allowed(name)
-	case err != nil:
+func (p *Permission) CertificateAllowed(ctx context.Context, name string) error {
+	// Servers accept connections a little before Caddy says that all apps have started.
+	p.start.Do(func() {
+		if p.tlsApp != nil {
+			store.Start(p.tlsApp)
+		}
+	})
+	if err := p.decide(ctx, name); err != nil {
 		return fmt.Errorf("cached_http: %q: %w", cappedName(name), err)
 	}
-	return fmt.Errorf("cached_http: %q: %w: the backend has no certificate for it", cappedName(name), caddytls.ErrPermissionDenied)
+	return nil
 }
 
-var errNoManager = errors.New("permission cached_http needs a get_certificate cached_http in the configuration, or ask")
-
-// managersKnow tells whether a manager has the certificate. That of the handshake's own policy was asked just before,
-// so that most often one of them knows; only if none does, and it is wanted, they fetch.
-func managersKnow(hello *tls.ClientHelloInfo, mayFetch bool) (bool, error) {
-	var unsure []*CertGetter
-	getters, denied := currentGetters(), false
-	for _, getter := range getters {
-		switch getter.instance.Lookup(hello.ServerName, helloFlags(hello), "", 0).Status {
-		case native.StatusHit, native.StatusStale:
-			return true, nil
-		case native.StatusNegative, native.StatusInvalidName:
-			denied = true
-		default:
-			unsure = append(unsure, getter)
-		}
+func (p *Permission) decide(ctx context.Context, name string) error {
+	leases := store.RunningLeases()
+	if len(leases) == 0 && p.askClient == nil {
+		return errNoManager
 	}
-	if len(getters) == 0 && mayFetch {
-		return false, errNoManager
+	hello, isForName := helloOf(ctx, name)
+	known := askManagers(leases, hello)
+	switch {
+	case known.found && isForName:
+		return nil
+	case known.found:
+		return fmt.Errorf("%w: the client asked for another name", caddytls.ErrPermissionDenied)
+	case known.listed:
+		return nil
+	case known.failure != nil:
+		return known.failure
+	case known.denied || p.askClient == nil:
+		return fmt.Errorf("%w: the backend has no certificate for it", caddytls.ErrPermissionDenied)
 	}
-	if denied || !mayFetch {
-		return false, nil
+	err := p.askClient.Allowed(name)
+	if errors.Is(err, ask.ErrDenied) {
+		return fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, err)
 	}
-	var failed error
-	for _, getter := range unsure {
-		answer := getter.fetch(hello, helloFlags(hello)).answer
-		switch answer.Status {
-		case native.StatusHit, native.StatusStale:
-			return true, nil
-		case native.StatusNegative, native.StatusInvalidName:
-		default:
-			failed = errors.Join(failed, &native.Error{Status: answer.Status, Message: answer.Reason})
-		}
-	}
-	return false, failed
-}
-
-// currentGetters returns the newest manager in use over each engine.
-func currentGetters() (getters []*CertGetter) {
-	for _, shared := range currentEngines() {
-		if getter := shared.servingHost().getter; getter != nil {
-			getters = append(getters, getter)
-		}
-	}
-	return getters
-}
-
-// helloOf is the handshake that wants the certificate, for this name; without a handshake (at a renewal), one of a
-// client that can use every certificate.
-func helloOf(ctx context.Context, name string) *tls.ClientHelloInfo {
-	hello := tls.ClientHelloInfo{
-		CipherSuites:      []uint16{tls.TLS_AES_128_GCM_SHA256},
-		SignatureSchemes:  []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.PSSWithSHA256},
-		SupportedVersions: []uint16{tls.VersionTLS13},
-	}
-	if own, _ := ctx.Value(certmagic.ClientHelloInfoCtxKey).(*tls.ClientHelloInfo); own != nil {
-		hello = *own
-	}
-	hello.ServerName = name
-	return &hello
+	return err
 }
 
 // Interface guards

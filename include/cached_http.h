@@ -15,6 +15,16 @@
 #define CACHED_HTTP_VERSION "0.1.0"
 
 /*
+ How many bounds `cached_http_fetch_time_bounds_ms` has.
+ */
+#define CACHED_HTTP_FETCH_TIME_BOUNDS 11
+
+/*
+ How many numbers `fetch_times` has: one for each bound, and one for what took longer.
+ */
+#define CACHED_HTTP_FETCH_TIME_BUCKETS 12
+
+/*
  A bundle passed the checks: confirm or reject `entry`, once.
  */
 #define CACHED_HTTP_EVENT_CANDIDATE 1
@@ -32,9 +42,29 @@
 
 /*
  `text` is a JSON object with `message` and perhaps `server_name` and `suppressed` (how many records like it
- were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
+ were not written since the last one); `level` says how urgent it is.
  */
 #define CACHED_HTTP_EVENT_LOG 4
+
+/*
+ A `level`: for whoever looks closely.
+ */
+#define CACHED_HTTP_LEVEL_DEBUG 1
+
+/*
+ A `level`: worth knowing.
+ */
+#define CACHED_HTTP_LEVEL_INFO 2
+
+/*
+ A `level`: needs a change some day.
+ */
+#define CACHED_HTTP_LEVEL_WARN 3
+
+/*
+ A `level`: a bug, or handshakes lost. Take one you don't know for this.
+ */
+#define CACHED_HTTP_LEVEL_ERROR 4
 
 /*
  Bit of `hello_flags`: the client can use ECDSA certificates.
@@ -143,11 +173,12 @@ typedef uint32_t cached_http_status;
 #endif // __cplusplus
 
 /*
- Bytes that this library hands out. They belong to the caller from then on, who gives them back once with
- `cached_http_buffer_free`; copying the struct does not copy the bytes. An empty one is all zero and may be
- freed too.
+ Bytes that this library hands out. It allocated them, and it alone can free them: they belong to the caller, who
+ gives them back once with `cached_http_buffer_free`. Copying the struct copies no bytes, so only one copy may be
+ given back. An empty one is all zero; to free it does nothing.
 
- In Go: `defer C.cached_http_buffer_free(buffer)`, and copy with `C.GoBytes(buffer.data, ...)`.
+ Bytes never go the other way in this struct: what the caller passes in is a pointer and a length, stays the
+ caller's, and is read during the call only.
  */
 typedef struct {
   /*
@@ -165,7 +196,8 @@ typedef struct {
 } cached_http_buffer;
 
 /*
- Tokens that this library hands out; as [`Buffer`], with `cached_http_tokens_free`.
+ Tokens that this library hands out. They belong to the caller, as the bytes of a buffer do, and are given back once
+ with `cached_http_tokens_free`.
  */
 typedef struct {
   /*
@@ -183,19 +215,87 @@ typedef struct {
 } cached_http_tokens;
 
 /*
- Names an open engine. Never 0, never reused, nor are the other handles.
+ Names an open engine. Who opened it owns it: closes it once with `cached_http_engine_close`, and takes its events until
+ `CLOSED`. No handle is ever 0 or reused, so that one which is closed names nothing else.
  */
 typedef uint64_t cached_http_engine;
 
 /*
- An engine's totals and sizes. `size` is set by the caller to the struct's size as it knows it, so that
- fields can be added at the end; fields beyond it are not written.
+ An engine's totals since it was opened, and its sizes now.
  */
 typedef struct {
   /*
-   Size of the caller's struct in bytes.
+   The struct's size in bytes, set by the caller. Any but the library's is `INVALID_ARGUMENT`.
    */
   size_t size;
+  /*
+   Lookups answered from memory with a fresh certificate.
+   */
+  uint64_t hits;
+  /*
+   Lookups answered with a certificate past its lifetime.
+   */
+  uint64_t stale_hits;
+  /*
+   Lookups answered from memory with "no such name".
+   */
+  uint64_t negative_hits;
+  /*
+   Lookups that started or joined a fetch.
+   */
+  uint64_t misses;
+  /*
+   Lookups rejected for their server name.
+   */
+  uint64_t invalid_names;
+  /*
+   Lookups turned away because the backend failed lately.
+   */
+  uint64_t backed_off;
+  /*
+   Lookups turned away by a full queue.
+   */
+  uint64_t overloaded;
+  /*
+   200 answers.
+   */
+  uint64_t found;
+  /*
+   304 answers.
+   */
+  uint64_t not_modified;
+  /*
+   204 answers.
+   */
+  uint64_t no_certificate;
+  /*
+   Requests that gave no answer.
+   */
+  uint64_t fetch_errors;
+  /*
+   Requests for a newer certificate while the stored one is served.
+   */
+  uint64_t refreshes;
+  /*
+   Bundles rejected, here or by the host.
+   */
+  uint64_t invalid_bundles;
+  /*
+   Misses answered from disk.
+   */
+  uint64_t disk_hits;
+  /*
+   Entries written to disk.
+   */
+  uint64_t disk_writes;
+  /*
+   Reads and writes that the disk rejected, and entries that were damaged.
+   */
+  uint64_t disk_errors;
+  /*
+   Entries evicted from memory for lack of room.
+   */
+  uint64_t evictions;
   /*
    Entries in memory.
    */
@@ -209,108 +309,62 @@ typedef struct {
    */
   uint64_t negatives;
   /*
-   Lookups answered with a fresh certificate.
-   */
-  uint64_t hits;
-  /*
-   Lookups answered with "no such name".
-   */
-  uint64_t negative_hits;
-  /*
-   Lookups that started or joined a fetch.
-   */
-  uint64_t misses;
-  /*
-   Lookups rejected for their server name.
-   */
-  uint64_t invalid_names;
-  /*
-   200 answers.
-   */
-  uint64_t found;
-  /*
-   Requests that gave no answer.
-   */
-  uint64_t fetch_errors;
-  /*
-   204 answers.
-   */
-  uint64_t no_certificate;
-  /*
-   Bundles rejected.
-   */
-  uint64_t invalid_bundles;
-  /*
-   Misses answered from disk.
-   */
-  uint64_t disk_hits;
-  /*
-   Entries written to disk.
-   */
-  uint64_t disk_writes;
-  /*
-   Reads and writes that the disk rejected, and damaged entries.
-   */
-  uint64_t disk_errors;
-  /*
-   Entries that left memory.
-   */
-  uint64_t evictions;
-  /*
-   Lookups turned away by a full queue.
-   */
-  uint64_t overloaded;
-  /*
-   Lookups answered with a certificate past its lifetime.
-   */
-  uint64_t stale_hits;
-  /*
-   Requests for a newer certificate while the kept one is served.
-   */
-  uint64_t refreshes;
-  /*
-   304 answers.
-   */
-  uint64_t not_modified;
-  /*
-   Lookups turned away because the backend failed lately.
-   */
-  uint64_t backed_off;
-  /*
    Names whose last fetch failed, as far as they are remembered.
    */
   uint64_t failing_names;
   /*
-   1 while no name is asked for, since the backend failed for one after the other; else 0.
+   Whether no name is asked for, since the backend failed for one after the other.
    */
-  uint64_t breaker_is_open;
+  bool breaker_is_open;
+  /*
+   When the first certificate ends of those that were asked for in the last minutes.
+   In milliseconds since the Unix epoch; 0 if there is none.
+   */
+  uint64_t first_certificate_end;
+  /*
+   When the first of them is served no more if its refresh goes on failing.
+   In milliseconds since the Unix epoch; 0 if there is none.
+   */
+  uint64_t first_bridge_end;
+  /*
+   Entries in the cache directory, as last counted; zero without one, and before it was first used.
+   */
+  uint64_t disk_entries;
+  /*
+   Bytes of entries in the cache directory, in whole blocks.
+   */
+  uint64_t disk_bytes;
   /*
    Microseconds that all requests to the backend took.
    */
   uint64_t fetch_time_us;
   /*
-   Requests that took up to 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000 milliseconds, and longer.
+   Requests that took up to each of `cached_http_fetch_time_bounds_ms`, and longer; not summed up.
    */
-  uint64_t fetch_times[12];
+  uint64_t fetch_times[CACHED_HTTP_FETCH_TIME_BUCKETS];
 } cached_http_counters;
 
 /*
- Names an open config: one module instance's settings over an engine.
+ Names an open config: one module instance's settings over an engine. Who opened it closes it once with
+ `cached_http_lookup_config_close`; until then it keeps its engine's memory, be the engine closed or not.
  */
 typedef uint64_t cached_http_lookup_config;
 
 /*
- Names one immutable generation of an entry. Not a handle: there is nothing to close.
+ Names one immutable generation of an entry. Not a handle: nobody owns it and there is nothing to close. It may leave
+ memory at any time (`GONE`), but no other entry ever gets its number.
  */
 typedef uint64_t cached_http_entry_id;
 
 /*
- Names a key to sign with, held until it is closed.
+ Names a key to sign with. Who opened it closes it once with `cached_http_key_close`. The key itself stays with the
+ library, and outlives its entry and its engine until then.
  */
 typedef uint64_t cached_http_key;
 
 /*
- One event. The taker frees `text`, `server_name` and `tokens`.
+ One event. All of it belongs to the taker, who gives back `text`, `server_name` and `tokens`, each once and with its own
+ free function; where a field is not meant for its kind they are empty. The struct is the caller's own memory.
  */
 typedef struct {
   /*
@@ -322,7 +376,7 @@ typedef struct {
    */
   cached_http_status status;
   /*
-   For `LOG`.
+   For `LOG`: one of the `CACHED_HTTP_LEVEL` numbers.
    */
   uint32_t level;
   /*
@@ -353,30 +407,45 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- Frees what an output buffer holds. NULL is fine; any thread; never blocks.
+ The upper bounds of `fetch_times`, in milliseconds.
+ */
+extern const uint64_t cached_http_fetch_time_bounds_ms[CACHED_HTTP_FETCH_TIME_BOUNDS];
+
+/*
+ Frees what a buffer holds. An empty one is fine; any thread; never blocks.
 
  # Safety
- `buffer` came from this library and is freed once.
+ `buffer` is as this library handed it out, and is given back once.
  */
 void cached_http_buffer_free(cached_http_buffer buffer);
 
 /*
- Frees a list of tokens. NULL is fine; any thread; never blocks.
+ Frees a list of tokens. An empty one is fine; any thread; never blocks.
 
  # Safety
- `tokens` came from this library and is freed once.
+ `tokens` is as this library handed it out, and is given back once.
  */
 void cached_http_tokens_free(cached_http_tokens tokens);
+
+/*
+ Reads an engine's totals and sizes. `counters->size` must be set.
+
+ # Safety
+ `counters` is NULL, or its `size` is set and as many bytes from it are the caller's to write.
+ */
+cached_http_status cached_http_engine_counters(cached_http_engine engine,
+                                               cached_http_counters *counters);
 
 /*
  Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
  disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative_memory` (bytes) and
  `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
  again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
- and may make it non-blocking. On an error `message` (may be NULL) receives the reason, for the caller to free.
+ and may make it non-blocking. With `SETTINGS_REJECTED`, `DIRECTORY_REJECTED` and `OUT_OF_DESCRIPTORS`, `message`
+ (may be NULL) receives the reason, for the caller to free.
 
  # Safety
- `settings` points to `settings_length` readable bytes; the outputs are NULL or writable.
+ `settings` points to `settings_length` readable bytes; the outputs are NULL or writable, and don't overlap.
  */
 cached_http_status cached_http_engine_open(const uint8_t *settings,
                                            size_t settings_length,
@@ -386,7 +455,7 @@ cached_http_status cached_http_engine_open(const uint8_t *settings,
 
 /*
  Applies the limits of newer settings (the same JSON) to an open engine; backend and directory stay as they
- are.
+ are. With `SETTINGS_REJECTED`, `message` (may be NULL) receives the reason, for the caller to free.
 
  # Safety
  As for `cached_http_engine_open`.
@@ -399,23 +468,16 @@ cached_http_status cached_http_engine_resize(cached_http_engine engine,
 /*
  Closes an engine and returns at once: fetches are cut, and `cached_http_next_events` goes on until pending
  writes are made and then returns `CLOSED`. Keys opened from it go on working. The handle is closed for
- every other call.
+ every other call. Its descriptor is the caller's to close.
  */
 cached_http_status cached_http_engine_close(cached_http_engine engine);
 
 /*
- Reads an engine's totals. `counters->size` must be set.
-
- # Safety
- `counters` is NULL or points to `counters->size` writable bytes.
- */
-cached_http_status cached_http_engine_counters(cached_http_engine engine,
-                                               cached_http_counters *counters);
-
-/*
  Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
- `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list of name-value pairs), `trusted_ca_pem` and
- `client_certificate_pem`. They apply to the lookups made through this config.
+ `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list
+ of name-value pairs), `trusted_ca_pem` and
+ `client_certificate_pem`. They apply to the lookups made through this config. With `SETTINGS_REJECTED`, `message`
+ (may be NULL) receives the reason, for the caller to free.
 
  # Safety
  As for `cached_http_engine_open`.
@@ -437,7 +499,7 @@ cached_http_status cached_http_lookup_config_close(cached_http_lookup_config con
  certificates, leaf first, each as its length in 4 little-endian bytes and its DER, for the caller to free.
 
  # Safety
- The outputs are NULL or writable.
+ The outputs are NULL or writable, and don't overlap.
  */
 cached_http_status cached_http_entry_open(cached_http_engine engine,
                                           cached_http_entry_id entry,
@@ -473,7 +535,7 @@ cached_http_status cached_http_key_close(cached_http_key key);
  on until `CLOSED`.
 
  # Safety
- `events` points to `capacity` writable structs, `count` to a writable number.
+ `events` points to room for `capacity` structs, `count` to a writable number; either may be NULL.
  */
 cached_http_status cached_http_next_events(cached_http_engine engine,
                                            cached_http_event *events,
@@ -491,7 +553,7 @@ cached_http_status cached_http_candidate_confirm(cached_http_engine engine,
  there is no such candidate.
 
  # Safety
- `reason` points to `reason_length` readable bytes.
+ `reason` points to `reason_length` readable bytes, which stay the caller's.
  */
 cached_http_status cached_http_candidate_reject(cached_http_engine engine,
                                                 cached_http_entry_id entry,
@@ -499,7 +561,7 @@ cached_http_status cached_http_candidate_reject(cached_http_engine engine,
                                                 size_t reason_length);
 
 /*
- How many engines, lookup_configs and keys are open in this process: 0 where nothing leaks. Any thread; never
+ How many engines, configs and keys are open in this process: 0 where nothing leaks. Any thread; never
  blocks.
  */
 uint64_t cached_http_live_handles(void);
@@ -508,7 +570,7 @@ uint64_t cached_http_live_handles(void);
  Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
  not link. The number grows with each change that breaks callers.
  */
-void cached_http_abi_2(void);
+void cached_http_abi_3(void);
 
 /*
  Looks up the certificate for a server name. Never waits and does no I/O.
@@ -520,7 +582,7 @@ void cached_http_abi_2(void);
  `FAILED`, for the caller to free.
 
  # Safety
- The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable.
+ The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable, and don't overlap.
  */
 cached_http_status fetch_cached_cert(cached_http_lookup_config config,
                                      const uint8_t *server_name,

@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
-# The C client over the generated header: plain, or with both sides under AddressSanitizer.
-# Usage: tests/abi/run.sh plain|asan
+# C programs over the generated header.
+# Usage: tests/abi/run.sh plain|leaks|asan|valgrind
+#   plain      walks the whole ABI
+#   leaks      gets and releases 100,000 times and looks at what is left; a million times with SOAK=1
+#   asan       walks it under the address and leak sanitizers, both sides instrumented; faults.c is found
+#   valgrind   the same under valgrind
 set -euo pipefail
 # shellcheck source=tests/scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/tools.sh"
+# shellcheck source=tests/scripts/sanitizer.sh
+source "$root/tests/scripts/sanitizer.sh"
 cd "$root"
 mode=${1:-plain}
 work=$(mktemp -d)
@@ -11,36 +17,67 @@ trap 'rm -rf "$work"' EXIT
 
 libraries=(-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc)
 flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g)
+
+build() { # PROGRAM SOURCE...
+  local program=$1
+  shift
+  cc "${flags[@]}" "${@/#/tests/abi/}" "$archive" "${libraries[@]}" -o "$work/$program"
+}
+
+bundle() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test \
+    -addext 'subjectAltName=DNS:kept.example,DNS:once.example,DNS:kept.two.example' \
+    -keyout "$work/key.pem" -out "$work/leaf.pem" 2>/dev/null
+  cat "$work/leaf.pem" "$work/key.pem" >"$work/bundle.pem"
+}
+
+# walk [RUNNER...]: the client, and whether openssl agrees with its signature.
+walk() {
+  "$@" "$work/client" "$work/bundle.pem" "$work"
+  openssl x509 -in "$work/leaf.pem" -pubkey -noout >"$work/public.pem"
+  openssl dgst -sha256 -verify "$work/public.pem" -signature "$work/signature" "$work/message"
+}
+
+bundle
 case $mode in
 plain)
   archive=$(build_archive --release --quiet)
+  build client client.c backend.c
+  walk
+  ;;
+leaks)
+  archive=$(build_archive --release --quiet)
+  build leaks leaks.c backend.c
+  rounds=100000
+  [ -z "${SOAK:-}" ] || rounds=1000000
+  "$work/leaks" "$work/bundle.pem" "$rounds"
   ;;
 asan)
-  # Only an instrumented archive catches a fault on the Rust side; stable rustc takes the flag this way.
-  target=$(rustc -vV | sed -n 's/^host: //p')
-  archive=$(RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt' \
-    build_archive --quiet --target "$target" --target-dir target/asan)
+  archive=$(instrumented_archive)
   flags+=(-fsanitize=address -fno-omit-frame-pointer)
-  # Checked, not hoped for: an archive without the sanitizer would pass everything.
-  # grep reads to the end: leaving early would break the pipe under pipefail.
-  nm "$archive" 2>/dev/null | grep -c __asan_report >"$work/reports" || true
-  if [ "$(cat "$work/reports")" -eq 0 ]; then
-    echo "tests/abi/run.sh: $archive is not instrumented" >&2
-    exit 1
-  fi
+  build client client.c backend.c
+  build faults faults.c
+  walk
+  # Found in serde_json: the library's own reads are watched, not the host's alone.
+  expect_fault 'heap-use-after-free .*serde_json' "$work/faults" library-reads
+  expect_fault 'heap-use-after-free' "$work/faults" host-reads
+  expect_fault 'attempting double-free' "$work/faults" twice
+  expect_fault 'detected memory leaks' "$work/faults" leak
+  ;;
+valgrind)
+  command -v valgrind >/dev/null || die "valgrind is not installed, on Debian: apt install valgrind"
+  archive=$(build_archive --release --quiet)
+  build client client.c backend.c
+  build faults faults.c
+  checked=(valgrind --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite)
+  walk "${checked[@]}"
+  expect_fault 'Invalid read' "${checked[@]}" "$work/faults" library-reads
+  expect_fault 'Invalid read' "${checked[@]}" "$work/faults" host-reads
+  expect_fault 'Invalid (free|write)' "${checked[@]}" "$work/faults" twice
+  expect_fault 'definitely lost' "${checked[@]}" "$work/faults" leak
   ;;
 *)
-  echo "usage: tests/abi/run.sh plain|asan" >&2
+  echo "usage: tests/abi/run.sh plain|leaks|asan|valgrind" >&2
   exit 2
   ;;
 esac
-
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test \
-  -addext 'subjectAltName=DNS:kept.example,DNS:once.example,DNS:kept.two.example' \
-  -keyout "$work/key.pem" -out "$work/leaf.pem" 2>/dev/null
-cat "$work/leaf.pem" "$work/key.pem" >"$work/bundle.pem"
-
-cc "${flags[@]}" tests/abi/client.c tests/abi/backend.c "$archive" "${libraries[@]}" -o "$work/client"
-"$work/client" "$work/bundle.pem" "$work"
-openssl x509 -in "$work/leaf.pem" -pubkey -noout >"$work/public.pem"
-openssl dgst -sha256 -verify "$work/public.pem" -signature "$work/signature" "$work/message"

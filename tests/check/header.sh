@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# header.sh: include/cached_http.h is what rust/ffi generates, the Go package's copy is the same, and both carry the
-# version of Cargo.toml. header.sh write: makes it so.
+# header.sh: include/cached_http.h and the Go package's counters are what rust/ffi generates, the Go package's copy of
+# the header is the same, and both carry the version of Cargo.toml. header.sh write: makes it so.
 set -euo pipefail
 # shellcheck source=tests/scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/tools.sh"
@@ -8,6 +8,7 @@ cd "$root"
 
 header=include/cached_http.h
 copy=go/internal/native/cached_http.h
+counters=go/internal/native/counters_generated.go
 
 # The build script leaves the header in a folder of its own, which only cargo knows. A build is a matter of
 # moments after make lib.
@@ -19,10 +20,13 @@ generated=$out_folder/cached_http.h
 if [ "${1:-}" = write ]; then
 	install_if_changed "$generated" "$header"
 	install_if_changed "$generated" "$copy"
+	install_if_changed "$out_folder/counters_generated.go" "$counters"
 fi
 
 diff -u "$header" "$generated" || die "$header is not what rust/ffi generates: run make header"
 diff -u "$header" "$copy" || die "$copy is not the same as $header: run make header"
+diff -u "$counters" "$out_folder/counters_generated.go" ||
+	die "$counters is not what rust/ffi generates: run make header"
 
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 grep -qF "#define CACHED_HTTP_VERSION \"$version\"" "$header" ||

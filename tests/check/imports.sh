@@ -25,7 +25,7 @@ grep -q '^#!\[forbid(unsafe_code)\]' rust/core/src/lib.rs ||
 	refuse 'unsafe code is no longer forbidden in' rust/core/src/lib.rs
 
 # --- Rust: ffi -> core; in core: engine -> parts -> leaves. A part imports leaves only, but for these.
-leaves=" clock counters entry error freshness server_name settings "
+leaves=" clock counters earliest_end entry error freshness server_name settings "
 exceptions=' bundle>keys bundle>pem disk_format>bundle disk_format>keys disk_store>bundle disk_store>disk_format'
 exceptions+=' disk_store>keys entry>bundle entry>keys events>single_flight '
 
@@ -59,10 +59,34 @@ against_the_arrows() {
 refuse 'imports in rust/core point from engine to the parts and from the parts to the leaves' "$(against_the_arrows)"
 refuse 'rust/core knows nothing of rust/ffi' "$(search 'cached_http_ffi|cached_http::' rust/core/src)"
 
-# --- Go: cachedhttp -> native, and only native knows C.
+# --- Go: the root imports config, store, ask and native; store and ask import config; store imports native, which alone
+# knows C. A package imports only those of a lower rank; nobody imports the root. Tests may import any.
 refuse 'import "C" belongs in go/internal/native' \
 	"$(search '^(import )?[[:space:]]*"C"$' go tests | grep -v '^go/internal/native/' || true)"
-refuse 'go/internal/native knows neither Caddy nor the package above it' \
-	"$(search '"github.com/(caddyserver|cached-http)/' go/internal/native | grep -v '_test\.go:' || true)"
+refuse 'go/internal/native knows nothing of Caddy' \
+	"$(search '"github.com/caddyserver/' go/internal/native | grep -v '_test\.go:' || true)"
+
+go_imports() {
+	search '"github.com/cached-http/caddy-cached-http/go' go | grep -vE '^[^:]*(_test\.go|/storetest/[^:]*|/testbackend/[^:]*):'
+}
+go_against_the_arrows() {
+	go_imports | awk -F: '
+		BEGIN {
+			rank["go"] = 3
+			rank["go/internal/store"] = rank["go/internal/ask"] = 2
+			rank["go/internal/config"] = rank["go/internal/native"] = 1
+			rank["go/internal/testca"] = 3 # for tests alone
+		}
+		{
+			importer = $1
+			sub(/\/[^\/]*$/, "", importer)
+			match($0, /caddy-cached-http\/go[a-z\/]*/)
+			imported = substr($0, RSTART + 18, RLENGTH - 18)
+			if (!(importer in rank)) print importer " has no rank in this check"
+			else if (!(imported in rank) || rank[importer] <= rank[imported])
+				print $1 ":" $2 ": " importer " imports " imported
+		}'
+}
+refuse 'imports in go point from the root to store and ask, and from these to config and native' "$(go_against_the_arrows)"
 
 exit $status

@@ -58,7 +58,7 @@ func (d *demo) handshake(ctx context.Context, name string) (string, time.Duratio
 		return "no connection", 0, err
 	}
 	defer connection.Close()
-	client := tls.Client(connection, &tls.Config{ServerName: name, RootCAs: d.authority.pool()})
+	client := tls.Client(connection, &tls.Config{ServerName: name, RootCAs: d.authority.Roots()})
 	begin := time.Now()
 	err = client.HandshakeContext(ctx)
 	took := time.Since(begin)

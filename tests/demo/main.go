@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 const demoLimit = 55 * time.Second
@@ -24,7 +26,7 @@ type demo struct {
 	caddy     string // the binary, with the module
 	files     string // where the two Caddyfiles are
 	folder    string // everything that is written
-	authority *authority
+	authority *testca.Authority
 
 	backendPort, httpsPort, adminPort int
 	backend, front                    *server
@@ -90,12 +92,8 @@ func newDemo(caddy, files string) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	authority, err := newAuthority()
-	if err != nil {
-		return nil, err
-	}
 	return &demo{
-		caddy: caddy, files: files, folder: folder, authority: authority,
+		caddy: caddy, files: files, folder: folder, authority: testca.NewAuthority(),
 		backendPort: ports[0], httpsPort: ports[1], adminPort: ports[2],
 		backendLog: filepath.Join(folder, "backend-requests.log"),
 	}, nil

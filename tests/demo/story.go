@@ -9,18 +9,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // demoNames have a bundle at the backend; the last one is what a browser sends for bücher.example.
 var demoNames = []struct {
-	name   string
-	useRSA bool
+	name      string
+	algorithm testca.Algorithm
 }{
-	{"shop.example", false},
-	{"www.shop.example", false},
-	{"mail.example", true},
-	{"wiki.example", true},
-	{"xn--bcher-kva.example", false},
+	{"shop.example", testca.P256},
+	{"www.shop.example", testca.P256},
+	{"mail.example", testca.RSA2048},
+	{"wiki.example", testca.RSA2048},
+	{"xn--bcher-kva.example", testca.P256},
 }
 
 // story is the demo, step by step; it ends at the first handshake that is not as promised.
@@ -86,12 +88,12 @@ func (d *demo) setTheStage(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 	}
-	if err := d.authority.writeCertificate(d.path("ca.pem")); err != nil {
+	if err := d.writeAuthority(d.path("ca.pem")); err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, site := range demoNames {
-		if err := d.authority.writeBundle(d.path("bundles"), site.name, site.useRSA); err != nil {
+		if err := d.writeBundle(site.name, site.algorithm); err != nil {
 			return nil, err
 		}
 		names = append(names, site.name)

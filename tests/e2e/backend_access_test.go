@@ -3,18 +3,20 @@ package e2e
 import (
 	"bytes"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // Credentials reach the backend, written out, from the environment, or in the URL, and no log.
 func TestCredentialsReachTheBackend(t *testing.T) {
 	t.Parallel()
 	fromEnvironment, written, password := plant("eiXah9ohGhaeph4a"), plant("Ohn4eequaeTh6oof"), plant("aeM7quahpheeNg3i")
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	c := startCaddy(t, site{url: backend.URL(), options: []string{
 		`header Authorization "Bearer {env.E2E_TOKEN}"`,
 		"header X-Second " + written,
@@ -35,13 +37,34 @@ func TestCredentialsReachTheBackend(t *testing.T) {
 	}
 }
 
+// A name that failed for want of a token is asked for again as soon as a reload brings the token.
+func TestANewTokenIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	token := plant("ooGh4aec9aeng7Ee")
+	certificate := testbackend.Certificate(authority, testca.P256, "s-maxage=3600")
+	backend := startBackend(t, func(response http.ResponseWriter, request *http.Request, name string) {
+		if request.Header.Get("X-Token") != token {
+			response.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		certificate(response, request, name)
+	})
+	c := startCaddy(t, site{url: backend.URL(), options: []string{"header X-Token old"}})
+	for range 5 { // so that the back-off has grown
+		c.refused("a.example.com")
+		time.Sleep(300 * time.Millisecond)
+	}
+	c.reload(site{url: backend.URL(), options: []string{"header X-Token " + token}})
+	c.handshakes("a.example.com", "b.example.com")
+}
+
 // A backend that isn't there, or never answers: the handshake fails in time, and the log names host and cause but no
 // credentials.
 func TestBackendDown(t *testing.T) {
 	t.Parallel()
-	closed := startOrigin(t, origin.Status(204))
+	closed := startBackend(t, testbackend.Status(204))
 	closed.Close()
-	hanging := startOrigin(t, origin.Hang())
+	hanging := startBackend(t, testbackend.Hang())
 	for title, test := range map[string]struct {
 		address string
 		causes  []string
@@ -72,7 +95,7 @@ func TestBackendDown(t *testing.T) {
 // A stopped backend does not touch names that are known.
 func TestKnownNamesOutliveTheBackend(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	c.handshakes("a.example.com", "b.example.com")
 	backend.Close()
@@ -83,18 +106,18 @@ func TestKnownNamesOutliveTheBackend(t *testing.T) {
 // An https backend with an authority of its own, which may want to know who asks.
 func TestPrivateBackend(t *testing.T) {
 	t.Parallel()
-	open := origin.StartTLS(authority, false)
+	open := testbackend.StartTLS(authority, false)
 	t.Cleanup(open.Close)
-	guarded := origin.StartTLS(authority, true)
+	guarded := testbackend.StartTLS(authority, true)
 	t.Cleanup(guarded.Close)
-	for _, backend := range []*origin.Server{open, guarded} {
-		backend.AnswerOthers(origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	for _, backend := range []*testbackend.Server{open, guarded} {
+		backend.AnswerOthers(testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	}
 	c := prepareCaddy(t)
-	client := authority.Issue(origin.Leaf{Names: []string{"caddy.internal"}})
+	client := authority.Issue(testca.Leaf{Names: []string{"caddy.internal"}})
 	trust := "trusted_ca " + c.file("root.pem", authority.RootPEM())
 	show := "client_certificate " + c.file("client.pem", client.CertificatesPEM()) + " " +
-		c.file("client-key.pem", origin.PKCS8(client.Key))
+		c.file("client-key.pem", testca.PKCS8(client.Key))
 
 	c.start(site{url: open.URL(), options: []string{trust}})
 	c.handshakes("a.example.com", "a.example.com")
@@ -134,7 +157,7 @@ func TestEnvironmentProxyIsNotUsed(t *testing.T) {
 			_ = connection.Close()
 		}
 	}()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	address := "http://" + proxy.Addr().String()
 	c := startCaddy(t, site{url: backend.URL()}, "HTTP_PROXY="+address, "http_proxy="+address, "ALL_PROXY="+address, "all_proxy="+address)
 	c.handshakes("a.example.com")
@@ -148,7 +171,7 @@ func TestEnvironmentProxyIsNotUsed(t *testing.T) {
 // With debug logging a handshake leaves many lines: none has the bundle in it.
 func TestNoBundleInDebugLog(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.RSA2048, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	c.handshakes("a.example.com")
 	text := []byte(c.logText())

@@ -62,9 +62,15 @@ func prepareCaddy(t *testing.T, environ ...string) *caddy {
 // start runs Caddy with this site and waits until it serves.
 func (c *caddy) start(s site) {
 	c.t.Helper()
-	served := c.countInLog("serving initial configuration")
 	c.write(s)
-	c.spawn()
+	c.serve(c.caddyfilePath())
+}
+
+// serve is start with a configuration that is written already.
+func (c *caddy) serve(config string) {
+	c.t.Helper()
+	served := c.countInLog("serving initial configuration")
+	c.spawn(config)
 	for end := time.Now().Add(startLimit); c.countInLog("serving initial configuration") == served; {
 		select {
 		case <-c.exited:
@@ -81,7 +87,7 @@ func (c *caddy) start(s site) {
 func (c *caddy) startFails(s site) string {
 	c.t.Helper()
 	c.write(s)
-	c.spawn()
+	c.spawn(c.caddyfilePath())
 	select {
 	case <-c.exited:
 	case <-time.After(startLimit):
@@ -93,7 +99,7 @@ func (c *caddy) startFails(s site) string {
 	return c.logText()
 }
 
-func (c *caddy) spawn() {
+func (c *caddy) spawn(config string) {
 	c.t.Helper()
 	log, err := os.OpenFile(c.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -101,7 +107,7 @@ func (c *caddy) spawn() {
 	}
 	defer log.Close()
 	// The loosest umask: files are to be private whatever it is.
-	c.command = c.exec("sh", "-c", `umask 000 && exec "$@"`, "sh", caddyBinary, "run", "--config", c.caddyfilePath())
+	c.command = c.exec("sh", "-c", `umask 000 && exec "$@"`, "sh", caddyBinary, "run", "--config", config)
 	c.command.Stdout, c.command.Stderr = log, log
 	exited := make(chan struct{})
 	c.exited = exited

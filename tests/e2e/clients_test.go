@@ -11,7 +11,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 )
 
 const handshakeLimit = 20 * time.Second
@@ -98,9 +98,9 @@ func leaf(state tls.ConnectionState) (*x509.Certificate, error) {
 	return state.PeerCertificates[0], nil
 }
 
-// startOrigin starts a backend that ends with the test; other names than those set get this answer.
-func startOrigin(t *testing.T, others origin.Answer) *origin.Server {
-	server := origin.Start()
+// startBackend starts a backend that ends with the test; other names than those set get this answer.
+func startBackend(t *testing.T, others testbackend.Answer) *testbackend.Server {
+	server := testbackend.Start()
 	server.AnswerOthers(others)
 	t.Cleanup(server.Close)
 	return server

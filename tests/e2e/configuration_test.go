@@ -5,6 +5,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // A configuration that can't be meant is refused by `caddy validate` and `caddy adapt`, with file and line.
@@ -84,14 +88,7 @@ func TestUnusableFiles(t *testing.T) {
 			must(os.Mkdir(path+"-real", 0o700))
 			must(os.Symlink(path+"-real", path))
 		}, "symlink|symbolic link"},
-		"a file": {"cache_dir", func(_ *caddy, path string) { must(os.WriteFile(path, nil, 0o600)) }, "directory|folder"},
-		"foreign": {"cache_dir", func(c *caddy, path string) {
-			if os.Geteuid() != 0 {
-				c.t.Skip("only root can make a folder that belongs to somebody else")
-			}
-			must(os.Mkdir(path, 0o700))
-			must(os.Chown(path, 65534, 65534))
-		}, "owner|owned|belongs"},
+		"a file":        {"cache_dir", func(_ *caddy, path string) { must(os.WriteFile(path, nil, 0o600)) }, "directory|folder"},
 		"no CA file":    {"trusted_ca", func(*caddy, string) {}, "no such file"},
 		"no PEM for CA": {"trusted_ca", func(_ *caddy, path string) { must(os.WriteFile(path, []byte("hello"), 0o600)) }, "PEM|certificate"},
 	} {
@@ -109,6 +106,67 @@ func TestUnusableFiles(t *testing.T) {
 				t.Errorf("no %s in: %s", test.says, reason)
 			}
 		})
+	}
+}
+
+// Validating changes nothing on disk, and root may do it for the user that runs the server: what belongs to that one is
+// none of root's business.
+func TestValidateTouchesNothing(t *testing.T) {
+	t.Parallel()
+	c := prepareCaddy(t)
+	path := c.folder + "/cache"
+	s := site{url: "http://127.0.0.1:1/", options: []string{"cache_dir " + path}}
+	validate := func(s site) string {
+		t.Helper()
+		c.write(s)
+		output, err := c.run("validate", "--config", c.caddyfilePath())
+		if err != nil {
+			t.Errorf("%v: %s", err, lastLines(output, 1))
+		}
+		return output
+	}
+	validate(s)
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("validating has made %s: %v", path, err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a folder that belongs to somebody else")
+	}
+	const nobody = 65534
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if output := validate(s); strings.Contains(output, "chown") {
+		t.Errorf("advice that would break production: %s", output)
+	}
+	if files, err := os.ReadDir(path); err != nil || len(files) > 0 {
+		t.Errorf("validating has made %v, %v", files, err)
+	}
+}
+
+// A server that runs as root with somebody else's folder serves from memory, writes nothing there, and says why.
+func TestForeignFolderIsNotWrittenTo(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a folder that belongs to somebody else")
+	}
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=600"))
+	c := prepareCaddy(t)
+	path := c.folder + "/cache"
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	c.start(site{url: backend.URL(), options: []string{"cache_dir " + path}})
+	c.handshakes("a.example.com", "a.example.com")
+	eventually(t, 5*time.Second, "the log says so", func() bool { return len(c.notable("owned by uid 65534", path)) > 0 })
+	if files, err := os.ReadDir(path); err != nil || len(files) > 0 {
+		t.Errorf("%v, %v", files, err)
 	}
 }
 

@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 const slowName = "slow.example.com"
 
-func startSlow(t *testing.T) (*caddy, *origin.Server) {
-	backend := startOrigin(t, origin.After(time.Second, origin.Certificate(authority, origin.P256, "s-maxage=600")))
+func startSlow(t *testing.T) (*caddy, *testbackend.Server) {
+	backend := startBackend(t, testbackend.After(time.Second, testbackend.Certificate(authority, testca.P256, "s-maxage=600")))
 	return startCaddy(t, site{url: backend.URL()}), backend
 }
 

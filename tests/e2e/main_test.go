@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 const moduleID = "tls.get_certificate.cached_http"
@@ -24,7 +24,7 @@ var (
 	// suiteFolder holds one folder per test; it is kept when something failed.
 	suiteFolder string
 	// authority has signed every certificate of the run.
-	authority = origin.NewAuthority()
+	authority = testca.NewAuthority()
 	// planted are secrets other than keys: a token, a password.
 	planted = struct {
 		sync.Mutex
@@ -135,8 +135,8 @@ func fail(err error) int {
 // The scan over all logs is worth something only if it finds what it looks for.
 func TestSecretScanFindsSecrets(t *testing.T) {
 	t.Parallel()
-	bundle := authority.Issue(origin.Leaf{Names: []string{"scan.example"}})
-	key := string(origin.PKCS8(bundle.Key))
+	bundle := authority.Issue(testca.Leaf{Names: []string{"scan.example"}})
+	key := string(testca.PKCS8(bundle.Key))
 	withoutBoundary := strings.Join(strings.Split(key, "\n")[1:2], "")
 	for _, text := range []string{"msg\n" + key, `{"error":"at ` + withoutBoundary + `"}`} {
 		if secretIn([]byte(text), authority.Secrets()) == "" {

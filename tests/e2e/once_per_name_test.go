@@ -9,19 +9,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // 50 names, two handshakes each, TLS 1.2 and 1.3, all kinds of keys: 50 requests.
 func TestOneRequestPerName(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
-	algorithms := []origin.Algorithm{origin.P256, origin.RSA2048, origin.P384, origin.RSA2048, origin.Ed25519}
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	algorithms := []testca.Algorithm{testca.P256, testca.RSA2048, testca.P384, testca.RSA2048, testca.Ed25519}
 	public := []x509.PublicKeyAlgorithm{x509.ECDSA, x509.RSA, x509.ECDSA, x509.RSA, x509.Ed25519}
 	names := make([]string, 50)
 	for i := range names {
 		names[i] = fmt.Sprintf("shop-%d.example.com", i)
-		backend.Answer(names[i], origin.Certificate(authority, algorithms[i%5], "s-maxage=3600"))
+		backend.Answer(names[i], testbackend.Certificate(authority, algorithms[i%5], "s-maxage=3600"))
 	}
 	c := startCaddy(t, site{url: backend.URL()})
 
@@ -58,7 +59,7 @@ func TestOneRequestPerName(t *testing.T) {
 // Names that are the same to DNS are one name here, asked for in lower case.
 func TestSpellingsShareAnEntry(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "max-age=600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "max-age=600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	c.handshakes("SHOP.Example.com", "shop.example.com", "shop.example.COM")
 	asked := slices.Collect(func(yield func(string) bool) {
@@ -91,7 +92,7 @@ func TestLifetimes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			backend := startOrigin(t, origin.Certificate(authority, origin.P256, test.cacheControl))
+			backend := startBackend(t, testbackend.Certificate(authority, testca.P256, test.cacheControl))
 			c := startCaddy(t, site{url: backend.URL(), options: test.options})
 			for range 3 {
 				c.handshakes("a.example.com")
@@ -113,16 +114,16 @@ func TestLifetimes(t *testing.T) {
 func TestExpiredCertificateIsNotServed(t *testing.T) {
 	t.Parallel()
 	const name = "a.example.com"
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 	c := startCaddy(t, site{url: backend.URL(), options: []string{"ttl 1h"}})
 	ends := time.Now().Add(3 * time.Second)
-	old := authority.Issue(origin.Leaf{Names: []string{name}, NotAfter: ends})
-	renewed := authority.Issue(origin.Leaf{Names: []string{name}})
-	backend.AnswerOthers(origin.Text(old.PEM(), "s-maxage=3600"))
+	old := authority.Issue(testca.Leaf{Names: []string{name}, NotAfter: ends})
+	renewed := authority.Issue(testca.Leaf{Names: []string{name}})
+	backend.AnswerOthers(testbackend.Text(old.PEM(), "s-maxage=3600"))
 	if certificate, err := c.handshake(name); err != nil || !bytes.Equal(certificate.Raw, old.Chain[0]) {
 		t.Fatalf("the first certificate is not served: %v", err)
 	}
-	backend.AnswerOthers(origin.Text(renewed.PEM(), "s-maxage=3600"))
+	backend.AnswerOthers(testbackend.Text(renewed.PEM(), "s-maxage=3600"))
 	time.Sleep(time.Until(ends))
 	if certificate, err := c.handshake(name); err != nil || !bytes.Equal(certificate.Raw, renewed.Chain[0]) {
 		t.Errorf("the renewed certificate is not served: %v", err)

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // The backend fails in every way it can: known names are served all along, past their lifetime too, the backend is
@@ -22,15 +23,15 @@ func TestOutageIsBridged(t *testing.T) {
 		seconds = 60
 	}
 	cut := func(response http.ResponseWriter, _ *http.Request, _ string) { panic(http.ErrAbortHandler) }
-	for title, failure := range map[string]origin.Answer{
-		"status 500": origin.Status(http.StatusInternalServerError),
+	for title, failure := range map[string]testbackend.Answer{
+		"status 500": testbackend.Status(http.StatusInternalServerError),
 		"cut":        cut,
-		"hanging":    origin.Hang(),
+		"hanging":    testbackend.Hang(),
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			const lifetime = 2 // seconds
-			backend := startOrigin(t, origin.Certificate(authority, origin.P256, fmt.Sprint("s-maxage=", lifetime)))
+			backend := startBackend(t, testbackend.Certificate(authority, testca.P256, fmt.Sprint("s-maxage=", lifetime)))
 			c := startCaddy(t, site{url: backend.URL(), options: []string{"timeout 1s"}})
 			names := make([]string, 40)
 			for i := range names {
@@ -58,7 +59,7 @@ func TestOutageIsBridged(t *testing.T) {
 				c.refused("cold.example.com") // and doesn't hang with it
 			}
 
-			backend.AnswerOthers(origin.Certificate(authority, origin.P256, "s-maxage=600"))
+			backend.AnswerOthers(testbackend.Certificate(authority, testca.P256, "s-maxage=600"))
 			back := len(backend.Requests())
 			// One step of the back-off is 30 s at most; after so short an outage it is less.
 			eventually(t, 30*time.Second, "all names are renewed", func() bool {
@@ -72,7 +73,7 @@ func TestOutageIsBridged(t *testing.T) {
 // A restart while the backend is down: what is on disk is served, past its lifetime too.
 func TestRestartDuringAnOutage(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=1"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=1"))
 	c := prepareCaddy(t)
 	s := site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}}
 	c.start(s)
@@ -96,7 +97,7 @@ func TestRestartDuringAnOutage(t *testing.T) {
 // A name that fails, hammered: few requests, each handshake fails at once and with the reason.
 func TestFailingNameIsAskedSeldom(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Status(http.StatusBadGateway))
+	backend := startBackend(t, testbackend.Status(http.StatusBadGateway))
 	c := startCaddy(t, site{url: backend.URL()})
 	begin := time.Now()
 	for range 300 {
@@ -116,8 +117,8 @@ func TestFailingNameIsAskedSeldom(t *testing.T) {
 // Metrics on Caddy's own endpoint count on over a reload, and events reach an operator's handler.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
-	backend.Answer("a.example.com", origin.Certificate(authority, origin.P256, "s-maxage=600"))
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	backend.Answer("a.example.com", testbackend.Certificate(authority, testca.P256, "s-maxage=600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	c.handshakes("a.example.com", "a.example.com")
 	c.refused("unknown.example.com")
@@ -125,12 +126,12 @@ func TestMetrics(t *testing.T) {
 	c.handshakes("a.example.com")
 	metrics := c.admin("/metrics")
 	for _, line := range []string{
-		`caddy_cached_http_lookups_total{origin="` + backend.URL() + `",result="hit"} 2`,
-		`caddy_cached_http_lookups_total{origin="` + backend.URL() + `",result="miss"} 2`,
-		`caddy_cached_http_fetches_total{origin="` + backend.URL() + `",outcome="found"} 1`,
-		`caddy_cached_http_fetches_total{origin="` + backend.URL() + `",outcome="no_certificate"} 1`,
-		`caddy_cached_http_fetch_duration_seconds_count{origin="` + backend.URL() + `"} 2`,
-		`caddy_cached_http_breaker_open{origin="` + backend.URL() + `"} 0`,
+		`caddy_cached_http_lookups_total{backend="` + backend.URL() + `",result="hit"} 2`,
+		`caddy_cached_http_lookups_total{backend="` + backend.URL() + `",result="miss"} 2`,
+		`caddy_cached_http_fetches_total{backend="` + backend.URL() + `",outcome="found"} 1`,
+		`caddy_cached_http_fetches_total{backend="` + backend.URL() + `",outcome="no_certificate"} 1`,
+		`caddy_cached_http_fetch_duration_seconds_count{backend="` + backend.URL() + `"} 2`,
+		`caddy_cached_http_breaker_open{backend="` + backend.URL() + `"} 0`,
 	} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("missing: %s", line)
@@ -140,7 +141,7 @@ func TestMetrics(t *testing.T) {
 		t.Error("a metric is labelled with a name")
 	}
 	// At debug level Caddy itself logs each event that it emits.
-	for _, event := range []string{"cached_http.fetched", "cached_http.denied"} {
+	for _, event := range []string{"cached_http.fetched", "cached_http.no_certificate"} {
 		eventually(t, 5*time.Second, event, func() bool { return c.countInLog(`"name":"`+event+`"`) == 1 })
 	}
 }

@@ -14,14 +14,15 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // startBoth starts a Caddy whose backend has certificates of both kinds.
-func startBoth(t *testing.T) (*caddy, *origin.Server) {
-	backend := startOrigin(t, origin.ByClient(
-		origin.Certificate(authority, origin.P256, "s-maxage=3600"),
-		origin.Certificate(authority, origin.RSA2048, "s-maxage=3600"),
+func startBoth(t *testing.T) (*caddy, *testbackend.Server) {
+	backend := startBackend(t, testbackend.ByClient(
+		testbackend.Certificate(authority, testca.P256, "s-maxage=3600"),
+		testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"),
 	))
 	return startCaddy(t, site{url: backend.URL()}), backend
 }

@@ -6,49 +6,52 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // What does not hold together is not served: the handshake fails, and the log says once for which name and why.
 func TestRefusedAnswers(t *testing.T) {
 	t.Parallel()
 	const name = "shop.example.com"
-	issue := func(leaf origin.Leaf) origin.Bundle {
+	issue := func(leaf testca.Leaf) testca.Bundle {
 		if leaf.Names == nil {
 			leaf.Names = []string{name}
 		}
 		return authority.Issue(leaf)
 	}
-	good, other := issue(origin.Leaf{}), issue(origin.Leaf{})
-	join := func(parts ...[]byte) origin.Answer { return origin.Text(bytes.Join(parts, nil), "s-maxage=3600") }
-	elsewhere := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	good, other := issue(testca.Leaf{}), issue(testca.Leaf{})
+	join := func(parts ...[]byte) testbackend.Answer {
+		return testbackend.Text(bytes.Join(parts, nil), "s-maxage=3600")
+	}
+	elsewhere := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	yesterday, tomorrow := time.Now().Add(-24*time.Hour), time.Now().Add(24*time.Hour)
 
 	for title, test := range map[string]struct {
-		answer origin.Answer
+		answer testbackend.Answer
 		reason string // what the log says, as a regular expression
 	}{
-		"expired":        {join(issue(origin.Leaf{NotBefore: yesterday.Add(-time.Hour), NotAfter: yesterday}).PEM()), `expired`},
-		"not yet valid":  {join(issue(origin.Leaf{NotBefore: tomorrow}).PEM()), `not valid yet|not yet valid`},
-		"other name":     {join(issue(origin.Leaf{Names: []string{"other.example.net"}}).PEM()), `name|cover`},
-		"parent name":    {join(issue(origin.Leaf{Names: []string{"example.com", "*.shop.example.com"}}).PEM()), `name|cover`},
-		"mismatched key": {join(good.CertificatesPEM(), origin.PKCS8(other.Key)), `key`},
-		"encrypted key":  {join(good.CertificatesPEM(), origin.Encrypted()), `encrypted`},
-		"two keys":       {join(good.PEM(), origin.PKCS8(other.Key)), `two|second|more than one|\b2\b|one private key`},
+		"expired":        {join(issue(testca.Leaf{NotBefore: yesterday.Add(-time.Hour), NotAfter: yesterday}).PEM()), `expired`},
+		"not yet valid":  {join(issue(testca.Leaf{NotBefore: tomorrow}).PEM()), `not valid yet|not yet valid`},
+		"other name":     {join(issue(testca.Leaf{Names: []string{"other.example.net"}}).PEM()), `name|cover`},
+		"parent name":    {join(issue(testca.Leaf{Names: []string{"example.com", "*.shop.example.com"}}).PEM()), `name|cover`},
+		"mismatched key": {join(good.CertificatesPEM(), testca.PKCS8(other.Key)), `key`},
+		"encrypted key":  {join(good.CertificatesPEM(), testca.Encrypted()), `encrypted`},
+		"two keys":       {join(good.PEM(), testca.PKCS8(other.Key)), `two|second|more than one|\b2\b|one private key`},
 		"no key":         {join(good.CertificatesPEM()), `no private key|without .*key|private key.* missing`},
-		"no certificate": {join(origin.PKCS8(good.Key)), `no certificate|without .*certificate`},
+		"no certificate": {join(testca.PKCS8(good.Key)), `no certificate|without .*certificate`},
 		"cut short":      {join(good.PEM()[:len(good.PEM())-20]), `cut short|END|damaged|end`},
 		"HTML":           {join([]byte("<!doctype html><title>Log in</title>")), `PEM`},
 		"empty":          {join(nil), `PEM|empty`},
-		"huge":           {origin.Huge(), `more than|too (large|long)`},
-		"status 404":     {origin.Status(404), `404`},
-		"status 500":     {origin.Status(500), `500`},
-		"redirect":       {origin.Redirect(elsewhere.URL() + "?server_name=" + name), `redirect`},
-		"hang":           {origin.Hang(), `within|timeout|timed out|deadline`},
+		"huge":           {testbackend.Huge(), `more than|too (large|long)`},
+		"status 404":     {testbackend.Status(404), `404`},
+		"status 500":     {testbackend.Status(500), `500`},
+		"redirect":       {testbackend.Redirect(elsewhere.URL() + "?server_name=" + name), `redirect`},
+		"hang":           {testbackend.Hang(), `within|timeout|timed out|deadline`},
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			backend := startOrigin(t, test.answer)
+			backend := startBackend(t, test.answer)
 			c := startCaddy(t, site{url: backend.URL(), options: []string{"timeout 1s"}})
 			begin := time.Now()
 			c.refused(name)
@@ -84,10 +87,10 @@ func TestRefusedAnswers(t *testing.T) {
 func TestBadAnswerKeepsTheGoodEntry(t *testing.T) {
 	t.Parallel()
 	const name = "shop.example.com"
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	c.handshakes(name)
-	backend.AnswerOthers(origin.Status(500))
+	backend.AnswerOthers(testbackend.Status(500))
 	c.refused("new.example.com")
 	c.handshakes(name)
 	if count := backend.Count(name); count != 1 {
@@ -98,35 +101,35 @@ func TestBadAnswerKeepsTheGoodEntry(t *testing.T) {
 // What backends really send is served: other orders, other line ends, other forms of the key.
 func TestUnusualBundlesAreServed(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Status(204))
+	backend := startBackend(t, testbackend.Status(204))
 	c := startCaddy(t, site{url: backend.URL()})
 	for label, write := range map[string]struct {
-		algorithm origin.Algorithm
-		text      func(origin.Bundle) []byte
+		algorithm testca.Algorithm
+		text      func(testca.Bundle) []byte
 	}{
-		"key-first": {origin.P256, func(b origin.Bundle) []byte { return append(origin.PKCS8(b.Key), b.CertificatesPEM()...) }},
-		"leaf-last": {origin.P256, func(b origin.Bundle) []byte {
+		"key-first": {testca.P256, func(b testca.Bundle) []byte { return append(testca.PKCS8(b.Key), b.CertificatesPEM()...) }},
+		"leaf-last": {testca.P256, func(b testca.Bundle) []byte {
 			b.Chain[0], b.Chain[1] = b.Chain[1], b.Chain[0]
 			return b.PEM()
 		}},
-		"crlf": {origin.P256, func(b origin.Bundle) []byte { return bytes.ReplaceAll(b.PEM(), []byte("\n"), []byte("\r\n")) }},
-		"bom":  {origin.P256, func(b origin.Bundle) []byte { return append([]byte("\ufeff"), b.PEM()...) }},
-		"blank-lines": {origin.P256, func(b origin.Bundle) []byte {
+		"crlf": {testca.P256, func(b testca.Bundle) []byte { return bytes.ReplaceAll(b.PEM(), []byte("\n"), []byte("\r\n")) }},
+		"bom":  {testca.P256, func(b testca.Bundle) []byte { return append([]byte("\ufeff"), b.PEM()...) }},
+		"blank-lines": {testca.P256, func(b testca.Bundle) []byte {
 			return bytes.ReplaceAll(b.PEM(), []byte("-----END CERTIFICATE-----\n"), []byte("-----END CERTIFICATE-----\n\n\n"))
 		}},
-		"no-end-of-line": {origin.P256, func(b origin.Bundle) []byte { return bytes.TrimSpace(b.PEM()) }},
-		"sec1":           {origin.P256, func(b origin.Bundle) []byte { return append(b.CertificatesPEM(), origin.SEC1(b.Key)...) }},
-		"ec-parameters": {origin.P256, func(b origin.Bundle) []byte {
-			return bytes.Join([][]byte{b.CertificatesPEM(), origin.ECParameters(), origin.SEC1(b.Key)}, nil)
+		"no-end-of-line": {testca.P256, func(b testca.Bundle) []byte { return bytes.TrimSpace(b.PEM()) }},
+		"sec1":           {testca.P256, func(b testca.Bundle) []byte { return append(b.CertificatesPEM(), testca.SEC1(b.Key)...) }},
+		"ec-parameters": {testca.P256, func(b testca.Bundle) []byte {
+			return bytes.Join([][]byte{b.CertificatesPEM(), testca.ECParameters(), testca.SEC1(b.Key)}, nil)
 		}},
-		"sec1-p384": {origin.P384, func(b origin.Bundle) []byte { return append(b.CertificatesPEM(), origin.SEC1(b.Key)...) }},
-		"pkcs1":     {origin.RSA2048, func(b origin.Bundle) []byte { return append(b.CertificatesPEM(), origin.PKCS1(b.Key)...) }},
-		"pkcs8-rsa": {origin.RSA2048, func(b origin.Bundle) []byte { return b.PEM() }},
-		"ed25519":   {origin.Ed25519, func(b origin.Bundle) []byte { return b.PEM() }},
+		"sec1-p384": {testca.P384, func(b testca.Bundle) []byte { return append(b.CertificatesPEM(), testca.SEC1(b.Key)...) }},
+		"pkcs1":     {testca.RSA2048, func(b testca.Bundle) []byte { return append(b.CertificatesPEM(), testca.PKCS1(b.Key)...) }},
+		"pkcs8-rsa": {testca.RSA2048, func(b testca.Bundle) []byte { return b.PEM() }},
+		"ed25519":   {testca.Ed25519, func(b testca.Bundle) []byte { return b.PEM() }},
 	} {
 		name := label + ".example.com"
-		bundle := authority.Issue(origin.Leaf{Names: []string{"*.example.com"}, Algorithm: write.algorithm})
-		backend.Answer(name, origin.Text(write.text(bundle), "s-maxage=3600"))
+		bundle := authority.Issue(testca.Leaf{Names: []string{"*.example.com"}, Algorithm: write.algorithm})
+		backend.Answer(name, testbackend.Text(write.text(bundle), "s-maxage=3600"))
 		c.handshakes(name, name)
 		if count := backend.Count(name); count != 1 {
 			t.Errorf("%s: %d requests", name, count)

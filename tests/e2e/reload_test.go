@@ -13,13 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // Three reloads with changed settings while clients come: 0 refetches, 0 failed handshakes.
 func TestReloadKeepsTheCache(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	names := make([]string, 10)
 	for i := range names {
@@ -85,7 +86,7 @@ func wasReset(err error) bool {
 // A reload that is refused leaves the running one as it was.
 func TestRefusedReloadChangesNothing(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	s := site{url: backend.URL()}
 	c := startCaddy(t, s)
 	c.handshakes("a.example.com")
@@ -103,7 +104,7 @@ func TestRefusedReloadChangesNothing(t *testing.T) {
 func TestSwapTheWord(t *testing.T) {
 	t.Parallel()
 	const name = "a.example.com"
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	stock, cached := site{getter: "http", url: backend.URL()}, site{url: backend.URL()}
 
 	c := startCaddy(t, stock)
@@ -122,28 +123,31 @@ func TestSwapTheWord(t *testing.T) {
 	asked(2)
 
 	// The same adapted configuration, but for the word.
-	adapted := func(s site) string {
-		c.write(s)
-		output, err := c.run("adapt", "--config", c.caddyfilePath())
-		if err != nil {
-			t.Fatalf("adapt: %v\n%s", err, output)
-		}
-		// caddy prints log lines before the document
-		document := output[strings.LastIndex("\n"+output, "\n{\"admin\""):]
-		if !json.Valid([]byte(document)) {
-			t.Fatalf("no JSON document in %s", output)
-		}
-		return document
+	if got := strings.ReplaceAll(c.adapted(cached), `"via":"cached_http"`, `"via":"http"`); got != c.adapted(stock) {
+		t.Errorf("the configuration differs in more than the word:\n%s\n%s", got, c.adapted(stock))
 	}
-	if got := strings.ReplaceAll(adapted(cached), `"via":"cached_http"`, `"via":"http"`); got != adapted(stock) {
-		t.Errorf("the configuration differs in more than the word:\n%s\n%s", got, adapted(stock))
+}
+
+// adapted is the site as a JSON document.
+func (c *caddy) adapted(s site) string {
+	c.t.Helper()
+	c.write(s)
+	output, err := c.run("adapt", "--config", c.caddyfilePath())
+	if err != nil {
+		c.t.Fatalf("adapt: %v\n%s", err, output)
 	}
+	// caddy prints log lines before the document
+	document := output[strings.LastIndex("\n"+output, "\n{\"admin\""):]
+	if !json.Valid([]byte(document)) {
+		c.t.Fatalf("no JSON document in %s", output)
+	}
+	return document
 }
 
 // The backend is asked the same question by both getters.
 func TestBackendSeesTheSameQuery(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "no-store"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "no-store"))
 	withQuery := backend.URL() + "?tenant=a%26b&tenant=c"
 	startCaddy(t, site{getter: "http", url: withQuery}).handshakes("a.example.com")
 	startCaddy(t, site{url: withQuery}).handshakes("a.example.com")

@@ -10,20 +10,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // A restart asks again for what has passed its first lifetime, and for nothing that is fresh.
 func TestRestartIsWarm(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Status(204))
+	backend := startBackend(t, testbackend.Status(204))
 	fresh := []string{"fresh-1.example.com", "fresh-2.example.com", "fresh-3.example.com"}
 	short := []string{"short-1.example.com", "short-2.example.com"}
 	for _, name := range fresh {
-		backend.Answer(name, origin.Certificate(authority, origin.RSA2048, "s-maxage=3600"))
+		backend.Answer(name, testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"))
 	}
 	for _, name := range short {
-		backend.Answer(name, origin.Certificate(authority, origin.P256, "s-maxage=1"))
+		backend.Answer(name, testbackend.Certificate(authority, testca.P256, "s-maxage=1"))
 	}
 	c := prepareCaddy(t)
 	s := site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}}
@@ -58,7 +59,7 @@ func TestRestartIsWarm(t *testing.T) {
 func TestRestartKeepsRemainingLifetime(t *testing.T) {
 	t.Parallel()
 	const name = "a.example.com"
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=4"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=4"))
 	c := prepareCaddy(t)
 	s := site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}}
 	c.start(s)
@@ -80,9 +81,9 @@ func TestRestartKeepsRemainingLifetime(t *testing.T) {
 // no-store is used for the handshakes that wait for it, and kept neither in memory nor on disk.
 func TestNoStoreIsNeverKept(t *testing.T) {
 	t.Parallel()
-	bundle := authority.Issue(origin.Leaf{Names: []string{"secret.example.com"}})
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
-	backend.Answer("secret.example.com", origin.Text(bundle.PEM(), "no-store, s-maxage=3600"))
+	bundle := authority.Issue(testca.Leaf{Names: []string{"secret.example.com"}})
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
+	backend.Answer("secret.example.com", testbackend.Text(bundle.PEM(), "no-store, s-maxage=3600"))
 	c := prepareCaddy(t)
 	s := site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}}
 	c.start(s)
@@ -109,7 +110,7 @@ func TestNoStoreIsNeverKept(t *testing.T) {
 // Files 0600 in folders 0700 although the umask is 000, and readable by openssl.
 func TestFilesArePrivate(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.RSA2048, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"))
 	c := prepareCaddy(t)
 	cache := c.folder + "/cache"
 	c.start(site{url: backend.URL(), options: []string{"cache_dir " + cache}})

@@ -8,13 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // Names that nobody owns cost the backend nothing: no name, an address, a single label, and what scanners make up.
 func TestOddServerNames(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	for _, name := range []string{
 		"localhost", "127.0.0.1", "169.254.169.254", "1.2.3.0x7f", ".example.com", "a..example.com", "-a.example.com",

@@ -15,7 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // soak makes storms as long and large as before a release: `make soak`.
@@ -33,7 +34,7 @@ func TestStormOnAHungBackend(t *testing.T) {
 	}
 	const perSecond, grace = 800, 500 * time.Millisecond
 	needFiles(t, uint64(cold)+1000)
-	backend := startOrigin(t, origin.Hang())
+	backend := startBackend(t, testbackend.Hang())
 	known := knownNames(backend, 50)
 	c := startCaddy(t, site{url: backend.URL(), options: []string{"timeout " + timeout.String()}})
 	c.handshakes(known...)
@@ -93,7 +94,7 @@ func TestStormOfUnknownNames(t *testing.T) {
 		seconds = 40
 	}
 	const perSecond = 500
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 	known := knownNames(backend, 50)
 	c := prepareCaddy(t)
 	c.start(site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}})
@@ -154,7 +155,7 @@ func TestStormWhileTheBackendIsDown(t *testing.T) {
 		count, seconds = 1_000, 60
 	}
 	const lifetime = 2 // seconds
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, fmt.Sprint("s-maxage=", lifetime)))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, fmt.Sprint("s-maxage=", lifetime)))
 	names := make([]string, count)
 	for i := range names {
 		names[i] = fmt.Sprintf("shop-%d.example.com", i)
@@ -162,7 +163,7 @@ func TestStormWhileTheBackendIsDown(t *testing.T) {
 	c := startCaddy(t, site{url: backend.URL()})
 	c.handshakes(names...)
 	quiet := c.timed(names, 3*time.Second)
-	backend.AnswerOthers(origin.Status(http.StatusInternalServerError))
+	backend.AnswerOthers(testbackend.Status(http.StatusInternalServerError))
 	before := len(backend.Requests())
 	down := c.timed(names, time.Duration(seconds)*time.Second)
 	asked, normal := len(backend.Requests())-before, count*seconds/lifetime
@@ -179,7 +180,7 @@ func TestHerdLosesItsLeader(t *testing.T) {
 	if soak {
 		rounds, size = 20, 500
 	}
-	backend := startOrigin(t, origin.After(300*time.Millisecond, origin.Certificate(authority, origin.P256, "s-maxage=600")))
+	backend := startBackend(t, testbackend.After(300*time.Millisecond, testbackend.Certificate(authority, testca.P256, "s-maxage=600")))
 	c := startCaddy(t, site{url: backend.URL()})
 	var failed atomic.Int64
 	for round := range rounds {
@@ -211,7 +212,7 @@ func TestManyReloads(t *testing.T) {
 	if soak {
 		reloads = 200
 	}
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 	known := knownNames(backend, 20)
 	c := startCaddy(t, site{url: backend.URL()})
 	c.handshakes(known...)
@@ -230,7 +231,7 @@ func TestManyReloads(t *testing.T) {
 		t.Errorf("%d failed, %d requests", result.failed, len(backend.Requests()))
 	}
 	begin := time.Now()
-	backend.AnswerOthers(origin.Hang())
+	backend.AnswerOthers(testbackend.Hang())
 	go func() { _, _ = c.handshake("hanging.example.com") }()
 	time.Sleep(200 * time.Millisecond)
 	stopping := time.Now()
@@ -244,7 +245,7 @@ func TestManyReloads(t *testing.T) {
 
 // A reload may bring another URL or folder: then the old engine ends, but not under the handshakes that use it.
 func TestReloadsToAnotherEngine(t *testing.T) {
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 	known := knownNames(backend, 20)
 	c := prepareCaddy(t)
 	folder := func(i int) site {
@@ -267,11 +268,11 @@ func TestReloadsToAnotherEngine(t *testing.T) {
 	}
 }
 
-func knownNames(backend *origin.Server, count int) []string {
+func knownNames(backend *testbackend.Server, count int) []string {
 	names := make([]string, count)
 	for i := range names {
 		names[i] = fmt.Sprintf("known-%d.example.com", i)
-		backend.Answer(names[i], origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+		backend.Answer(names[i], testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	}
 	return names
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 const unknownName = "unknown.example.com"
@@ -17,7 +18,7 @@ const unknownName = "unknown.example.com"
 // A 204 name three times: 1 request, and no ACME order ever.
 func TestUnknownNameAskedOnce(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 	c := startCaddy(t, site{url: backend.URL()})
 	begin := time.Now()
 	for range 3 {
@@ -48,10 +49,10 @@ func TestUnknownNameAskedOnce(t *testing.T) {
 // "No" is kept for negative_ttl and then asked again; a new customer is served from then on.
 func TestUnknownNameBecomesKnown(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Status(http.StatusNoContent))
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 	c := startCaddy(t, site{url: backend.URL(), options: []string{"negative_ttl 1s"}})
 	c.refused(unknownName)
-	backend.Answer(unknownName, origin.Certificate(authority, origin.P256, "s-maxage=600"))
+	backend.Answer(unknownName, testbackend.Certificate(authority, testca.P256, "s-maxage=600"))
 	eventually(t, 5*time.Second, "the new certificate is served", func() bool {
 		_, err := c.handshake(unknownName)
 		return err == nil
@@ -89,7 +90,7 @@ func TestOnNegative(t *testing.T) {
 			if test.permission {
 				s.global = []string{"on_demand_tls {", "\task " + permission.URL, "}"}
 			}
-			backend := startOrigin(t, origin.Status(http.StatusNoContent))
+			backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 			s.url = backend.URL()
 			c := startCaddy(t, s)
 
@@ -135,8 +136,8 @@ func TestPermission(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			backend := startOrigin(t, origin.Status(http.StatusNoContent))
-			backend.Answer("a.example.com", origin.Certificate(authority, origin.P256, "s-maxage=600"))
+			backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+			backend.Answer("a.example.com", testbackend.Certificate(authority, testca.P256, "s-maxage=600"))
 			permission := "\tpermission cached_http" + strings.Join(test.options, "\n\t")
 			c := startCaddy(t, site{url: backend.URL(), global: []string{"on_demand_tls {", permission, "}"}})
 			c.handshakes("a.example.com", "a.example.com")

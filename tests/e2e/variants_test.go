@@ -6,16 +6,17 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/cached-http/caddy-cached-http/tests/origin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // A backend with certificates of both kinds: each client gets one it can use, and each kind is asked for once.
 func TestVariantsByClient(t *testing.T) {
 	t.Parallel()
 	const name = "both.example.com"
-	backend := startOrigin(t, origin.ByClient(
-		origin.Certificate(authority, origin.P256, "s-maxage=3600"),
-		origin.Certificate(authority, origin.RSA2048, "s-maxage=3600"),
+	backend := startBackend(t, testbackend.ByClient(
+		testbackend.Certificate(authority, testca.P256, "s-maxage=3600"),
+		testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"),
 	))
 	c := startCaddy(t, site{url: backend.URL()})
 	for range 2 {
@@ -40,7 +41,7 @@ func TestVariantsByClient(t *testing.T) {
 // An RSA certificate serves old clients and new ones.
 func TestRSAServesBoth(t *testing.T) {
 	t.Parallel()
-	backend := startOrigin(t, origin.Certificate(authority, origin.RSA2048, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"))
 	c := startCaddy(t, site{url: backend.URL()})
 	for _, client := range []hello{tls13, rsaOnly, tls12, rsaOnly} {
 		if _, err := c.handshake("rsa.example.com", client); err != nil {
@@ -65,7 +66,7 @@ func TestRSAServesBoth(t *testing.T) {
 func TestECDSAIsNotForOldClients(t *testing.T) {
 	t.Parallel()
 	const name = "ecdsa.example.com"
-	backend := startOrigin(t, origin.Certificate(authority, origin.P256, "s-maxage=3600"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
 	// A certificate of another kind is no "no": neither is a permission asked for one of Caddy's own, nor the backend
 	// again. Of the one name the old client comes first.
 	permission := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

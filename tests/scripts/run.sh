@@ -78,7 +78,8 @@ test_steps() {
 	step go-test in_folder go env GOEXPERIMENT=cgocheck2 GORACE=halt_on_error=1 \
 		go test -race -count=1 -timeout=10m ./...
 	step abi tests/abi/run.sh plain
-	step abi-asan tests/abi/run.sh asan
+	step leaks tests/abi/run.sh leaks
+	step asan tests/scripts/asan.sh quick
 	local module
 	for module in $(modules_with_tests); do
 		[ "$module" = go ] || step "$(basename "$module")" in_folder "$module" go test -count=1 -timeout=15m ./...

@@ -27,10 +27,10 @@ type LogLevel uint32
 
 // Any other level is to be taken for an error.
 const (
-	LevelDebug LogLevel = 1
-	LevelInfo  LogLevel = 2
-	LevelWarn  LogLevel = 3
-	LevelError LogLevel = 4
+	LevelDebug LogLevel = C.CACHED_HTTP_LEVEL_DEBUG
+	LevelInfo  LogLevel = C.CACHED_HTTP_LEVEL_INFO
+	LevelWarn  LogLevel = C.CACHED_HTTP_LEVEL_WARN
+	LevelError LogLevel = C.CACHED_HTTP_LEVEL_ERROR
 )
 
 // Event is something the engine tells its host. It holds no memory of the engine's.

@@ -17,7 +17,7 @@ import (
 
 // abiVersion refers to a symbol with the ABI's version in its name, so that an archive of another version does
 // not link.
-var abiVersion = unsafe.Pointer(C.cached_http_abi_2) //nolint:unused // its initialisation is the use
+var abiVersion = unsafe.Pointer(C.cached_http_abi_3) //nolint:unused // its initialisation is the use
 
 // archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice a changed
 // archive, but it does notice a changed Go file.
@@ -140,8 +140,8 @@ type LookupConfig struct {
 	closed atomic.Bool
 }
 
-// Answer is what a lookup found. Entry is set for StatusHit and StatusStale, Reason for StatusInvalidName and
-// StatusFailed.
+// Answer is what a lookup found. Entry is set for StatusHit and StatusStale, Reason for StatusInvalidName,
+// StatusBackedOff and StatusFailed.
 type Answer struct {
 	Status Status
 	Entry  EntryID
@@ -212,7 +212,7 @@ func (key *Key) Close() error {
 	return asError(C.cached_http_key_close(key.handle))
 }
 
-// LiveHandles is how many engines, instances and keys are open in this process: 0 where nothing leaks.
+// LiveHandles is how many engines, lookup configs and keys are open in this process: 0 where nothing leaks.
 func LiveHandles() uint64 {
 	return uint64(C.cached_http_live_handles())
 }

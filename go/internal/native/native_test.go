@@ -14,7 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cached-http/caddy-cached-http/go/internal/testorigin"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // TestMain ends with a look at the handles: each test closes what it opens.
@@ -84,10 +85,10 @@ func next(t testing.TB, engine *Engine) Event {
 }
 
 func TestOneEntryFromMissToSignature(t *testing.T) {
-	backend := testorigin.New(t)
-	backend.Keep("a.example", backend.Bundle("P-256", "a.example"), "s-maxage=60")
+	backend := testbackend.New(t)
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
-	config := newLookupConfig(t, engine, backend.URL+"/certs?x=1")
+	config := newLookupConfig(t, engine, backend.URL()+"?x=1")
 
 	if answer := config.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusMiss {
 		t.Fatal(answer.Status)
@@ -124,7 +125,7 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 	if answer := config.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusHit || answer.Entry != candidate.Entry {
 		t.Fatalf("%+v", answer)
 	}
-	query := backend.Requests("a.example")[0].URL.RawQuery
+	query := backend.Requests()[0].Query.Encode()
 	if query != "cipher_suites=1301&server_name=a.example&x=1" {
 		t.Errorf("the backend was asked for %s", query)
 	}
@@ -157,10 +158,10 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 }
 
 func TestAHitTakesNoMemory(t *testing.T) {
-	backend := testorigin.New(t)
-	backend.Keep("a.example", backend.Bundle("P-256", "a.example"), "s-maxage=60")
+	backend := testbackend.New(t)
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
-	config := newLookupConfig(t, engine, backend.URL)
+	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	if err := engine.ConfirmCandidate(next(t, engine).Entry); err != nil {
 		t.Fatal(err)
@@ -181,10 +182,10 @@ func TestAHitTakesNoMemory(t *testing.T) {
 }
 
 func TestARejectedCandidateIsAnError(t *testing.T) {
-	backend := testorigin.New(t)
-	backend.Keep("a.example", backend.Bundle("P-256", "a.example"), "s-maxage=60")
+	backend := testbackend.New(t)
+	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=60")
 	engine := newEngine(t, engineJSON)
-	config := newLookupConfig(t, engine, backend.URL)
+	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	if err := engine.RejectCandidate(next(t, engine).Entry, "a bad serial number"); err != nil {
 		t.Fatal(err)
@@ -196,12 +197,12 @@ func TestARejectedCandidateIsAnError(t *testing.T) {
 }
 
 func TestABackendThatFails(t *testing.T) {
-	backend := testorigin.New(t)
-	backend.Answer("a.example", func(response http.ResponseWriter, _ *http.Request) {
+	backend := testbackend.New(t)
+	backend.Answer("a.example", func(response http.ResponseWriter, _ *http.Request, _ string) {
 		response.WriteHeader(http.StatusTeapot)
 	})
 	engine := newEngine(t, engineJSON)
-	config := newLookupConfig(t, engine, backend.URL)
+	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	if finished := next(t, engine); finished.Status != StatusFailed || !strings.Contains(finished.Text, "418") {
 		t.Errorf("%+v", finished)
@@ -282,11 +283,11 @@ func TestUseAfterClose(t *testing.T) {
 // A close wakes the one call that waits, and cuts a fetch that would go on.
 func TestCloseEndsTheWaitForEvents(t *testing.T) {
 	release := make(chan struct{})
-	backend := testorigin.New(t)
+	backend := testbackend.New(t)
 	t.Cleanup(func() { close(release) })
-	backend.Answer("a.example", func(http.ResponseWriter, *http.Request) { <-release })
+	backend.Answer("a.example", func(http.ResponseWriter, *http.Request, string) { <-release })
 	engine := newEngine(t, engineJSON)
-	config := newLookupConfig(t, engine, backend.URL)
+	config := newLookupConfig(t, engine, backend.URL())
 	config.Lookup("a.example", HelloECDSA, "", 1)
 	ended := make(chan error, 1)
 	go func() {
@@ -345,11 +346,11 @@ func TestSignaturesOfEveryKind(t *testing.T) {
 		"Ed25519": {0x0807: x509.PureEd25519},
 	}
 	hashes := map[uint16]crypto.Hash{0x04: crypto.SHA256, 0x05: crypto.SHA384, 0x06: crypto.SHA512, 0x0804: crypto.SHA256, 0x0805: crypto.SHA384, 0x0806: crypto.SHA512}
-	backend := testorigin.New(t)
+	backend := testbackend.New(t)
 	engine := newEngine(t, engineJSON)
-	config := newLookupConfig(t, engine, backend.URL)
+	config := newLookupConfig(t, engine, backend.URL())
 	message := []byte("the transcript of a handshake")
-	for index, kind := range testorigin.Kinds {
+	for index, kind := range testca.Algorithms {
 		name := fmt.Sprintf("key%d.example", index)
 		backend.Keep(name, backend.Bundle(kind, name), "")
 		config.Lookup(name, HelloECDSA|HelloEd25519, "", 1)
@@ -362,7 +363,7 @@ func TestSignaturesOfEveryKind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for scheme, algorithm := range schemes[kind] {
+		for scheme, algorithm := range schemes[kind.String()] {
 			signature, err := key.Sign(scheme, false, message)
 			if err != nil || leaf.CheckSignature(algorithm, message, signature) != nil {
 				t.Errorf("%s, scheme %04x: %v", kind, scheme, err)

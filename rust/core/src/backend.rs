@@ -19,6 +19,7 @@ use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use self::error::Failure;
+pub use self::error::{BackendError, BackendErrorKind};
 use self::resolver::BackendResolver;
 use self::target::Target;
 use crate::clock::Timestamp;
@@ -95,29 +96,6 @@ pub enum BackendResponse {
         /// When it said so and for how long.
         metadata: ResponseMetadata,
     },
-}
-
-/// Why there is no answer. The text names the host and the cause, never credentials, query or body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct BackendError {
-    /// What happened, with the backend's host.
-    pub message: String,
-    /// What `Retry-After` of a 429 or 503 asked for, an hour at most.
-    pub retry_after: Option<Duration>,
-    /// What the failure says of the backend.
-    pub kind: BackendErrorKind,
-}
-
-/// What a failure says of the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackendErrorKind {
-    /// There was no connection: other names would fare no better.
-    Unreachable,
-    /// It fails, for this name at least: no answer in time, half an answer, 429 or a 5xx status.
-    Failing,
-    /// It works, but its answer about this name is of no use.
-    Answered,
 }
 
 impl Backend {
@@ -207,6 +185,7 @@ impl Backend {
             message: format!("backend {}: {}", self.target.host(), failure.text),
             retry_after: failure.retry_after,
             kind: failure.kind,
+            source: failure.source,
         }
     }
 }

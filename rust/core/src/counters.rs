@@ -3,64 +3,100 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::clock::Timestamp;
+
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)+) => {
+    (
+        totals { $($(#[$total_doc:meta])* $total:ident,)+ }
+        sizes { $($(#[$size_doc:meta])* $size:ident: $type:ty,)+ }
+    ) => {
         /// Totals since the engine was opened. Each is exact; together they are not one instant.
         #[derive(Default)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: Counter,)+
+            $($(#[$total_doc])* pub $total: Counter,)+
         }
 
         /// The values of [`Counters`] when they were read.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct CountersSnapshot {
-            $($(#[$doc])* pub $name: u64,)+
+            $($(#[$total_doc])* pub $total: u64,)+
+        }
+
+        /// What an engine holds at a moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Sizes {
+            $($(#[$size_doc])* pub $size: $type,)+
         }
 
         impl Counters {
             /// Reads them all.
             pub fn snapshot(&self) -> CountersSnapshot {
-                CountersSnapshot { $($name: self.$name.value(),)+ }
+                CountersSnapshot { $($total: self.$total.value(),)+ }
             }
         }
     };
 }
 
+// The one list of what is counted. From it `rust/ffi/build.rs` also makes the C struct and its Go counterpart, so it
+// reads these lines: a doc comment, then `name,` for a total, `name: TYPE,` for a size: `u64`, `bool` or `Option<Timestamp>`. After a change
+// run `make header`.
 counters! {
-    /// Lookups answered from memory with a fresh certificate.
-    hits,
-    /// Lookups answered with a certificate past its lifetime.
-    stale_hits,
-    /// Lookups answered from memory with "no such name".
-    negative_hits,
-    /// Lookups that started or joined a fetch.
-    misses,
-    /// Lookups rejected for their server name.
-    invalid_names,
-    /// 200 answers.
-    found,
-    /// Requests for a newer certificate while the kept one is served.
-    refreshes,
-    /// 304 answers.
-    not_modified,
-    /// Lookups turned away because the backend failed lately.
-    backed_off,
-    /// Requests that gave no answer.
-    fetch_errors,
-    /// 204 answers.
-    no_certificate,
-    /// Bundles rejected, here or by the host.
-    invalid_bundles,
-    /// Misses answered from disk.
-    disk_hits,
-    /// Entries written to disk.
-    disk_writes,
-    /// Reads and writes that the disk rejected, and entries that were damaged.
-    disk_errors,
-    /// Entries that left memory: for want of room, for a newer one, or because the backend no longer has the name.
-    evictions,
-    /// Lookups turned away by a full queue.
-    overloaded,
+    totals {
+        /// Lookups answered from memory with a fresh certificate.
+        hits,
+        /// Lookups answered with a certificate past its lifetime.
+        stale_hits,
+        /// Lookups answered from memory with "no such name".
+        negative_hits,
+        /// Lookups that started or joined a fetch.
+        misses,
+        /// Lookups rejected for their server name.
+        invalid_names,
+        /// Lookups turned away because the backend failed lately.
+        backed_off,
+        /// Lookups turned away by a full queue.
+        overloaded,
+        /// 200 answers.
+        found,
+        /// 304 answers.
+        not_modified,
+        /// 204 answers.
+        no_certificate,
+        /// Requests that gave no answer.
+        fetch_errors,
+        /// Requests for a newer certificate while the stored one is served.
+        refreshes,
+        /// Bundles rejected, here or by the host.
+        invalid_bundles,
+        /// Misses answered from disk.
+        disk_hits,
+        /// Entries written to disk.
+        disk_writes,
+        /// Reads and writes that the disk rejected, and entries that were damaged.
+        disk_errors,
+        /// Entries evicted from memory for lack of room.
+        evictions,
+    }
+    sizes {
+        /// Entries in memory.
+        entries: u64,
+        /// Bytes of entries in memory.
+        entry_bytes: u64,
+        /// Negatives in memory.
+        negatives: u64,
+        /// Names whose last fetch failed, as far as they are remembered.
+        failing_names: u64,
+        /// Whether no name is asked for, since the backend failed for one after the other.
+        breaker_is_open: bool,
+        /// When the first certificate ends of those that were asked for in the last minutes.
+        first_certificate_end: Option<Timestamp>,
+        /// When the first of them is served no more if its refresh goes on failing.
+        first_bridge_end: Option<Timestamp>,
+        /// Entries in the cache directory, as last counted; zero without one, and before it was first used.
+        disk_entries: u64,
+        /// Bytes of entries in the cache directory, in whole blocks.
+        disk_bytes: u64,
+    }
 }
 
 /// How long requests to the backend took. Thread-safe.

@@ -2,6 +2,7 @@
 //! `engine/lookup.rs` (what memory says), `engine/fetch.rs` and its folder (what a miss sets in motion),
 //! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs`.
 
+mod bridge;
 mod disk_writes;
 mod fetch;
 mod lookup;
@@ -18,8 +19,9 @@ use parking_lot::Mutex;
 use crate::backend::{Backend, BackendError};
 use crate::backoff::{BackOff, Identity};
 use crate::clock::Clock;
-use crate::counters::{Counters, CountersSnapshot, FetchTimes};
+use crate::counters::{Counters, CountersSnapshot, FetchTimes, Sizes};
 use crate::disk_store::{DiskError, DiskStore};
+use crate::earliest_end::EarliestEnd;
 use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
@@ -104,21 +106,6 @@ pub enum Lookup {
     Closed,
 }
 
-/// What a cache holds at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Entries in memory.
-    pub entries: u64,
-    /// Their bytes.
-    pub entry_bytes: u64,
-    /// Negatives in memory.
-    pub negatives: u64,
-    /// Names whose last fetch failed, as far as they are remembered.
-    pub failing_names: u64,
-    /// Whether no name is asked for, since the backend failed for one after the other.
-    pub breaker_is_open: bool,
-}
-
 impl Engine {
     /// Opens a cache; fails if its directory can't be used, or the process has no descriptor left.
     pub fn open(settings: &EngineSettings, clock: Clock) -> Result<Self, OpenError> {
@@ -159,6 +146,8 @@ impl Engine {
             log_sampler: LogSampler::default(),
             counters: Counters::default(),
             fetch_times: FetchTimes::default(),
+            first_certificate_end: EarliestEnd::default(),
+            first_bridge_end: EarliestEnd::default(),
             closed: AtomicBool::new(false),
         };
         Ok(Engine { shared: Arc::new(shared) })
@@ -254,12 +243,18 @@ impl Engine {
     /// What it holds now.
     pub fn sizes(&self) -> Sizes {
         let shared = &self.shared;
+        let now = shared.clock.now();
+        let disk = shared.disk.as_ref().map(DiskStore::usage).unwrap_or_default();
         Sizes {
             entries: shared.memory.len() as u64,
             entry_bytes: shared.memory.bytes(),
             negatives: shared.negatives.len() as u64,
             failing_names: shared.back_off.len() as u64,
             breaker_is_open: shared.back_off.breaker_is_open(),
+            first_certificate_end: shared.first_certificate_end.earliest(now),
+            first_bridge_end: shared.first_bridge_end.earliest(now),
+            disk_entries: disk.entries,
+            disk_bytes: disk.bytes,
         }
     }
 

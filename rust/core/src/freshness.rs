@@ -116,15 +116,26 @@ pub fn evaluate(
         let due = || refresh_due(fetched_at, lifetime, not_after, jitter, now);
         return if settings.refresh_ahead && due() { Freshness::RefreshDue } else { Freshness::Fresh };
     }
-    // A pinned lifetime overrides all that the response says.
-    let must_revalidate = freshness.must_revalidate && settings.pinned.is_none();
-    if must_revalidate
-        || settings.stale_if_error.is_zero()
-        || now >= end.saturating_add(settings.stale_if_error)
-    {
-        Freshness::Expired
-    } else {
-        Freshness::Stale
+    let bridge = bridge(freshness, settings);
+    if bridge.is_zero() || now >= end.saturating_add(bridge) { Freshness::Expired } else { Freshness::Stale }
+}
+
+/// Until when the answer is served if no newer one comes; `None` if it must not be stored.
+pub fn served_until(
+    freshness: &ResponseFreshness,
+    fetched_at: Timestamp,
+    not_after: Timestamp,
+    settings: FreshnessSettings,
+) -> Option<Timestamp> {
+    let end = fetched_at.saturating_add(lifetime(freshness, settings)?);
+    Some(end.saturating_add(bridge(freshness, settings)).min(not_after))
+}
+
+/// How long past its lifetime the answer may be served. A pinned lifetime overrides all that the response says.
+fn bridge(freshness: &ResponseFreshness, settings: FreshnessSettings) -> Duration {
+    match freshness.must_revalidate && settings.pinned.is_none() {
+        true => Duration::ZERO,
+        false => settings.stale_if_error,
     }
 }
 

@@ -22,6 +22,12 @@ pub enum LogKind {
     Overload,
     /// That the backend as a whole fails, or answers again.
     Breaker,
+    /// A handshake that fails since its certificate is past `stale_if_error`.
+    BridgeEnded,
+}
+
+impl LogKind {
+    const COUNT: usize = LogKind::BridgeEnded as usize + 1;
 }
 
 /// The least time between two records of a kind.
@@ -30,7 +36,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Decides which records are written. Thread-safe.
 #[derive(Default)]
 pub struct LogSampler {
-    kinds: [Mutex<State>; 6],
+    kinds: [Mutex<State>; LogKind::COUNT],
 }
 
 #[derive(Default)]

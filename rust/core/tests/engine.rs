@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cached_http_core::clock::{Clock, Timestamp};
-use cached_http_core::engine::{Lookup, Sizes, UNSUPPORTED_KEY_TYPE};
+use cached_http_core::counters::Sizes;
+use cached_http_core::engine::{Lookup, UNSUPPORTED_KEY_TYPE};
 use cached_http_core::events::{Event, Outcome};
 use rcgen::{CertificateParams, KeyPair};
 use support::host::{

@@ -1,7 +1,7 @@
 //! What the host builds its certificates from: the chain, copied out, and a key to sign with, which stays here.
 
 use cached_http_core::entry::{self, Entry};
-use cached_http_core::keys::{SignatureScheme, SigningInput};
+use cached_http_core::keys::{MAX_SIGNATURE_LENGTH, SignatureScheme, SigningInput};
 
 use crate::boundary::guarded;
 use crate::bytes::{Buffer, output, view};
@@ -13,7 +13,7 @@ use crate::status::Status;
 /// certificates, leaf first, each as its length in 4 little-endian bytes and its DER, for the caller to free.
 ///
 /// # Safety
-/// The outputs are NULL or writable.
+/// The outputs are NULL or writable, and don't overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_entry_open(
     engine: EngineHandle,
@@ -23,15 +23,15 @@ pub unsafe extern "C" fn cached_http_entry_open(
 ) -> Status {
     guarded(|| {
         let engine = open_engine(engine)?;
-        // SAFETY: passed on from the caller.
+        // SAFETY: both outputs are NULL or writable, and two places: our own contract.
         let (key, chain) = unsafe { (output(key)?, output(chain)?) };
         let entry = engine.entry(entry::EntryId(entry)).ok_or(Status::Gone)?;
         let signing_key = entry.bundle.private_key().signing_key().map_err(|_| Status::SigningRejected)?;
         entry.mark_opened();
         // An entry that left memory before it was marked gets no RETIRED event; so it must not be handed out.
         engine.entry(entry.id).ok_or(Status::Gone)?;
-        *chain = Buffer::from(framed_chain(&entry));
-        *key = KEYS.insert(signing_key);
+        chain.write(Buffer::from(framed_chain(&entry)));
+        key.write(KEYS.insert(signing_key));
         Ok(Status::Ok)
     })
 }
@@ -55,16 +55,21 @@ pub unsafe extern "C" fn cached_http_key_sign(
 ) -> Status {
     guarded(|| {
         let signing_key = KEYS.find(key)?;
-        // SAFETY: passed on from the caller.
-        let (input, length) = unsafe { (view(input, input_length)?, output(signature_length)?) };
-        if signature.is_null() || signature_capacity > isize::MAX as usize {
+        if signature.is_null() {
             return Err(Status::InvalidArgument);
         }
-        // SAFETY: not NULL, and the caller lends `signature_capacity` writable bytes for the call.
-        let signature = unsafe { std::slice::from_raw_parts_mut(signature, signature_capacity) };
+        // SAFETY: `input` has `input_length` bytes, and `signature_length` is NULL or writable: our own contract.
+        let (input, length) = unsafe { (view(input, input_length)?, output(signature_length)?) };
         let scheme = SignatureScheme::from_code_point(scheme).ok_or(Status::SigningRejected)?;
         let input = if is_digest == 0 { SigningInput::Message(input) } else { SigningInput::Digest(input) };
-        *length = signing_key.sign_into(scheme, input, signature).map_err(|_| Status::SigningRejected)?;
+        let mut made = [0; MAX_SIGNATURE_LENGTH];
+        let made_length =
+            signing_key.sign_into(scheme, input, &mut made).map_err(|_| Status::SigningRejected)?;
+        let made = made.get(..made_length).filter(|made| made.len() <= signature_capacity);
+        let made = made.ok_or(Status::SigningRejected)?;
+        // SAFETY: not NULL, and the caller has room for `signature_capacity` bytes, which are no fewer and none of ours.
+        unsafe { signature.copy_from_nonoverlapping(made.as_ptr(), made.len()) };
+        length.write(made.len());
         Ok(Status::Ok)
     })
 }

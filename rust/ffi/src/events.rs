@@ -16,10 +16,20 @@ pub const CACHED_HTTP_EVENT_FINISHED: u32 = 2;
 /// `entry` left memory: drop what you built from it.
 pub const CACHED_HTTP_EVENT_RETIRED: u32 = 3;
 /// `text` is a JSON object with `message` and perhaps `server_name` and `suppressed` (how many records like it
-/// were not written since the last one); `level` is 1 debug, 2 info, 3 warn, 4 error.
+/// were not written since the last one); `level` says how urgent it is.
 pub const CACHED_HTTP_EVENT_LOG: u32 = 4;
 
-/// One event. The taker frees `text`, `server_name` and `tokens`.
+/// A `level`: for whoever looks closely.
+pub const CACHED_HTTP_LEVEL_DEBUG: u32 = 1;
+/// A `level`: worth knowing.
+pub const CACHED_HTTP_LEVEL_INFO: u32 = 2;
+/// A `level`: needs a change some day.
+pub const CACHED_HTTP_LEVEL_WARN: u32 = 3;
+/// A `level`: a bug, or handshakes lost. Take one you don't know for this.
+pub const CACHED_HTTP_LEVEL_ERROR: u32 = 4;
+
+/// One event. All of it belongs to the taker, who gives back `text`, `server_name` and `tokens`, each once and with its own
+/// free function; where a field is not meant for its kind they are empty. The struct is the caller's own memory.
 #[repr(C)]
 #[derive(Debug)]
 pub struct EventView {
@@ -27,7 +37,7 @@ pub struct EventView {
     pub kind: u32,
     /// For `FINISHED`.
     pub status: Status,
-    /// For `LOG`.
+    /// For `LOG`: one of the `CACHED_HTTP_LEVEL` numbers.
     pub level: u32,
     /// For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
     /// or not, or 0.
@@ -48,7 +58,7 @@ pub struct EventView {
 /// on until `CLOSED`.
 ///
 /// # Safety
-/// `events` points to `capacity` writable structs, `count` to a writable number.
+/// `events` points to room for `capacity` structs, `count` to a writable number; either may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_next_events(
     engine: EngineHandle,
@@ -61,18 +71,22 @@ pub unsafe extern "C" fn cached_http_next_events(
         if events.is_null() || capacity == 0 {
             return Err(Status::InvalidArgument);
         }
-        // SAFETY: passed on from the caller.
+        // SAFETY: NULL or writable: our own contract.
         let count = unsafe { output(count)? };
-        let Some(mut taken) = open.next_events(capacity) else {
+        let taken = open.next_events(capacity);
+        let is_drained = taken.is_none();
+        let mut taken = taken.unwrap_or_default();
+        taken.extend(take_panics(capacity.saturating_sub(taken.len())).into_iter().map(panic_record));
+        if is_drained && taken.is_empty() {
             ENGINES.remove(engine)?;
             return Err(Status::Closed);
-        };
-        taken.extend(take_panics().into_iter().take(capacity - taken.len()).map(panic_record));
-        *count = taken.len();
+        }
+        let written = taken.len();
         for (index, event) in taken.into_iter().enumerate() {
-            // SAFETY: `taken` holds at most `capacity` events, and as many structs are the caller's.
+            // SAFETY: not NULL, `taken` holds at most `capacity` events, and there is room for as many: our own contract.
             unsafe { events.add(index).write(EventView::from(event)) };
         }
+        count.write(written);
         Ok(Status::Ok)
     })
 }
@@ -87,7 +101,7 @@ pub extern "C" fn cached_http_candidate_confirm(engine: EngineHandle, entry: Ent
 /// there is no such candidate.
 ///
 /// # Safety
-/// `reason` points to `reason_length` readable bytes.
+/// `reason` points to `reason_length` readable bytes, which stay the caller's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cached_http_candidate_reject(
     engine: EngineHandle,
@@ -96,7 +110,7 @@ pub unsafe extern "C" fn cached_http_candidate_reject(
     reason_length: usize,
 ) -> Status {
     guarded(|| {
-        // SAFETY: passed on from the caller.
+        // SAFETY: `reason` has `reason_length` bytes: our own contract.
         let reason = unsafe { view(reason, reason_length)? };
         found(open_engine(engine)?.reject(entry::EntryId(entry), &String::from_utf8_lossy(reason)))
     })
@@ -128,10 +142,10 @@ impl From<Event> for EventView {
             Event::Retired(id) => EventView { kind: CACHED_HTTP_EVENT_RETIRED, entry: id.0, ..empty },
             Event::Log(record) => {
                 let level = match record.level {
-                    LogLevel::Debug => 1,
-                    LogLevel::Info => 2,
-                    LogLevel::Warn => 3,
-                    LogLevel::Error => 4,
+                    LogLevel::Debug => CACHED_HTTP_LEVEL_DEBUG,
+                    LogLevel::Info => CACHED_HTTP_LEVEL_INFO,
+                    LogLevel::Warn => CACHED_HTTP_LEVEL_WARN,
+                    LogLevel::Error => CACHED_HTTP_LEVEL_ERROR,
                 };
                 let text = serde_json::to_vec(&record).unwrap_or_default().into();
                 EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }

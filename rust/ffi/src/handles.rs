@@ -11,13 +11,17 @@ use rustc_hash::FxHashMap;
 
 use crate::status::Status;
 
-/// Names an open engine. Never 0, never reused, nor are the other handles.
+/// Names an open engine. Who opened it owns it: closes it once with `cached_http_engine_close`, and takes its events until
+/// `CLOSED`. No handle is ever 0 or reused, so that one which is closed names nothing else.
 pub type EngineHandle = u64;
-/// Names an open config: one module instance's settings over an engine.
+/// Names an open config: one module instance's settings over an engine. Who opened it closes it once with
+/// `cached_http_lookup_config_close`; until then it keeps its engine's memory, be the engine closed or not.
 pub type LookupConfigHandle = u64;
-/// Names a key to sign with, held until it is closed.
+/// Names a key to sign with. Who opened it closes it once with `cached_http_key_close`. The key itself stays with the
+/// library, and outlives its entry and its engine until then.
 pub type KeyHandle = u64;
-/// Names one immutable generation of an entry. Not a handle: there is nothing to close.
+/// Names one immutable generation of an entry. Not a handle: nobody owns it and there is nothing to close. It may leave
+/// memory at any time (`GONE`), but no other entry ever gets its number.
 pub type EntryId = u64;
 
 /// One kind of handle.
@@ -68,7 +72,7 @@ impl<T> Handles<T> {
     }
 }
 
-/// How many engines, lookup_configs and keys are open in this process: 0 where nothing leaks. Any thread; never
+/// How many engines, configs and keys are open in this process: 0 where nothing leaks. Any thread; never
 /// blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn cached_http_live_handles() -> u64 {
@@ -78,4 +82,4 @@ pub extern "C" fn cached_http_live_handles() -> u64 {
 /// Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
 /// not link. The number grows with each change that breaks callers.
 #[unsafe(no_mangle)]
-pub extern "C" fn cached_http_abi_2() {}
+pub extern "C" fn cached_http_abi_3() {}

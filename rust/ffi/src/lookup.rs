@@ -5,8 +5,7 @@ use cached_http_core::entry::ClientKind;
 use cached_http_core::single_flight::Token;
 
 use crate::boundary::guarded;
-use crate::bytes::{Buffer, output, view};
-use crate::engine::explain;
+use crate::bytes::{Buffer, explain, optional_output, output, view};
 use crate::handles::{EntryId, LOOKUP_CONFIGS, LookupConfigHandle};
 use crate::status::Status;
 
@@ -27,7 +26,7 @@ pub const CACHED_HTTP_LOOKUP_PEEK: u32 = 4;
 /// `FAILED`, for the caller to free.
 ///
 /// # Safety
-/// The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable.
+/// The inputs point to as many readable bytes as their lengths say; the outputs are NULL or writable, and don't overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fetch_cached_cert(
     config: LookupConfigHandle,
@@ -42,9 +41,16 @@ pub unsafe extern "C" fn fetch_cached_cert(
 ) -> Status {
     guarded(|| {
         let open = LOOKUP_CONFIGS.find(config)?;
-        // SAFETY: passed on from the caller.
-        let (server_name, query, entry) =
-            unsafe { (view(server_name, server_name_length)?, view(query, query_length)?, output(entry)?) };
+        // SAFETY: the inputs have as many bytes as their lengths say, the outputs are writable and two places: our own
+        // contract.
+        let (server_name, query, entry, message) = unsafe {
+            (
+                view(server_name, server_name_length)?,
+                view(query, query_length)?,
+                output(entry)?,
+                optional_output(message),
+            )
+        };
         let has = |flag| hello_flags & flag != 0;
         let request = LookupRequest {
             server_name,
@@ -59,23 +65,20 @@ pub unsafe extern "C" fn fetch_cached_cert(
         };
         Ok(match open.engine.lookup(&open.config, &request) {
             Lookup::Hit(id) => {
-                *entry = id.0;
+                entry.write(id.0);
                 Status::Hit
             }
             Lookup::Stale(id) => {
-                *entry = id.0;
+                entry.write(id.0);
                 Status::Stale
             }
             Lookup::Negative => Status::Negative,
             Lookup::Miss => Status::Miss,
             Lookup::Pending => Status::Pending,
             Lookup::Closed => Status::Closed,
-            // SAFETY: passed on from the caller.
-            Lookup::BackedOff(reason) => unsafe { explain(message, Status::BackedOff, &reason) },
-            // SAFETY: passed on from the caller.
-            Lookup::InvalidName(rejection) => unsafe { explain(message, Status::InvalidName, &rejection) },
-            // SAFETY: passed on from the caller.
-            Lookup::UnsupportedKeyType => unsafe { explain(message, Status::Failed, &UNSUPPORTED_KEY_TYPE) },
+            Lookup::BackedOff(reason) => explain(message, Status::BackedOff, &reason),
+            Lookup::InvalidName(rejection) => explain(message, Status::InvalidName, &rejection),
+            Lookup::UnsupportedKeyType => explain(message, Status::Failed, &UNSUPPORTED_KEY_TYPE),
         })
     })
 }

@@ -9,21 +9,22 @@ struct ZeroizingAllocator;
 #[global_allocator]
 static ALLOCATOR: ZeroizingAllocator = ZeroizingAllocator;
 
-// SAFETY: every call goes on to the system's allocator with the arguments it came with; wiping happens while the
-// memory is still owned. `realloc` is the trait's own: allocate, copy, and free (which wipes).
+// SAFETY: memory comes from the system's allocator and goes back to it with the layout it came with; wiping happens while
+// it is still owned. `realloc` is the trait's own: allocate, copy, and free (which wipes).
 unsafe impl GlobalAlloc for ZeroizingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on.
+        // SAFETY: the trait has our caller promise that the layout's size is not 0, which is all that System asks.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: passed on.
+        // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller owns `layout.size()` bytes until the second line gives them back.
+        // SAFETY: `memory` is a block of `layout.size()` bytes that System gave for this layout, and that nobody uses any
+        // more; the second line ends its life.
         unsafe {
             wipe(memory, layout.size());
             System.dealloc(memory, layout);
@@ -35,7 +36,7 @@ unsafe impl GlobalAlloc for ZeroizingAllocator {
 /// held, so that a storm's memory would never be given back. Go does not allocate there.
 pub(crate) fn limit_arenas() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt takes two numbers and may be called at any time.
+    // SAFETY: mallopt takes no pointers, and locks what it changes: any thread may call it at any time.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, MAX_ARENAS);
     }
@@ -50,12 +51,12 @@ const MAX_ARENAS: libc::c_int = 2;
 /// `memory` points to `size` writable bytes.
 unsafe fn wipe(memory: *mut u8, size: usize) {
     #[cfg(target_vendor = "apple")]
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the `size` bytes are writable.
     unsafe {
         libc::memset_s(memory.cast(), size, 0, size);
     }
     #[cfg(not(target_vendor = "apple"))]
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the `size` bytes are writable.
     unsafe {
         libc::explicit_bzero(memory.cast(), size);
     }

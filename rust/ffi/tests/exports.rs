@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// These have no body that could panic, and no status to answer with.
 const WITHOUT_BOUNDARY: [&str; 4] =
-    ["cached_http_abi_2", "cached_http_buffer_free", "cached_http_live_handles", "cached_http_tokens_free"];
+    ["cached_http_abi_3", "cached_http_buffer_free", "cached_http_live_handles", "cached_http_tokens_free"];
 
 #[test]
 fn every_export_is_guarded() {
@@ -18,7 +18,8 @@ fn every_export_is_guarded() {
     let mut seen = 0;
     for export in source.split("#[unsafe(no_mangle)]").skip(1) {
         let export = export.split("\n}\n").next().unwrap();
-        let name = export.split("fn ").nth(1).unwrap().split('(').next().unwrap();
+        let Some(name) = export.split("fn ").nth(1) else { continue }; // data
+        let name = name.split('(').next().unwrap();
         assert!(header.contains(&format!("{name}(")), "{name} is not in the header: run `make header`");
         let guarded = export.contains("    guarded(|| ");
         assert_eq!(guarded, !WITHOUT_BOUNDARY.contains(&name), "{name}");

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use cached_http::bytes::Buffer;
+use cached_http::counters::*;
 use cached_http::engine::*;
 use cached_http::entries::*;
 use cached_http::events::*;
@@ -49,28 +50,39 @@ fn look(config: u64, token: u64) -> Status {
     }
 }
 
+/// Takes one event, if there is one: its kind, status and text.
+fn take(engine: u64) -> Option<(u32, Status, String)> {
+    let mut count = 0;
+    // SAFETY: all-zero is an empty event; it is written before it is read, and its buffers are freed once.
+    unsafe {
+        let mut event: EventView = zeroed();
+        assert_eq!(cached_http_next_events(engine, &mut event, 1, &mut count), Status::Ok);
+        if count == 0 {
+            return None;
+        }
+        let taken = (event.kind, event.status, text_of(&event.text));
+        cached_http::bytes::cached_http_buffer_free(event.text);
+        cached_http::bytes::cached_http_buffer_free(event.server_name);
+        cached_http::bytes::cached_http_tokens_free(event.tokens);
+        Some(taken)
+    }
+}
+
 /// Takes events until a fetch has finished; returns how, and with which reason.
 fn finished(engine: u64) -> (Status, String) {
     loop {
-        let mut count = 0;
-        // SAFETY: all-zero is an empty event; each is written before it is read, and its buffers are freed once.
-        unsafe {
-            let mut event: EventView = zeroed();
-            assert_eq!(cached_http_next_events(engine, &mut event, 1, &mut count), Status::Ok);
-            if count == 0 {
-                thread::sleep(Duration::from_millis(1));
-                continue;
-            }
-            let text = text_of(&event.text);
-            let (kind, status) = (event.kind, event.status);
-            cached_http::bytes::cached_http_buffer_free(event.text);
-            cached_http::bytes::cached_http_buffer_free(event.server_name);
-            cached_http::bytes::cached_http_tokens_free(event.tokens);
-            if kind == CACHED_HTTP_EVENT_FINISHED {
-                return (status, text);
-            }
+        match take(engine) {
+            Some((CACHED_HTTP_EVENT_FINISHED, status, text)) => return (status, text),
+            Some(_) => {}
+            None => thread::sleep(Duration::from_millis(1)),
         }
     }
+}
+
+/// Takes what is there; returns how many records of panics were among it.
+fn panics_logged(engine: u64) -> usize {
+    let all = std::iter::from_fn(|| take(engine));
+    all.filter(|(kind, _, text)| *kind == CACHED_HTTP_EVENT_LOG && text.contains("panic at ")).count()
 }
 
 /// # Safety
@@ -118,6 +130,7 @@ fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/cached_http.h");
     let declared = fs::read_to_string(header).unwrap().matches("\ncached_http_status ").count();
     assert_eq!(tried.len(), declared, "an export is missing here");
+    assert_eq!(panics_logged(engine), declared, "each has its record, though a batch has room for one");
 
     // The worker: who waits is told, and the next fetch goes as if nothing had been.
     assert_eq!(look(config, 0), Status::Miss, "no lock is left behind");
@@ -125,13 +138,22 @@ fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     assert_eq!(look(config, 1), Status::Pending);
     let (status, reason) = finished(engine);
     assert!(status == Status::Failed && reason.contains("given up"), "{status:?}: {reason}");
+    assert_eq!(panics_logged(engine), 1, "it had no room beside the fetch's end");
     assert_eq!(look(config, 2), Status::Pending);
     let (status, reason) = finished(engine);
     assert!(status == Status::Failed && reason.contains("connection refused"), "{status:?}: {reason}");
 
+    // A panic of the last moment is told before the engine is gone.
+    fail::cfg("export", "1*panic").unwrap();
+    assert_eq!(cached_http_key_close(1), Status::Panic);
     assert_eq!(
         (cached_http_lookup_config_close(config), cached_http_engine_close(engine)),
         (Status::Ok, Status::Ok)
     );
+    assert_eq!(take(engine).map(|(kind, ..)| kind), Some(CACHED_HTTP_EVENT_LOG));
+    let mut count = 0;
+    // SAFETY: all-zero is an empty event, and none is written.
+    let status = unsafe { cached_http_next_events(engine, &mut zeroed(), 1, &mut count) };
+    assert_eq!((status, count), (Status::Closed, 0));
     scenario.teardown();
 }

@@ -8,7 +8,7 @@ use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::uri::Authority;
 use zeroize::Zeroizing;
 
-use super::error::{Failure, setting};
+use super::error::{Failure, setting, setting_from};
 use super::{BackendError, BackendRequest};
 use crate::settings::LookupSettings;
 
@@ -35,7 +35,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new(settings: &LookupSettings) -> Result<Self, BackendError> {
-        let uri: Uri = settings.url.parse().map_err(|_| setting("url: not a URL"))?;
+        let uri: Uri = settings.url.parse().map_err(setting_from("url: not a URL"))?;
         let scheme = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("http") => "http",
             Some("https") => "https",

@@ -12,7 +12,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::BackendError;
-use super::error::setting;
+use super::error::{setting, setting_from};
 use crate::settings::LookupSettings;
 
 /// Checks here what ureq would ignore or panic over when it first connects.
@@ -43,7 +43,7 @@ fn trusted_authorities(pem: &str) -> Result<RootCerts, BackendError> {
     for (index, certificate) in certificates.iter().enumerate() {
         store
             .add(CertificateDer::from(certificate.der()))
-            .map_err(|_| setting(format!("trusted_ca: certificate {} can't be used", index + 1)))?;
+            .map_err(setting_from(format!("trusted_ca: certificate {} can't be used", index + 1)))?;
     }
     Ok(RootCerts::new_with_certs(&certificates))
 }
@@ -57,11 +57,13 @@ fn client_certificate(pem: &str, provider: &CryptoProvider) -> Result<ClientCert
         return Err(setting("client_certificate: it must hold exactly one private key, not encrypted"));
     };
     let chain = certificates.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
-    let unusable = || setting("client_certificate: its certificate or key can't be used");
-    let der = PrivateKeyDer::try_from(key.der().to_vec()).map_err(|_| unusable())?;
+    let unusable = "client_certificate: its certificate or key can't be used";
+    let der = PrivateKeyDer::try_from(key.der().to_vec()).map_err(|_| setting(unusable))?;
     CertifiedKey::from_der(chain, der, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => setting("client_certificate: the key is another certificate's"),
-        _ => unusable(),
+        rustls::Error::InconsistentKeys(_) => {
+            setting_from("client_certificate: the key is another certificate's")(error)
+        }
+        _ => setting_from(unusable)(error),
     })?;
     Ok(ClientCert::new_with_certs(&certificates, key))
 }

@@ -207,6 +207,13 @@ impl Shared {
         self.schedule_writes();
     }
 
+    /// A disk that is only read is swept, too.
+    pub(super) fn sweep_if_due(self: &Arc<Self>) {
+        if self.disk_writes.is_sweep_due() {
+            self.schedule_writes();
+        }
+    }
+
     fn schedule_writes(self: &Arc<Self>) {
         if self.disk_writes.schedule() {
             let shared = Arc::clone(self);

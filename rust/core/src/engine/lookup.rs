@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
 use crate::engine::shared::Shared;
 use crate::engine::{Lookup, LookupConfig, LookupRequest};
-use crate::entry::{ClientKind, Entry, EntryKeyRef};
+use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
 use crate::freshness::{self, Freshness};
 use crate::server_name::{NameBuffer, ServerName};
 use crate::single_flight::Joined;
@@ -76,12 +76,14 @@ impl Shared {
             if !key.client.can_use(entry.algorithm()) {
                 continue;
             }
+            let end = entry.not_after();
             let answer = match config.evaluate(&entry, now) {
                 Freshness::Expired => continue,
                 Freshness::Fresh => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: None },
                 Freshness::RefreshDue => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: Some(entry) },
                 Freshness::Stale => CachedAnswer { answer: Lookup::Stale(entry.id), refresh: Some(entry) },
             };
+            self.first_certificate_end.note(end, now);
             return Some(answer);
         }
         let negative = if self.is_negative(config, key, peek, now) {
@@ -124,7 +126,8 @@ impl Shared {
             let cached = self.cached_answer(config, key, request.peek, now).map(|cached| cached.answer);
             let backed_off =
                 || self.disk.is_none().then(|| self.back_off.reason(key, config.identity, now)).flatten();
-            cached.or_else(|| backed_off().map(Lookup::BackedOff))
+            let explained = |reason: Arc<str>| self.explained(config, key, &reason).into();
+            cached.or_else(|| backed_off().map(|reason| Lookup::BackedOff(explained(reason))))
         };
         match self.flights.join(key.to_owned(), request.token, settled) {
             Joined::Settled(answer) => answer,
@@ -139,10 +142,10 @@ impl Shared {
     /// Fetches a newer generation of an entry, unless somebody does, or has just failed to. Returns at once.
     pub(super) fn refresh(self: &Arc<Self>, config: &Arc<LookupConfig>, entry: &Arc<Entry>, now: Timestamp) {
         let key = entry.key();
-        if self.back_off.reason(key, config.identity, now).is_some()
-            || self.is_unsupported(key, now)
-            || !entry.begin_refresh()
-        {
+        if self.back_off.reason(key, config.identity, now).is_some() {
+            return self.note_bridge(config, entry, now);
+        }
+        if self.is_unsupported(key, now) || !entry.begin_refresh() {
             return;
         }
         let replaced = || {
@@ -163,5 +166,16 @@ impl LookupConfig {
         let jitter = entry.refresh_jitter();
         let (settings, end) = (self.freshness, entry.not_after());
         freshness::evaluate(&metadata.freshness, metadata.fetched_at, end, settings, jitter, now)
+    }
+
+    /// Whether an entry may be served past its lifetime at all.
+    pub(super) fn may_be_stale(&self, entry: &Entry) -> bool {
+        self.freshness.pinned.is_some() || !entry.metadata.freshness.must_revalidate
+    }
+
+    /// Until when an entry is served if no newer one comes.
+    pub(super) fn served_until(&self, entry: &Entry) -> Option<Timestamp> {
+        let ResponseMetadata { freshness, fetched_at, .. } = &entry.metadata;
+        freshness::served_until(freshness, *fetched_at, entry.not_after(), self.freshness)
     }
 }

@@ -11,6 +11,7 @@ use crate::bundle::Issuers;
 use crate::clock::Clock;
 use crate::counters::{Counters, FetchTimes};
 use crate::disk_store::DiskStore;
+use crate::earliest_end::EarliestEnd;
 use crate::engine::LookupConfig;
 use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
@@ -49,6 +50,10 @@ pub(super) struct Shared {
     pub(super) events: EventQueue,
     pub(super) log_sampler: LogSampler,
     pub(super) counters: Counters,
+    /// Of certificates handed out.
+    pub(super) first_certificate_end: EarliestEnd,
+    /// Of those whose refresh fails: when they are served no more.
+    pub(super) first_bridge_end: EarliestEnd,
     pub(super) fetch_times: FetchTimes,
     pub(super) closed: AtomicBool,
 }

@@ -125,6 +125,7 @@ impl Read {
                 None => fetch.queue_request(),
             }
         }
+        self.shared.sweep_if_due();
     }
 
     /// Looks for what this client can use; if there is nothing, whether there is anything at all of the name: a

@@ -16,7 +16,7 @@ impl Fetch {
         let shared = Arc::clone(&self.shared);
         let (key, identity) = (self.key.borrowed(), self.config.identity);
         if let Some(reason) = shared.back_off.reason(key, identity, shared.clock.now()) {
-            return self.finish(Outcome::BackedOff(reason));
+            return self.back_off(&reason);
         }
         let (priority, name) = (self.priority, self.key.clone());
         let mut fetch = self;
@@ -48,7 +48,7 @@ impl Fetch {
         let now = shared.clock.now();
         let (key, identity) = (self.key.borrowed(), self.config.identity);
         if let Err(reason) = shared.back_off.admit(key, self.is_known(), identity, now) {
-            return self.finish(Outcome::BackedOff(reason));
+            return self.back_off(&reason);
         }
         self.asked_backend = true;
         let request = BackendRequest {
@@ -70,6 +70,11 @@ impl Fetch {
             }
             Err(error) => self.failed(error),
         }
+    }
+
+    fn back_off(self, reason: &str) {
+        let reason = self.explained(reason).into();
+        self.finish(Outcome::BackedOff(reason));
     }
 
     /// Only for what would still be served: who has nothing good needs a body.

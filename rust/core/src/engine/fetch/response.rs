@@ -82,7 +82,7 @@ impl Fetch {
         };
         self.note_failure(evidence, &error.message, error.retry_after);
         self.log_failed_refresh(LogKind::FailedFetch, &error.message);
-        let reason = self.explained(error.message);
+        let reason = self.explained(&error.message);
         self.finish(Outcome::Failed(reason));
     }
 
@@ -104,6 +104,9 @@ impl Fetch {
                 back_off.forget(key);
             }
         });
+        if let Some(stored) = &self.stored {
+            self.shared.note_bridge(&self.config, stored, now);
+        }
     }
 
     pub(super) fn evidence_of_answer(&self) -> Evidence {
@@ -125,23 +128,11 @@ impl Fetch {
         }
     }
 
-    /// The reason with what an operator could do, if there is a certificate that is past the bridge.
-    fn explained(&self, reason: String) -> String {
-        let now = self.shared.clock.now();
-        let usable = |entry: &Arc<Entry>| {
-            let may_be_stale =
-                self.config.freshness.pinned.is_some() || !entry.metadata.freshness.must_revalidate;
-            now < entry.not_after() && self.key.client.can_use(entry.algorithm()) && may_be_stale
-        };
-        let in_memory =
-            || {
-                self.key.client.usable().iter().find_map(|kind| {
-                    self.shared.memory.entry_for(self.key.borrowed().of(*kind)).filter(usable)
-                })
-            };
-        match self.stored.clone().filter(usable).or_else(in_memory) {
-            Some(_) if self.priority == Priority::Foreground => format!("{reason}; {PAST_THE_BRIDGE}"),
-            _ => reason,
+    /// A refresh fails while its certificate is served; then there is nothing to explain.
+    pub(super) fn explained(&self, reason: &str) -> String {
+        match self.priority {
+            Priority::Foreground => self.shared.explained(&self.config, self.key.borrowed(), reason),
+            Priority::Background => reason.to_owned(),
         }
     }
 
@@ -163,9 +154,6 @@ impl Fetch {
         self.shared.log(LogKind::Advice, self.key.borrowed(), || message);
     }
 }
-
-const PAST_THE_BRIDGE: &str = "the stored certificate is in date, but past its lifetime and stale_if_error; \
-     raising stale_if_error and reloading serves it again";
 
 impl Shared {
     /// Remembers how a request ended. When an outage began and ended is worth a line each.

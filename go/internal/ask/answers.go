@@ -1,0 +1,69 @@
+package ask
+
+import (
+	"time"
+)
+
+// answer is what the endpoint said of a name, once done is closed.
+type answer struct {
+	done    chan struct{}
+	err     error // nil is yes
+	expires time.Time
+}
+
+const (
+	// maxAnswers is how many names are remembered, about 200 bytes each.
+	maxAnswers = 100_000
+	// maxPending is how many names wait for an answer; each may hold a connection of a client.
+	maxPending = 1024
+	// errorTTL keeps a failing endpoint from being asked by each handshake. An error is no answer.
+	errorTTL = time.Second
+)
+
+// answer returns nil if too many are pending.
+func (c *Client) answer(name string) (found *answer, isNew bool) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	now := time.Now()
+	if found := c.answers[name]; found != nil && (found.pending() || now.Before(found.expires)) {
+		return found, false
+	}
+	if c.pending >= maxPending {
+		return nil, false
+	}
+	c.pending++
+	c.makeRoom(now)
+	found = &answer{done: make(chan struct{})}
+	c.answers[name] = found
+	return found, true
+}
+
+// finish ends the wait for an answer.
+func (c *Client) finish(answer *answer, err error, lifetime time.Duration) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.pending--
+	answer.err, answer.expires = err, time.Now().Add(lifetime)
+	close(answer.done)
+}
+
+// makeRoom drops a few answers, expired ones first, when there are too many. Which they are is up to the map's order:
+// random.
+func (c *Client) makeRoom(now time.Time) {
+	if len(c.answers) < maxAnswers {
+		return
+	}
+	looked := 0
+	for name, answer := range c.answers {
+		if !answer.pending() && (looked >= 8 || now.After(answer.expires)) {
+			delete(c.answers, name)
+			return
+		}
+		looked++
+	}
+}
+
+// pending is asked with the mutex held, under which done is closed.
+func (a *answer) pending() bool {
+	return a.expires.IsZero()
+}

@@ -1,3 +1,0 @@
-module github.com/cached-http/caddy-cached-http/tests/origin
-
-go 1.26.0
