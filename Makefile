@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check tools audit demo bench oldest soak leaks asan clean
+.PHONY: help lib header test check tools audit demo bench oldest soak leaks fuzz asan clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ soak: ## outages, storms and reloads at full size on a real Caddy, before a rele
 
 leaks: ## a million gets and releases over the ABI: what is left of memory, handles, threads and descriptors
 	@SOAK=1 tests/abi/run.sh leaks
+
+fuzz: ## the fuzz targets, a minute each; LONG=1 for half an hour each, MERGE=1 keeps what they reach
+	@tests/scripts/fuzz.sh
 
 asan: ## C programs, Go suite and Rust tests under the address sanitizer, C programs under valgrind: ten minutes
 	@tests/scripts/asan.sh

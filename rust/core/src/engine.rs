@@ -270,7 +270,7 @@ impl Engine {
         if shared.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        for (server_name, tokens) in shared.flights.take_all_tokens() {
+        for (server_name, tokens) in shared.flights.detach_all() {
             let outcome = Outcome::Failed(CLOSED.into());
             let finished =
                 Event::Finished { server_name, asked_backend: false, accepted: None, tokens, outcome };

@@ -123,10 +123,15 @@ impl SingleFlight {
         flight.take_tokens()
     }
 
-    /// Who waits for any flight, by name: nobody tells them any more but the caller. The flights go on to their ends.
-    pub fn take_all_tokens(&self) -> Vec<(Box<str>, Vec<Token>)> {
-        let flights = self.flights.lock();
-        let all = flights.current.values().chain(flights.detached.values().flatten());
+    /// Who waits for any flight, by name: nobody tells them any more but the caller. The flights go on to their ends,
+    /// and nobody joins them.
+    pub fn detach_all(&self) -> Vec<(Box<str>, Vec<Token>)> {
+        let mut flights = self.flights.lock();
+        let keys: Vec<_> = flights.current.keys().cloned().collect();
+        for key in keys {
+            flights.detach(key);
+        }
+        let all = flights.detached.values().flatten();
         let waiting = all.map(|flight| (flight.key.name.as_str().into(), flight.take_tokens()));
         waiting.filter(|(_, tokens)| !tokens.is_empty()).collect()
     }
@@ -232,7 +237,7 @@ mod tests {
         let old = lead(&flights, key("a.example"), 1);
         flights.detach(key("a.example").borrowed());
         let new = lead(&flights, key("a.example"), 2);
-        let mut waiting = flights.take_all_tokens();
+        let mut waiting = flights.detach_all();
         waiting.sort_by_key(|(_, tokens)| tokens[0].0);
         assert_eq!(waiting, [("a.example".into(), vec![Token(1)]), ("a.example".into(), vec![Token(2)])]);
         assert_eq!((flights.finish(&old), flights.finish(&new)), (vec![], vec![]));

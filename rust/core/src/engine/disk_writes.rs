@@ -60,6 +60,9 @@ enum Clearing {
 struct Wanted {
     number: u64,
     write: DiskWrite,
+    /// A removal that may not be made yet: this one, or what a save came in place of. A save that fails leaves the
+    /// file that was to go.
+    removal: Option<ClientKind>,
     /// Not in the order: the disk has refused it, and it waits for a better moment.
     has_failed: bool,
 }
@@ -91,6 +94,7 @@ impl DiskWrites {
     fn want(&self, key: EntryKey, write: DiskWrite) -> Result<(), ()> {
         let state = &mut *self.state.lock();
         let previous = state.wanted.get(&key);
+        let earlier = previous.and_then(|wanted| wanted.removal);
         let was_removal = previous.is_some_and(|wanted| matches!(wanted.write, DiskWrite::Remove(_)));
         let is_removal = matches!(write, DiskWrite::Remove(_));
         if !is_removal && previous.is_none() && state.wanted.len() - state.removals >= MAX_SAVES {
@@ -98,12 +102,22 @@ impl DiskWrites {
         }
         if is_removal && !was_removal && state.removals >= MAX_REMOVALS {
             state.clearing = Clearing::Wanted;
+            state.wanted.remove(&key);
             return Ok(());
         }
+        // The one before may be of more.
+        let (write, removal) = match write {
+            DiskWrite::Remove(up_to) => {
+                let up_to = earlier.map_or(up_to, |earlier| earlier.max(up_to));
+                (DiskWrite::Remove(up_to), Some(up_to))
+            }
+            save => (save, earlier),
+        };
         let is_queued = previous.is_some_and(|wanted| !wanted.has_failed);
         state.removals = state.removals + usize::from(is_removal) - usize::from(was_removal);
         state.next_number += 1;
-        state.wanted.insert(key.clone(), Wanted { number: state.next_number, write, has_failed: false });
+        let wanted = Wanted { number: state.next_number, write, removal, has_failed: false };
+        state.wanted.insert(key.clone(), wanted);
         if !is_queued {
             state.order.push_back(key);
         }
@@ -175,6 +189,12 @@ impl DiskWrites {
         let is_removal = matches!(wanted.write, DiskWrite::Remove(_));
         if is_removal && !succeeded {
             wanted.has_failed = true;
+            return;
+        }
+        if !succeeded && let Some(up_to) = wanted.removal {
+            wanted.write = DiskWrite::Remove(up_to);
+            state.removals += 1;
+            state.order.push_back(key.clone());
             return;
         }
         state.wanted.remove(key);

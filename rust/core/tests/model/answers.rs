@@ -5,14 +5,14 @@ use cached_http_core::entry::ClientKind;
 use crate::certificates;
 use crate::model::{Moment, Sending};
 use crate::steps::{Answer, FIELDS, Flaw, NAMES};
-use crate::support::told::Kept;
 use crate::support::{Request, Step};
-use crate::world::World;
+use crate::world::{Question, World};
 
 /// The bytes of an answer, and whether it is a sound certificate.
-pub(crate) fn answer(world: &mut World, kept: &Kept, asked: Moment, answer: Answer) -> (Vec<Step>, bool) {
+pub(crate) fn answer(world: &mut World, question: &Question, answer: Answer) -> (Vec<Step>, bool) {
+    let Question { kept, asked, asked_at } = question;
     let name = name_of(&kept.request);
-    world.last_request = Some((client_of(world, &kept.request), asked));
+    world.last_request = Some((client_of(world, &kept.request), *asked));
     match answer {
         Answer::Certificate { key, flaw, ends_in, fields } => {
             let (number, now) = (world.model.sendings.len() as u64, world.clock.now());
@@ -24,8 +24,8 @@ pub(crate) fn answer(world: &mut World, kept: &Kept, asked: Moment, answer: Answ
                 leaf: bundle.leaf,
                 kind: certificates::kind(key),
                 is_good,
-                asked,
-                arrived: now,
+                asked: *asked,
+                asked_at: *asked_at,
                 not_after: bundle.not_after,
                 lifetime,
             });
@@ -40,7 +40,7 @@ pub(crate) fn answer(world: &mut World, kept: &Kept, asked: Moment, answer: Answ
             let confirmed: Vec<_> =
                 world.model.sendings.iter().filter(|sending| sending.leaf == leaf).cloned().collect();
             for mut sending in confirmed {
-                (sending.asked, sending.arrived) = (asked, world.clock.now());
+                (sending.asked, sending.asked_at) = (*asked, *asked_at);
                 // What says nothing leaves the lifetime as it was.
                 if !head.is_empty() {
                     sending.lifetime = lifetime;

@@ -20,7 +20,8 @@ pub(crate) struct Sending {
     /// Whether there was nothing wrong with it.
     pub(crate) is_good: bool,
     pub(crate) asked: Moment,
-    pub(crate) arrived: Timestamp,
+    /// The time by the clock when it was asked for: its lifetime begins then.
+    pub(crate) asked_at: Timestamp,
     pub(crate) not_after: Timestamp,
     pub(crate) lifetime: Lifetime,
 }
@@ -122,7 +123,7 @@ impl Model {
     }
 }
 
-/// A clock may be a little behind the one that an answer arrived by.
+/// A clock may be a little behind what it was.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 fn may_be_used(sending: &Sending, way: Way, options: &Options, now: Timestamp) -> bool {
@@ -139,6 +140,6 @@ fn may_be_used(sending: &Sending, way: Way, options: &Options, now: Timestamp) -
         _ if must_revalidate && options.ttl.is_none() => 0,
         _ => options.stale_if_error,
     };
-    let is_plausible = way != Way::Fresh || sending.arrived <= now.saturating_add(TOLERANCE);
-    is_plausible && now.saturating_since(sending.arrived) < Duration::from_secs(lifetime + bridge)
+    let is_plausible = way != Way::Fresh || sending.asked_at <= now.saturating_add(TOLERANCE);
+    is_plausible && now.saturating_since(sending.asked_at) < Duration::from_secs(lifetime + bridge)
 }

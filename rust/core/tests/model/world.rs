@@ -2,86 +2,60 @@
 //! is asked about whatever is served.
 
 use std::collections::HashMap;
-use std::ops::Add;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cached_http_core::clock::{Clock, Timestamp};
 use cached_http_core::engine::{Engine, Lookup, LookupConfig, LookupRequest};
 use cached_http_core::entry::{ClientKind, EntryId};
-use cached_http_core::events::{Event, Outcome};
-use cached_http_core::settings::{DEFAULT_MAX_DISK, EngineSettings, LookupSettings};
 use cached_http_core::single_flight::Token;
 
+use crate::host::{MOMENT, PATIENCE, QUIET};
 use crate::model::{Model, Moment, Way};
+use crate::settings::{engine_settings, lookup_settings};
 use crate::steps::{Answer, NAMES, OPTIONS, Options, Step};
 use crate::support::host::CacheDirectory;
 use crate::support::told::{Kept, ToldBackend};
+use crate::tally::Tally;
 use crate::{answers, disk};
-
-/// How long what must happen may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait for what happens only sometimes.
-const MOMENT: Duration = Duration::from_millis(10);
-/// How long nothing has happened once everything has.
-const QUIET: Duration = Duration::from_micros(600);
-
-/// What was done, so that a run shows that it is about something.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) hits: u64,
-    pub(crate) stale: u64,
-    pub(crate) found: u64,
-    pub(crate) from_disk: u64,
-    pub(crate) withdrawn: u64,
-    pub(crate) failed: u64,
-}
-
-impl Add for Tally {
-    type Output = Tally;
-
-    fn add(self, other: Tally) -> Tally {
-        Tally {
-            hits: self.hits + other.hits,
-            stale: self.stale + other.stale,
-            found: self.found + other.found,
-            from_disk: self.from_disk + other.from_disk,
-            withdrawn: self.withdrawn + other.withdrawn,
-            failed: self.failed + other.failed,
-        }
-    }
-}
 
 pub(crate) struct World {
     // What is kept goes before the backend, whose threads wait for it.
-    pub(crate) kept: Vec<(Kept, Moment)>,
+    pub(crate) kept: Vec<Question>,
     pub(crate) backend: ToldBackend,
     pub(crate) directory: CacheDirectory,
     pub(crate) engine: Engine,
-    config: Arc<LookupConfig>,
+    pub(crate) config: Arc<LookupConfig>,
     pub(crate) clock: Clock,
     pub(crate) model: Model,
     /// Those of this process, the one in force last.
-    options: Vec<Options>,
-    waiting: HashMap<Token, Waiting>,
+    pub(crate) options: Vec<Options>,
+    pub(crate) waiting: HashMap<Token, Waiting>,
     /// Undecided, with the names that they are for.
-    candidates: Vec<(EntryId, usize)>,
-    host_waits: bool,
-    leaves: HashMap<EntryId, Vec<u8>>,
-    next_token: u64,
+    pub(crate) candidates: Vec<(EntryId, usize)>,
+    pub(crate) host_waits: bool,
+    pub(crate) leaves: HashMap<EntryId, Vec<u8>>,
+    pub(crate) next_token: u64,
     /// Requests and events of each name.
-    seen: [u64; NAMES.len()],
+    pub(crate) seen: [u64; NAMES.len()],
     /// For whom the request asked that was answered last, and when.
     pub(crate) last_request: Option<(ClientKind, Moment)>,
     pub(crate) tally: Tally,
 }
 
+/// A request that the backend keeps, and when it came: in the order of events, and by the clock.
+pub(crate) struct Question {
+    pub(crate) kept: Kept,
+    pub(crate) asked: Moment,
+    pub(crate) asked_at: Timestamp,
+}
+
+/// A handshake that waits, and since when.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
-    name: usize,
-    client: ClientKind,
-    since: Moment,
+pub(crate) struct Waiting {
+    pub(crate) name: usize,
+    pub(crate) client: ClientKind,
+    pub(crate) since: Moment,
 }
 
 impl World {
@@ -202,32 +176,17 @@ impl World {
         self.settle_until(|world| world.seen[name] >= before + begun);
     }
 
-    fn is_served(&mut self, name: usize, client: ClientKind, id: EntryId, way: Way) {
-        let options = match way {
-            Way::Waited { .. } => &self.options[..],
-            Way::Fresh | Way::Stale => &self.options[self.options.len() - 1..],
-        };
-        let leaf = match self.engine.entry(id) {
-            Some(entry) => entry.bundle.chain().next().unwrap().to_vec(),
-            None => self.leaves[&id].clone(),
-        };
-        let objection = self.model.objection((name, client), &leaf, way, options, self.clock.now());
-        if let Some(objection) = objection {
-            panic!("{} is served to {client:?} ({way:?}): {objection}", NAMES[name]);
-        }
-    }
-
     /// One of the requests is answered, and what it was for ends.
     fn answer(&mut self, which: usize, answer: Answer) {
         if self.kept.is_empty() {
             return;
         }
         // 0 is the last that came.
-        let (kept, asked) = self.kept.remove(self.kept.len() - 1 - which % self.kept.len());
-        let (steps, must_be_offered) = answers::answer(self, &kept, asked, answer);
-        let (name, offered) = (answers::name_of(&kept.request), self.leaves.len());
+        let question = self.kept.remove(self.kept.len() - 1 - which % self.kept.len());
+        let (steps, must_be_offered) = answers::answer(self, &question, answer);
+        let (name, offered) = (answers::name_of(&question.kept.request), self.leaves.len());
         let (before, begin) = (self.seen[name], Instant::now());
-        kept.answer(&steps);
+        question.kept.answer(&steps);
         self.settle_until(|world| match must_be_offered {
             true => world.leaves.len() > offered || begin.elapsed() > PATIENCE / 2,
             false => world.seen[name] > before,
@@ -268,121 +227,4 @@ impl World {
         self.config = self.engine.lookup_config(&lookup_settings(&self.backend, options)).unwrap();
         self.options = vec![options];
     }
-
-    /// Lets happen what happens by itself, until it is enough and there is no more.
-    fn settle_until(&mut self, is_enough: impl Fn(&World) -> bool) {
-        let begin = Instant::now();
-        let mut last = begin;
-        while last.elapsed() < QUIET || !is_enough(self) {
-            assert!(begin.elapsed() < PATIENCE, "nothing happens; waiting: {:?}", self.waiting);
-            let events = self.engine.next_events(64).expect("the engine is open");
-            if events.is_empty() {
-                match self.backend.try_next() {
-                    Some(kept) => {
-                        self.seen[answers::name_of(&kept.request)] += 1;
-                        let asked = self.model.tick();
-                        self.kept.push((kept, asked));
-                        last = Instant::now();
-                    }
-                    None => std::thread::sleep(QUIET / 10),
-                }
-                continue;
-            }
-            for event in events {
-                self.handle(event);
-            }
-            last = Instant::now();
-        }
-    }
-
-    fn handle(&mut self, event: Event) {
-        match event {
-            Event::Candidate(id) => {
-                if let Some(entry) = self.engine.entry(id) {
-                    self.leaves.insert(id, entry.bundle.chain().next().unwrap().to_vec());
-                    let name = index_of(entry.key().name);
-                    self.seen[name] += 1;
-                    self.candidates.push((id, name));
-                    if !self.host_waits {
-                        self.decide_all();
-                    }
-                }
-            }
-            Event::Finished { server_name, asked_backend, tokens, outcome, .. } => {
-                let name = index_of(&server_name);
-                self.seen[name] += 1;
-                self.finished(name, asked_backend, &tokens, &outcome);
-            }
-            Event::Retired(_) | Event::Log(_) => {}
-        }
-    }
-
-    fn finished(&mut self, name: usize, asked_backend: bool, tokens: &[Token], outcome: &Outcome) {
-        let told: Vec<_> = tokens
-            .iter()
-            .map(|token| self.waiting.remove(token).unwrap_or_else(|| panic!("{token:?} is told twice")))
-            .collect();
-        assert!(told.iter().all(|waiting| waiting.name == name));
-        match outcome {
-            Outcome::Found(id) => {
-                for waiting in &told {
-                    self.tally.found += 1;
-                    self.tally.from_disk += u64::from(!asked_backend);
-                    let way = Way::Waited { since: waiting.since, asked_backend };
-                    self.is_served(name, waiting.client, *id, way);
-                }
-            }
-            Outcome::NoCertificate => {
-                self.tally.withdrawn += 1;
-                answers::no_certificate(self, name, told.first().map(|first| (first.client, first.since)));
-            }
-            Outcome::Failed(_)
-            | Outcome::BackedOff(_)
-            | Outcome::Overloaded
-            | Outcome::UnsupportedKeyType => self.tally.failed += 1,
-        }
-    }
-
-    fn decide_all(&mut self) {
-        for (id, _) in std::mem::take(&mut self.candidates) {
-            self.decide(id, true);
-        }
-    }
-
-    fn decide(&mut self, id: EntryId, agrees: bool) {
-        let decided = match agrees {
-            true => self.engine.confirm(id),
-            false => self.engine.reject(id, "the host's parser disagrees"),
-        };
-        assert!(decided, "a candidate is gone");
-    }
-}
-
-fn index_of(name: &str) -> usize {
-    NAMES.iter().position(|known| *known == name).expect("one of the names")
-}
-
-fn engine_settings(backend: &ToldBackend, directory: &Path, is_small: bool) -> EngineSettings {
-    EngineSettings {
-        backend: backend.backend.url(),
-        cache_dir: Some(directory.to_owned()),
-        max_disk: DEFAULT_MAX_DISK,
-        // Room for one or two.
-        max_memory: if is_small { 3_000 } else { 1 << 20 },
-        max_negative_memory: 1 << 16,
-        max_concurrent_fetches: 64,
-    }
-}
-
-fn lookup_settings(backend: &ToldBackend, options: Options) -> LookupSettings {
-    let json = serde_json::json!({
-        "url": backend.backend.url(),
-        "ttl_ms": options.ttl.map(|seconds| seconds * 1_000),
-        "default_ttl_ms": options.default_ttl * 1_000,
-        "negative_ttl_ms": 60_000,
-        "timeout_ms": 60_000,
-        "stale_if_error_ms": options.stale_if_error * 1_000,
-        "refresh_ahead": options.refresh_ahead,
-    });
-    LookupSettings::from_json(json.to_string().as_bytes()).unwrap()
 }

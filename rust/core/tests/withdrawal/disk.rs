@@ -72,3 +72,16 @@ fn a_removal_that_the_disk_refuses_is_made_when_it_can_be() {
     assert_eq!(stopped.files(), 0, "the last chance is when the cache is closed");
     assert!(!stopped.restart().serves(ECDSA));
 }
+
+#[test]
+fn a_save_that_fails_leaves_nothing_that_was_withdrawn_before_it() {
+    let mut cache = Cache::with(&ecdsa());
+    let shard = cache.file().parent().unwrap().to_owned();
+    set_mode(&shard, 0o755);
+    cache.host.engine.purge(NAME.as_bytes()).unwrap();
+    cache.gets(NAME, ECDSA, &ecdsa());
+    crate::help::until("both are refused", || cache.host.engine.counters().disk_errors >= 2);
+    set_mode(&shard, 0o700);
+    let stopped = cache.stop();
+    assert_eq!(stopped.files(), 0);
+}

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below};
 use crate::support::Step;
-use crate::support::host::bundle;
+use crate::support::host::{RSA_ONLY, bundle};
 
 /// Points of failure belong to the process: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -89,6 +89,19 @@ fn a_read_under_way_does_not_undo_a_later_purge() {
     assert!(matches!(cache.host.pump_until(waits), Outcome::Found(_)));
     assert_eq!(cache.host.look(NAME), Lookup::Miss);
     assert!(!cache.still_has(ECDSA));
+    scenario.end();
+}
+
+#[test]
+fn a_removal_that_waits_is_not_narrowed_by_a_later_one() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::with(&ecdsa());
+    hold_the_writer(&mut cache);
+    cache.host.engine.purge(NAME.as_bytes()).unwrap();
+    cache.is_told_no(RSA_ONLY);
+    fail::remove("disk_remove");
+    let stopped = cache.stop();
+    assert_eq!(stopped.files(), 0, "an RSA-only client's no leaves it alone, but the purge does not");
     scenario.end();
 }
 
