@@ -83,7 +83,7 @@ func TestErrorsSayWhichNameAndWhy(t *testing.T) {
 		text   string
 	}{
 		"a.example":  {native.Answer{Status: native.StatusFailed, Reason: "refused: bad key"}, `cached_http: "a.example": refused: bad key`},
-		"b.example":  {native.Answer{Status: native.StatusOverloaded}, `cached_http: "b.example": too many names wait for the backend`},
+		"b.example":  {native.Answer{Status: native.StatusOverloaded}, `cached_http: "b.example": too many names wait for the backend; if it can take more requests at once, raise max_concurrent_fetches`},
 		"c.example":  {native.Answer{Status: native.StatusBackedOff, Reason: "it was 502"}, `cached_http: "c.example": not asked again yet; the last answer was: it was 502`},
 		"d.example":  {native.Answer{Status: native.StatusNegative}, `cached_http: "d.example": the backend has no certificate for this name`},
 		"e.example":  {native.Answer{Status: native.StatusClosed}, `cached_http: "e.example": the certificate cache is closed`},

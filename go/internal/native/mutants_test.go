@@ -88,7 +88,7 @@ type mutantServer struct {
 func newMutantServer(t *testing.T) *mutantServer {
 	t.Helper()
 	backend := testbackend.New(t)
-	engine := newEngine(t, strings.Replace(engineJSON, "1048576", "16777216", 1))
+	engine := newEngineOf(t, strings.Replace(engineJSON, "1048576", "16777216", 1))
 	return &mutantServer{t: t, backend: backend, engine: engine, config: newLookupConfig(t, engine, backend.URL())}
 }
 

@@ -31,9 +31,11 @@ func TestMain(m *testing.M) {
 const engineJSON = `{"backend":"http://backend.example/","max_memory":1048576,"max_negative_memory":65536,"max_concurrent_fetches":2}`
 
 // newEngine opens an engine that is closed, and whose events are taken to the end, with the test.
-func newEngine(t testing.TB) *Engine {
+func newEngine(t testing.TB) *Engine { return newEngineOf(t, engineJSON) }
+
+func newEngineOf(t testing.TB, settings string) *Engine {
 	t.Helper()
-	engine, err := OpenEngine([]byte(engineJSON))
+	engine, err := OpenEngine([]byte(settings))
 	if err != nil {
 		t.Fatal(err)
 	}
