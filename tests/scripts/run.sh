@@ -66,6 +66,7 @@ check_steps() {
 	done
 	step golangci tests/check/golangci.sh
 	step scripts tests/check/scripts.sh
+	step alerts tests/check/alerts.sh
 	step audit tests/scripts/audit.sh --if-present
 }
 
@@ -80,6 +81,7 @@ test_steps() {
 	step abi tests/abi/run.sh plain
 	step leaks tests/abi/run.sh leaks
 	step asan tests/scripts/asan.sh quick
+	step fuzz tests/scripts/fuzz.sh --if-present
 	local module
 	for module in $(modules_with_tests); do
 		[ "$module" = go ] || step "$(basename "$module")" in_folder "$module" go test -count=1 -timeout=15m ./...
