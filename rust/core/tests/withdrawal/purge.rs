@@ -60,7 +60,7 @@ fn a_failure_is_forgotten_and_the_next_client_asks_at_once() {
 fn that_there_is_a_certificate_of_another_kind_is_forgotten() {
     let mut cache = Cache::open();
     cache.backend.tell(&ecdsa());
-    assert!(matches!(cache.host.ask_as(NAME, RSA_ONLY), Outcome::Failed(_)));
+    assert!(matches!(cache.host.ask_as(NAME, RSA_ONLY), Outcome::UnsupportedKeyType));
     assert_eq!(cache.host.look_as(NAME, RSA_ONLY, None), Lookup::UnsupportedKeyType);
     assert!(purge(&cache));
     cache.gets(NAME, RSA_ONLY, &rsa());
@@ -102,7 +102,7 @@ fn that_a_certificate_is_of_another_kind_from_before_denies_nobody_after() {
     let kept = cache.backend.next();
     purge(&cache);
     kept.answer(&ecdsa());
-    assert!(matches!(cache.host.pump_until(early), Outcome::Failed(_)));
+    assert!(matches!(cache.host.pump_until(early), Outcome::UnsupportedKeyType));
     assert_eq!(cache.host.look_as(NAME, RSA_ONLY, None), Lookup::Miss);
 }
 
