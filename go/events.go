@@ -31,7 +31,7 @@ func (h storeHost) Configuration() any {
 
 func (h storeHost) Emit(event store.Event) {
 	name, app := eventNames[event.Outcome], h.getter.events
-	if app == nil || !app.ShouldEmit(name) {
+	if app == nil || !shouldEmit(app, name) {
 		return
 	}
 	data := map[string]any{"server_name": event.ServerName, "backend": event.Backend}
@@ -39,6 +39,12 @@ func (h storeHost) Emit(event store.Event) {
 		data["reason"] = event.Reason
 	}
 	app.Emit(h.getter.context, name, data)
+}
+
+// shouldEmit tells whether anybody listens, if this Caddy can say so; the oldest that is supported can not.
+func shouldEmit(app any, name string) bool {
+	asked, canTell := app.(interface{ ShouldEmit(eventName string) bool })
+	return !canTell || asked.ShouldEmit(name)
 }
 
 // startedHandler takes Caddy's own event "started": all apps of the configuration run. Caddy logs handlers field by
