@@ -19,8 +19,9 @@ func (b *bench) writeEntries(url string, files int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	entries := filepath.Join(directory, "entries", sha256Hex(url)[:16])
 	for shard := range 256 {
-		if err := os.MkdirAll(filepath.Join(directory, "entries", fmt.Sprintf("%02x", shard)), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(entries, fmt.Sprintf("%02x", shard)), 0o700); err != nil {
 			return "", err
 		}
 	}
@@ -31,14 +32,14 @@ func (b *bench) writeEntries(url string, files int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fetched := time.Now().UnixMilli()
+	fetched, lifetime := time.Now(), 24*time.Hour
 	err = issuer.Each(0, files, func(n int, bundle []byte) error {
 		name := bundles.Name(n)
-		body := fmt.Sprintf("origin: %s\nserver-name: %s\nclient: ecdsa\nfetched-at: %d\nlifetime: %d\nmust-revalidate: no\n\n%s",
-			url, name, fetched, (24 * time.Hour).Milliseconds(), bundle)
+		body := fmt.Sprintf("backend: %s\nserver-name: %s\nclient: ecdsa\nfetched-at: %d\nlifetime: %d\nmust-revalidate: no\nnot-after: %d\n\n%s",
+			url, name, fetched.UnixMilli(), lifetime.Milliseconds(), fetched.Add(lifetime).UnixMilli(), bundle)
 		text := fmt.Sprintf("caddy-cached-http entry, format 1\nchecksum: %s\n%s", sha256Hex(body), body)
 		file := sha256Hex(url + "\n" + name + "\necdsa")
-		return os.WriteFile(filepath.Join(directory, "entries", file[:2], file+".pem"), []byte(text), 0o600)
+		return os.WriteFile(filepath.Join(entries, file[:2], file+".pem"), []byte(text), 0o600)
 	})
 	return directory, err
 }
