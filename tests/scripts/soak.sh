@@ -13,5 +13,5 @@ tests/abi/run.sh leaks
 go -C go test -count=1 -v -run NothingIsLeftBehind ./internal/native
 go -C go test -count=1 -v -run CoreFile . | grep -vE '^(20|	|github)'
 ./xcaddy.sh --output build/caddy
-CACHED_HTTP_CADDY="$root/build/caddy" go -C tests/e2e test -count=1 -v -timeout 60m \
-	-run 'Storm|HerdLosesItsLeader|ManyReloads|Outage|FailingName' . | grep -v '^ *{"level'
+CACHED_HTTP_CADDY="$root/build/caddy" go -C tests/e2e test -count=1 -v -timeout 90m \
+	-run 'Storm|HerdLosesItsLeader|ManyReloads|Outage|FailingName|JunkNames|SoakWithFaults' . | grep -v '^ *{"level'
