@@ -71,17 +71,17 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	byBackend := make(map[string]native.Counters)
 	failures := make(map[[2]string]uint64)
-	for _, lease := range store.RunningLeases() {
-		counters, err := lease.Counters()
+	for _, running := range store.RunningStores() {
+		counters, err := running.Counters()
 		if err != nil {
 			continue // it was closed just now
 		}
-		if other, twice := byBackend[lease.Backend()]; twice {
+		if other, twice := byBackend[running.Backend()]; twice {
 			counters = counters.Plus(other) // one backend with two cache directories
 		}
-		byBackend[lease.Backend()] = counters
-		for reason, count := range lease.Failures() {
-			failures[[2]string{lease.Backend(), reason}] += count
+		byBackend[running.Backend()] = counters
+		for reason, count := range running.Failures() {
+			failures[[2]string{running.Backend(), reason}] += count
 		}
 	}
 	for labels, count := range failures {

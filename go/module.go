@@ -28,11 +28,12 @@ const moduleID = "tls.get_certificate.cached_http"
 
 // CertGetter gets certificates from an HTTP(S) backend, as the `http` manager does, and keeps the answers in
 // memory and, if `cache_dir` is set, on disk. A handshake for a name that is known costs the backend nothing.
-// Private keys never enter Caddy's memory: signatures are made on the other side of a library.
+// Private keys never enter the Go heap: signatures are made in a Rust library.
 //
 // The backend answers 200 with a PEM bundle of certificate chain and private key, 204 if it has no certificate
-// for the name, and anything else if it has failed. It is asked at the latest when the lifetime that it gave
-// the answer (`Cache-Control: s-maxage=...`, for one) is over. Answers other than 200 and 204 are never kept.
+// for the name, and anything else if it has failed. It is asked again once the lifetime that it gave the
+// answer (`Cache-Control: s-maxage=...`, for one) has ended, or shortly before. Answers other than 200 and 204 are
+// never kept.
 //
 // Durations are numbers of nanoseconds or texts such as `90s`, `1h30m` and `7d`; sizes are numbers of bytes or
 // texts such as `512KiB` and `1GiB`. An option that is absent or 0 has its default. Placeholders such as

@@ -84,6 +84,18 @@ func TestThePermissionDoesNotDependOnWhichCacheIsWarm(t *testing.T) {
 	}
 }
 
+// Two managers may share a cache, and differ in what its "no" means.
+func TestADenyOfEitherManagerThatShareACacheCounts(t *testing.T) {
+	backend := testbackend.New(t)
+	permission := newPermission(t, config.Permission{Ask: backend.URL()})
+	for _, onNegative := range []string{config.OnNegativeDeny, config.OnNegativePass} {
+		openGetter(t, backend, fmt.Sprintf(`, "on_negative": %q`, onNegative))
+	}
+	if answer := allowed(t, permission, "a.example"); answer != "no" {
+		t.Error(answer)
+	}
+}
+
 // With default_sni, or for a client that names nothing, certmagic asks about a name that is not in the hello.
 func TestANameThatTheClientDidNotSendIsNoReasonToOrderWhatABackendHas(t *testing.T) {
 	permission := newPermission(t, config.Permission{})

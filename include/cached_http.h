@@ -31,7 +31,7 @@
 
 /*
  The fetch of `server_name` that `tokens` waited for (none, if it was a refresh) ended with `status`: `HIT`
- (`entry`), `NEGATIVE`, `FAILED` or `BACKED_OFF` (`text` says why) or `OVERLOADED`.
+ (`entry`), `NEGATIVE`, `UNSUPPORTED_KEY_TYPE`, `OVERLOADED`, or `FAILED` or `BACKED_OFF` (`text` says why).
  */
 #define CACHED_HTTP_EVENT_FINISHED 2
 
@@ -446,8 +446,8 @@ cached_http_status cached_http_engine_counters(cached_http_engine engine,
 
 /*
  Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
- disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative_memory` (bytes) and
- `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
+ disk), `cache_dir` (optional, absolute), `max_memory`, `max_negative_memory` and `max_disk`
+ (bytes; the last is optional) and `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
  again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
  and may make it non-blocking. With `SETTINGS_REJECTED`, `DIRECTORY_REJECTED` and `OUT_OF_DESCRIPTORS`, `message`
  (may be NULL) receives the reason, for the caller to free.
@@ -583,7 +583,7 @@ void cached_http_abi_3(void);
 /*
  Looks up the certificate for a server name. Never waits and does no I/O.
 
- `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
+ `server_name` is the SNI as the client sent it. With `token` 0 a miss starts nothing; another token joins, on a
  miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
  call. `query` holds the further query parameters for the backend, percent-encoded UTF-8, and is read on a
  miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME` and

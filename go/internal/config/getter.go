@@ -47,8 +47,8 @@ type Getter struct {
 	// it expires within three days: `on` or `off`. Default: `on`.
 	RefreshAhead string `json:"refresh_ahead,omitempty"`
 
-	// A folder in which certificates **and their private keys, as plain text,** are kept over restarts. It is
-	// made with mode 0700 if it does not exist; one that belongs to another user, is open to others or is a
+	// A folder in which certificates **and their private keys, as plain text,** are kept over restarts. The
+	// first save creates it with mode 0700; one that belongs to another user, is open to others or is a
 	// symbolic link is refused. A relative path starts at the working directory. Default: none, memory only.
 	CacheDir string `json:"cache_dir,omitempty"`
 
@@ -77,7 +77,7 @@ type Getter struct {
 	MaxMemory ByteSize `json:"max_memory,omitempty"`
 
 	// How many bytes of memory hold names for which there is no certificate. It is a store of its own, so that
-	// a scan drives no certificate out. Default: `16MiB`.
+	// a scan evicts no certificate. Default: `16MiB`.
 	MaxNegativeMemory ByteSize `json:"max_negative_memory,omitempty"`
 
 	// How many requests to the backend may be under way at once; at most 1024. Further ones wait, for as long as their

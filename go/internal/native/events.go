@@ -13,7 +13,7 @@ const (
 	// EventCandidate: a bundle passed the engine's checks. Entry is to be confirmed or rejected, once.
 	EventCandidate EventKind = C.CACHED_HTTP_EVENT_CANDIDATE
 	// EventFinished: the fetch of ServerName that Tokens waited for (none, if it was a refresh) ended with
-	// Status: StatusHit, StatusNegative, StatusOverloaded, or StatusFailed or StatusBackedOff with the reason in
+	// Status: StatusHit, StatusNegative, StatusUnsupportedKeyType, StatusOverloaded, or StatusFailed or StatusBackedOff with the reason in
 	// Text. Entry is the candidate that was confirmed, if there was one, be it of use to the client or not.
 	EventFinished EventKind = C.CACHED_HTTP_EVENT_FINISHED
 	// EventRetired: Entry left the engine's memory. Drop what was built from it.

@@ -148,7 +148,7 @@ type Answer struct {
 }
 
 // Lookup looks up the certificate for a server name as the client sent it. It never waits and does no I/O.
-// With token 0 it only looks; another token joins, on a miss, the name's fetch, for which query holds further
+// With token 0 a miss starts nothing; another token joins, on a miss, the name's fetch, for which query holds further
 // query parameters, and is told by one EventFinished.
 func (c *LookupConfig) Lookup(serverName string, flags HelloFlags, query string, token uint64) Answer {
 	var entry C.cached_http_entry_id

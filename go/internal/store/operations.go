@@ -44,7 +44,7 @@ func (l *Lease) lookup(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return nil, &native.Error{Status: answer.Status, Message: answer.Reason}
 }
 
-// Peek tells what is known about a handshake's name, without a request; native.StatusMiss if nothing is. It is not
+// Peek tells what is known about a handshake's name, without waiting; native.StatusMiss if nothing is. It is not
 // counted as a handshake, and knows for a moment of a 204 that must not be stored.
 func (l *Lease) Peek(hello *tls.ClientHelloInfo) native.Answer {
 	return l.lookups.Lookup(hello.ServerName, helloFlags(hello)|native.Peek, "", 0)

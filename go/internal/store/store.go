@@ -186,12 +186,21 @@ func (l *storeList) list() []*Store {
 	return slices.Clone(l.stores)
 }
 
-// RunningLeases returns the newest running lease of each store.
+// RunningStores returns those with a running lease.
+func RunningStores() []*Store {
+	return slices.DeleteFunc(openStores.list(), func(s *Store) bool { return s.runningLease() == nil })
+}
+
+// RunningLeases returns all running leases, the newest of each store first.
 func RunningLeases() (leases []*Lease) {
 	for _, s := range openStores.list() {
-		if lease := s.runningLease(); lease != nil {
-			leases = append(leases, lease)
+		s.mutex.Lock()
+		for _, lease := range slices.Backward(s.leases) {
+			if lease.State() == Running {
+				leases = append(leases, lease)
+			}
 		}
+		s.mutex.Unlock()
 	}
 	return leases
 }

@@ -39,10 +39,10 @@ const MAX_HEADER_LENGTH: usize = 16 * 1024;
 const INPUT_BUFFER_LENGTH: usize = MAX_HEADER_LENGTH + 4096;
 const OUTPUT_BUFFER_LENGTH: usize = 16 * 1024;
 
-/// The longest `ETag` or `Last-Modified` kept.
+/// The longest `ETag` or `Last-Modified` stored.
 const MAX_VALIDATOR_LENGTH: usize = 256;
 
-/// The longest `Retry-After` obeyed.
+/// The longest `Retry-After` read; how much of it is obeyed, the back-off decides.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Idle connections kept for reuse, and for how long: as many as there can be workers, or a burst of misses
@@ -68,7 +68,7 @@ pub struct BackendRequest {
     pub validators: Validators,
 }
 
-/// The validators of a kept response, for a conditional request (RFC 9110 8.8).
+/// The validators of a stored response, for a conditional request (RFC 9110 8.8).
 #[derive(Clone, Debug, Default)]
 pub struct Validators {
     /// Its `ETag`.

@@ -2,10 +2,10 @@
 //! `engine/lookup.rs` (what memory says), `engine/fetch.rs` and its folder (what a miss sets in motion),
 //! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs`.
 
-mod bridge;
 mod disk_writes;
 mod fetch;
 mod lookup;
+mod outage;
 mod shared;
 mod storing;
 
@@ -75,7 +75,7 @@ pub struct LookupRequest<'a> {
     pub client: ClientKind,
     /// Further query parameters for the backend, percent-encoded; read on a miss only.
     pub handshake_params: &'a str,
-    /// Who waits. Without a token nothing is started.
+    /// Who waits. Without a token a miss starts nothing; a refresh that is due begins all the same.
     pub token: Option<Token>,
     /// Another question about a handshake that has asked already: it is not counted, and an answer that must not be
     /// stored holds for it for a moment.
@@ -92,7 +92,7 @@ pub enum Lookup {
     Stale(EntryId),
     /// The backend has nothing for the name.
     Negative,
-    /// Nothing is known, and without a token nothing is started.
+    /// Nothing is known, and without a token nothing was started.
     Miss,
     /// A fetch is under way; the token will be told by an event.
     Pending,

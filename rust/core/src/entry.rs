@@ -123,7 +123,7 @@ impl quick_cache::Equivalent<EntryKey> for EntryKeyRef<'_> {
 /// What the backend's response said beside the bundle; kept on disk with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseMetadata {
-    /// When the response arrived.
+    /// When the backend was asked: its lifetime counts from then.
     pub fetched_at: Timestamp,
     /// How long the response says it may be used.
     pub freshness: ResponseFreshness,

@@ -16,7 +16,7 @@ pub enum LogKind {
     InvalidBundle,
     /// A read or write that the disk rejected.
     Disk,
-    /// Something the operator should change once.
+    /// Advice to the operator.
     Advice,
     /// A handshake that was turned away for want of a worker.
     Overload,

@@ -31,12 +31,12 @@ impl MemoryStore {
         MemoryStore { by_key, bookkeeping }
     }
 
-    /// The entry kept under a key; counts as a use of it.
+    /// The entry stored under a key; counts as a use of it.
     pub fn entry_for(&self, key: EntryKeyRef<'_>) -> Option<Arc<Entry>> {
         self.by_key.get(&key)
     }
 
-    /// The entry with this id, while it is kept.
+    /// The entry with this id, while it is stored.
     pub fn entry(&self, id: EntryId) -> Option<Arc<Entry>> {
         self.bookkeeping.by_id.read().get(&id).cloned()
     }
@@ -51,7 +51,7 @@ impl MemoryStore {
         Retired { evicted: (entries.len() - replaced) as u64, entries }
     }
 
-    /// Drops what is kept under a key.
+    /// Drops what is stored under a key.
     #[must_use]
     pub fn remove(&self, key: EntryKeyRef<'_>) -> Vec<Arc<Entry>> {
         if let Some((_, entry)) = self.by_key.remove(&key) {
@@ -73,17 +73,17 @@ impl MemoryStore {
         self.bookkeeping.by_id.write().clear();
     }
 
-    /// How many entries are kept.
+    /// How many entries are stored.
     pub fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    /// Whether nothing is kept.
+    /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()
     }
 
-    /// Bytes of what is kept, as [`Entry::weight`] counts them.
+    /// Bytes of what is stored, as [`Entry::weight`] counts them.
     pub fn bytes(&self) -> u64 {
         self.by_key.weight()
     }

@@ -13,7 +13,7 @@ use crate::entry::EntryKeyRef;
 /// That there is nothing for a name and a kind of client: since when, and for how long if the backend said that too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Negative {
-    /// When the answer arrived.
+    /// When the backend was asked.
     pub fetched_at: Timestamp,
     /// The lifetime the answer gave itself; the `negative_ttl` setting if it gave none.
     pub lifetime: Option<Duration>,

@@ -15,8 +15,8 @@ use crate::status::Status;
 use crate::zeroizing_allocator::limit_arenas;
 
 /// Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
-/// disk), `cache_dir` (optional, absolute), `max_memory` and `max_negative_memory` (bytes) and
-/// `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
+/// disk), `cache_dir` (optional, absolute), `max_memory`, `max_negative_memory` and `max_disk`
+/// (bytes; the last is optional) and `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
 /// again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
 /// and may make it non-blocking. With `SETTINGS_REJECTED`, `DIRECTORY_REJECTED` and `OUT_OF_DESCRIPTORS`, `message`
 /// (may be NULL) receives the reason, for the caller to free.

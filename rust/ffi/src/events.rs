@@ -11,7 +11,7 @@ use crate::status::Status;
 /// A bundle passed the checks: confirm or reject `entry`, once.
 pub const CACHED_HTTP_EVENT_CANDIDATE: u32 = 1;
 /// The fetch of `server_name` that `tokens` waited for (none, if it was a refresh) ended with `status`: `HIT`
-/// (`entry`), `NEGATIVE`, `FAILED` or `BACKED_OFF` (`text` says why) or `OVERLOADED`.
+/// (`entry`), `NEGATIVE`, `UNSUPPORTED_KEY_TYPE`, `OVERLOADED`, or `FAILED` or `BACKED_OFF` (`text` says why).
 pub const CACHED_HTTP_EVENT_FINISHED: u32 = 2;
 /// `entry` left memory: drop what you built from it.
 pub const CACHED_HTTP_EVENT_RETIRED: u32 = 3;

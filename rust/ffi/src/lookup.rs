@@ -19,7 +19,7 @@ pub const CACHED_HTTP_LOOKUP_PEEK: u32 = 4;
 
 /// Looks up the certificate for a server name. Never waits and does no I/O.
 ///
-/// `server_name` is the SNI as the client sent it. With `token` 0 it only looks; another token joins, on a
+/// `server_name` is the SNI as the client sent it. With `token` 0 a miss starts nothing; another token joins, on a
 /// miss, the fetch of the name (`PENDING`) and is told by one event `FINISHED`. Register the token before the
 /// call. `query` holds the further query parameters for the backend, percent-encoded UTF-8, and is read on a
 /// miss only. `entry` is written for `HIT` and `STALE`; `message` (may be NULL) for `INVALID_NAME` and

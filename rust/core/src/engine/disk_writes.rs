@@ -124,7 +124,7 @@ impl DiskWrites {
         Ok(())
     }
 
-    /// Whether the caller is to see to it that the writes are made.
+    /// Whether the caller must schedule the writer.
     fn schedule(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().is_scheduled, true)
     }
@@ -182,7 +182,7 @@ impl DiskWrites {
         let state = &mut *self.state.lock();
         let Some(wanted) = state.wanted.get_mut(key) else { return };
         if wanted.number != number {
-            // What replaced it while it was made took its place in the order for taken.
+            // A newer write came meanwhile and was not queued: queue it now.
             state.order.push_back(key.clone());
             return;
         }

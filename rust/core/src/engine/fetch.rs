@@ -12,8 +12,6 @@ mod response;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::bundle::{Bundle, BundleError};
-use crate::clock::Timestamp;
 use crate::engine::LookupConfig;
 use crate::engine::shared::Shared;
 use crate::entry::{Entry, EntryId, EntryKey};
@@ -117,14 +115,5 @@ impl Drop for Fetch {
             let outcome = std::mem::replace(&mut self.outcome_if_dropped, Outcome::Overloaded);
             self.end(outcome);
         }
-    }
-}
-
-impl Shared {
-    /// The one road from PEM text to a bundle that may be served, from the backend as from disk.
-    fn checked_bundle(&self, pem: &[u8], key: &EntryKey, now: Timestamp) -> Result<Bundle, BundleError> {
-        let mut bundle = Bundle::parse_for(pem, &key.name, now)?;
-        bundle.share_issuers(|issuers| self.issuers.intern(issuers));
-        Ok(bundle)
     }
 }

@@ -63,8 +63,8 @@ const MAX_PARAMS_LENGTH: usize = 1024;
 const MAX_PARAMS: usize = 4096;
 
 impl Shared {
-    /// Handshake parameters as an entry keeps them for its refreshes. Clients choose what is in them, so neither
-    /// length nor number may grow with their imagination: beyond it a refresh sends the name alone.
+    /// Handshake parameters as an entry stores them for its refreshes. Clients choose them, so length and number are
+    /// bounded: beyond it a refresh sends the name alone.
     pub(super) fn interned_params(&self, handshake_params: &str) -> Arc<str> {
         let fitting = if handshake_params.len() <= MAX_PARAMS_LENGTH { handshake_params } else { "" };
         self.handshake_params.intern_within(MAX_PARAMS, &fitting.into()).unwrap_or_default()

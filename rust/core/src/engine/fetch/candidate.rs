@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::backoff::Evidence;
+use crate::bundle::{Bundle, BundleError};
+use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
-use crate::entry::{Entry, ResponseMetadata};
+use crate::engine::shared::Shared;
+use crate::entry::{Entry, EntryKey, ResponseMetadata};
 use crate::events::{Event, Outcome};
 use crate::freshness::{self, Freshness, FreshnessLifetime, FreshnessSettings, ResponseFreshness};
 use crate::log_sampler::LogKind;
@@ -130,6 +133,20 @@ impl Candidate {
             fetch.shared.note_unsupported(&fetch.flight, fetch.key.borrowed(), answer);
         }
         false
+    }
+}
+
+impl Shared {
+    /// The one road from PEM text to a bundle that may be served, from the backend as from disk.
+    pub(super) fn checked_bundle(
+        &self,
+        pem: &[u8],
+        key: &EntryKey,
+        now: Timestamp,
+    ) -> Result<Bundle, BundleError> {
+        let mut bundle = Bundle::parse_for(pem, &key.name, now)?;
+        bundle.share_issuers(|issuers| self.issuers.intern(issuers));
+        Ok(bundle)
     }
 }
 

@@ -1,6 +1,5 @@
-//! The step past the disk. Nothing that fails there may fail a handshake, and a disk can also not answer at all: a read
-//! can't be cut, but the fetch need not wait for it. It lies where both the reading thread and a watching one can take
-//! it, and whoever does goes on with it.
+//! The disk step. Nothing here may fail a handshake. A read can't be interrupted, so the reading and a watching thread
+//! share the fetch; whoever takes it goes on with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -66,8 +65,8 @@ impl PendingRead {
     }
 }
 
-/// The reading side's hold on a pending. Dropped with the fetch still in it, since the queue is full or the read panics,
-/// it sends the fetch on to the backend.
+/// The reader's side of a pending read. Dropped with the fetch inside (queue full, panic), it sends the fetch to the
+/// backend.
 struct Read {
     shared: Arc<Shared>,
     pending: Arc<PendingRead>,

@@ -6,11 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::backend::{BackendError, BackendErrorKind};
-use crate::backoff::{BackOff, Evidence};
+use crate::backoff::Evidence;
 use crate::bundle::Bundle;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::{Candidate, Source};
-use crate::engine::shared::Shared;
 use crate::entry::{Entry, EntryKey, ResponseMetadata};
 use crate::events::Outcome;
 use crate::freshness::FreshnessLifetime;
@@ -152,32 +151,5 @@ impl Fetch {
              Send 'Cache-Control: s-maxage=SECONDS', or set the option 'ttl' to override what responses say"
         );
         self.shared.log(LogKind::Advice, self.key.borrowed(), || message);
-    }
-}
-
-impl Shared {
-    /// Remembers how a request ended. When an outage began and ended is worth a line each.
-    pub(super) fn note_outcome(&self, key: &EntryKey, outcome: impl FnOnce(&BackOff)) {
-        let was_open = self.back_off.breaker_is_open();
-        outcome(&self.back_off);
-        match (was_open, self.back_off.breaker_is_open()) {
-            (false, true) => {
-                let last = self.back_off.last_failure(key.borrowed());
-                let reason = last.map(|(reason, _)| reason).unwrap_or_default();
-                self.log(LogKind::Breaker, key.borrowed(), || {
-                    format!(
-                        "the backend {} fails for one name after the other; until it answers it is asked by \
-                         single requests; the last failure: {reason}",
-                        self.backend_name
-                    )
-                });
-            }
-            (true, false) => {
-                self.log(LogKind::Breaker, key.borrowed(), || {
-                    format!("the backend {} answers again", self.backend_name)
-                });
-            }
-            _ => {}
-        }
     }
 }

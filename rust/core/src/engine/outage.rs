@@ -1,14 +1,41 @@
-//! What an operator has to know of an outage in time: until when certificates bridge it, and that one no longer does.
+//! What an operator has to know of an outage in time: that it begins and ends, until when certificates bridge it, and
+//! that one no longer does.
 
 use std::sync::Arc;
 
+use crate::backoff::BackOff;
 use crate::clock::Timestamp;
 use crate::engine::LookupConfig;
 use crate::engine::shared::Shared;
-use crate::entry::{Entry, EntryKeyRef};
+use crate::entry::{Entry, EntryKey, EntryKeyRef};
 use crate::log_sampler::LogKind;
 
 impl Shared {
+    /// Remembers how a request ended. When an outage began and ended is worth a line each.
+    pub(super) fn note_outcome(&self, key: &EntryKey, outcome: impl FnOnce(&BackOff)) {
+        let was_open = self.back_off.breaker_is_open();
+        outcome(&self.back_off);
+        match (was_open, self.back_off.breaker_is_open()) {
+            (false, true) => {
+                let last = self.back_off.last_failure(key.borrowed());
+                let reason = last.map(|(reason, _)| reason).unwrap_or_default();
+                self.log(LogKind::Breaker, key.borrowed(), || {
+                    format!(
+                        "the backend {} fails for one name after the other; until it answers it is asked by \
+                         single requests; the last failure: {reason}",
+                        self.backend_name
+                    )
+                });
+            }
+            (true, false) => {
+                self.log(LogKind::Breaker, key.borrowed(), || {
+                    format!("the backend {} answers again", self.backend_name)
+                });
+            }
+            _ => {}
+        }
+    }
+
     /// An entry is in demand, and no newer one can be had.
     pub(super) fn note_bridge(&self, config: &LookupConfig, entry: &Entry, now: Timestamp) {
         if let Some(end) = config.served_until(entry) {
