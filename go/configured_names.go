@@ -117,25 +117,26 @@ func add(names map[string]struct{}, name string) {
 	}
 }
 
-// listing tells whether the name that Caddy takes for a handshake is listed.
-func (n *configuredNames) listing(hello *tls.ClientHelloInfo) listing {
-	if n == nil {
-		return notListed
+// defaultCertificate is that of the site which Caddy takes for a client that names nothing, nil if there is none. Caddy has
+// it, but asks the catch-all's managers before it serves it, and would then order another one there, of the wrong issuer.
+func (n *configuredNames) defaultCertificate(hello *tls.ClientHelloInfo) *tls.Certificate {
+	if n == nil || hello.ServerName != "" {
+		return nil
 	}
-	if hello.ServerName != "" {
-		return n.listingOf(hello.ServerName)
-	}
-	for _, name := range n.defaults {
-		if found := n.listingOf(name); found != notListed {
-			return found
-		}
-	}
+	names := n.defaults
 	if hello.Conn != nil {
 		if localIP, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String()); err == nil {
-			return n.listingOf(localIP)
+			names = append(slices.Clone(names), localIP)
 		}
 	}
-	return notListed
+	for _, name := range names {
+		for _, certificate := range caddytls.AllMatchingCertificates(normalName(name)) {
+			if hello.SupportsCertificate(&certificate.Certificate) == nil {
+				return &certificate.Certificate
+			}
+		}
+	}
+	return nil
 }
 
 func (n *configuredNames) listingOf(name string) listing {

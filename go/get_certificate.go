@@ -18,6 +18,9 @@ func (g *CertGetter) GetCertificate(_ context.Context, hello *tls.ClientHelloInf
 	if err == nil {
 		return certificate, nil
 	}
+	if certificate := g.names.Load().defaultCertificate(hello); certificate != nil {
+		return certificate, nil
+	}
 	if g.passes(hello, err) {
 		return nil, nil
 	}

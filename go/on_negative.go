@@ -18,7 +18,7 @@ import (
 // own, and its certificate must not depend on our backend; only a site that names this manager waits for its backend.
 func (g *CertGetter) passes(hello *tls.ClientHelloInfo, err error) bool {
 	isNegative := errors.Is(err, store.ErrNoCertificate) || errors.Is(err, store.ErrInvalidName)
-	switch g.names.Load().listing(hello) {
+	switch g.names.Load().listingOf(hello.ServerName) {
 	case listedAsOther:
 		return true
 	case listedAsOwn:

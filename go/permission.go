@@ -21,8 +21,8 @@ func init() {
 
 const permissionID = "tls.permission.cached_http"
 
-// Permission decides for which names Caddy may get certificates on demand, by what the `cached_http` managers of the
-// configuration know; what they don't know yet is fetched, once however many handshakes wait. A name whose certificate
+// Permission decides for which names Caddy may get certificates on demand, by what the `cached_http` managers know that
+// Caddy asks about the name: those of the automation policy that it belongs to. What they don't know yet is fetched, once however many handshakes wait. A name whose certificate
 // a manager has is allowed if the handshake was for it, and denied if the client named another or none; else a name of
 // another site of the configuration is allowed; else one that a manager is unsure of, since its backend fails, is an
 // error; else one that a manager with `on_negative deny` has no certificate for is denied; else `ask` decides, or it is
@@ -86,16 +86,19 @@ func (p *Permission) CertificateAllowed(ctx context.Context, name string) error 
 }
 
 func (p *Permission) decide(ctx context.Context, name string) error {
-	leases := store.RunningLeases()
-	if len(leases) == 0 && p.askClient == nil {
+	hello, isForName, sent := helloOf(ctx, name)
+	managers := p.managers(name, sent)
+	if len(managers) == 0 && p.askClient == nil {
+		if len(store.RunningLeases()) > 0 {
+			return errOtherSite
+		}
 		return errNoManager
 	}
-	hello, isForName := helloOf(ctx, name)
-	known := askManagers(leases, hello)
+	known := askManagers(managers, hello)
 	switch {
 	case known.found && isForName:
 		return nil
-	case known.found:
+	case known.found || known.listed && !isForName:
 		return fmt.Errorf("%w: the client asked for another name", caddytls.ErrPermissionDenied)
 	case known.listed:
 		return nil

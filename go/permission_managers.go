@@ -4,14 +4,56 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"slices"
 
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/caddyserver/certmagic"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
-var errNoManager = errors.New("permission cached_http needs a get_certificate cached_http in the configuration, or ask")
+var (
+	errNoManager = errors.New("permission cached_http needs a get_certificate cached_http in the configuration, or ask")
+	errOtherSite = fmt.Errorf("%w: no get_certificate cached_http stands in the site that it belongs to, and there is no ask",
+		caddytls.ErrPermissionDenied)
+)
+
+// managers are those that Caddy asks about a name, or, with default_sni, about the name that the client has sent. What
+// another site's manager knows, denies or is unsure of does not concern it.
+func (p *Permission) managers(name, sent string) (managers []*CertGetter) {
+	if p.tlsApp == nil {
+		for _, lease := range store.RunningLeases() {
+			managers = append(managers, lease.Host().(storeHost).getter)
+		}
+		return managers
+	}
+	for _, subject := range []string{name, sent} {
+		for _, manager := range managersOf(p.tlsApp, subject) {
+			if getter, isOurs := manager.(*CertGetter); isOurs && !slices.Contains(managers, getter) {
+				managers = append(managers, getter)
+			}
+		}
+	}
+	return managers
+}
+
+// managersOf are the managers of the policy that applies to a name: the first that matches, as in Caddy's own
+// getAutomationPolicyForName.
+func managersOf(app *caddytls.TLS, name string) []certmagic.Manager {
+	if app.Automation == nil {
+		return nil
+	}
+	for _, policy := range app.Automation.Policies {
+		subjects := policy.Subjects()
+		matches := func(subject string) bool { return certmagic.MatchWildcard(name, subject) }
+		if len(subjects) == 0 || slices.ContainsFunc(subjects, matches) {
+			return policy.Managers
+		}
+	}
+	return nil
+}
 
 // managersAnswer is what all managers know of a name. It doesn't depend on which of them was asked before.
 type managersAnswer struct {
@@ -22,11 +64,11 @@ type managersAnswer struct {
 }
 
 // askManagers asks all at once, so that the slowest bounds the time. What a handshake has asked just before is at hand.
-func askManagers(leases []*store.Lease, hello *tls.ClientHelloInfo) (all managersAnswer) {
-	answers := make(chan leaseAnswer, len(leases))
+func askManagers(managers []*CertGetter, hello *tls.ClientHelloInfo) (all managersAnswer) {
+	answers := make(chan leaseAnswer, len(managers))
 	asked := 0
-	for _, lease := range leases {
-		getter := lease.Host().(storeHost).getter
+	for _, getter := range managers {
+		lease := getter.lease
 		all.listed = all.listed || getter.names.Load().listingOf(hello.ServerName) == listedAsOther
 		answer := lease.Peek(hello)
 		if answer.Status == native.StatusMiss {
@@ -64,7 +106,8 @@ func (m *managersAnswer) add(one leaseAnswer) {
 // helloOf is the handshake that wants the certificate, for this name; without a handshake (at a renewal), one of a
 // client that can use every certificate. isForName is false if the client named another or none: certmagic then takes
 // default_sni, or the address.
-func helloOf(ctx context.Context, name string) (hello *tls.ClientHelloInfo, isForName bool) {
+// sent is what it named.
+func helloOf(ctx context.Context, name string) (hello *tls.ClientHelloInfo, isForName bool, sent string) {
 	hello = &tls.ClientHelloInfo{
 		CipherSuites:      []uint16{tls.TLS_AES_128_GCM_SHA256},
 		SignatureSchemes:  []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.PSSWithSHA256},
@@ -73,10 +116,10 @@ func helloOf(ctx context.Context, name string) (hello *tls.ClientHelloInfo, isFo
 	}
 	own, _ := ctx.Value(certmagic.ClientHelloInfoCtxKey).(*tls.ClientHelloInfo)
 	if own == nil {
-		return hello, true
+		return hello, true, name
 	}
 	isForName = normalName(own.ServerName) == normalName(name)
 	*hello = *own
 	hello.ServerName = name
-	return hello, isForName
+	return hello, isForName, own.ServerName
 }

@@ -171,10 +171,12 @@ func TestAConfigurationThatIsBeingLoadedIsNotAsked(t *testing.T) {
 	if err := options.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	lease, err := store.Open(options, storeHost{&CertGetter{logger: zap.NewNop()}})
+	getter := &CertGetter{logger: zap.NewNop()}
+	lease, err := store.Open(options, storeHost{getter})
 	if err != nil {
 		t.Fatal(err)
 	}
+	getter.lease = lease
 	(*opened)[0].Answer("a.example", native.Answer{Status: native.StatusHit, Entry: 1})
 	if answer := allowed(t, permission, "a.example"); !strings.Contains(answer, "needs a get_certificate cached_http") {
 		t.Error(answer)
