@@ -14,11 +14,12 @@ type Getter struct {
 	// The URL from which to get certificates: `http` or `https`. It may hold a user name and password, and a
 	// query. Required.
 	//
-	// The URL will be augmented with query string parameters taken from the TLS handshake:
+	// The URL will be augmented with query string parameters about the TLS handshake:
 	//
 	// - server_name: The SNI value, normalised: lower case, internationalised names in their ASCII form
-	// - signature_schemes: Comma-separated list of hex IDs of signatures
-	// - cipher_suites: Comma-separated list of hex IDs of cipher suites
+	// - signature_schemes: Comma-separated list of hex IDs of signatures that clients of this kind can use; kinds are
+	//   clients that can use RSA only, those that can use ECDSA (browsers), and Ed25519 (openssl, curl, Go)
+	// - cipher_suites: Comma-separated list of hex IDs of cipher suites, likewise
 	// - local_ip: The address on which the client reached this server
 	//
 	// Redirects are not followed, and proxies named by environment variables are not used: private keys

@@ -95,7 +95,7 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 	if answer := config.Lookup("a.example", HelloECDSA, "", 0); answer.Status != StatusMiss {
 		t.Fatal(answer.Status)
 	}
-	if answer := config.Lookup("A.Example", HelloECDSA, "cipher_suites=1301", 42); answer.Status != StatusPending {
+	if answer := config.Lookup("A.Example", HelloECDSA, "local_ip=::1", 42); answer.Status != StatusPending {
 		t.Fatal(answer.Status)
 	}
 	candidate := next(t, engine)
@@ -128,7 +128,9 @@ func TestOneEntryFromMissToSignature(t *testing.T) {
 		t.Fatalf("%+v", answer)
 	}
 	query := backend.Requests()[0].Query.Encode()
-	if query != "cipher_suites=1301&server_name=a.example&x=1" {
+	const ofKind = "cipher_suites=1301%2C1302%2C1303%2Cc02b%2Cc02f%2Cc02c%2Cc030%2Ccca9%2Ccca8%2Cc013%2Cc014%2C9c%2C9d%2C2f%2C35" +
+		"&local_ip=%3A%3A1&server_name=a.example&signature_schemes=403%2C804%2C401%2C503%2C805%2C501%2C806%2C601"
+	if query != ofKind+"&x=1" {
 		t.Errorf("the backend was asked for %s", query)
 	}
 

@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 )
@@ -50,28 +48,15 @@ func isECDSASuite(suite uint16) bool {
 	return false
 }
 
-// maxListedIDs is how many suites or schemes are passed on: a hello has room for 30,000, no client needs 256.
-const maxListedIDs = 256
-
-// helloQuery is what the backend is told of the handshake, beside the server name: the parameters that Caddy's
-// http manager sends, GREASE values included.
+// helloQuery is what the backend is told of the handshake, beside the server name and what a client of its kind can use:
+// the address that it came to, as Caddy's http manager sends it.
 func helloQuery(hello *tls.ClientHelloInfo) string {
-	query := url.Values{
-		"signature_schemes": {hexadecimalList(hello.SignatureSchemes)},
-		"cipher_suites":     {hexadecimalList(hello.CipherSuites)},
+	if hello.Conn == nil {
+		return ""
 	}
-	if hello.Conn != nil {
-		if localIP, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String()); err == nil && localIP != "" {
-			query.Set("local_ip", localIP)
-		}
+	localIP, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
+	if err != nil || localIP == "" {
+		return ""
 	}
-	return query.Encode()
-}
-
-func hexadecimalList[ID ~uint16](ids []ID) string {
-	texts := make([]string, 0, min(len(ids), maxListedIDs))
-	for _, id := range ids[:cap(texts)] {
-		texts = append(texts, strconv.FormatUint(uint64(id), 16))
-	}
-	return strings.Join(texts, ",")
+	return url.Values{"local_ip": {localIP}}.Encode()
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"crypto/tls"
-	"strings"
 	"testing"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
@@ -33,12 +32,5 @@ func TestHelloFlags(t *testing.T) {
 		if flags := helloFlags(&test.hello); flags != test.want {
 			t.Errorf("%s: %b", test.name, flags)
 		}
-	}
-}
-
-func TestHelloQueryIsBounded(t *testing.T) {
-	hello := &tls.ClientHelloInfo{CipherSuites: make([]uint16, 30_000)}
-	if query := helloQuery(hello); strings.Count(query, "%2C") != maxListedIDs-1 || strings.Contains(query, "local_ip") {
-		t.Errorf("%d bytes", len(query))
 	}
 }

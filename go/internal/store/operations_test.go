@@ -84,7 +84,7 @@ func TestAMissWaitsForTheFetch(t *testing.T) {
 	if len(fake.Confirmed) != 1 || lease.Waiting() != 0 {
 		t.Errorf("%d confirmed, %d still registered", len(fake.Confirmed), lease.Waiting())
 	}
-	const query = "cipher_suites=1a1a%2C1301&local_ip=2001%3Adb8%3A%3A1&signature_schemes=403%2C804"
+	const query = "local_ip=2001%3Adb8%3A%3A1"
 	if fake.Queries[0] != query {
 		t.Errorf("query %s", fake.Queries[0])
 	}

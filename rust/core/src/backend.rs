@@ -3,6 +3,7 @@
 //! ureq's defaults (no timeouts, redirects followed, proxy variables read, unbounded bodies) are all set
 //! here on purpose, since keys travel on this road.
 
+mod client_parameters;
 mod error;
 mod resolver;
 mod target;
@@ -18,6 +19,7 @@ use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
+pub use self::client_parameters::client_parameters;
 use self::error::Failure;
 pub use self::error::{BackendError, BackendErrorKind};
 use self::resolver::BackendResolver;
@@ -61,8 +63,7 @@ pub struct Backend {
 pub struct BackendRequest {
     /// The normalised server name.
     pub server_name: Box<str>,
-    /// The further query parameters as the stock manager sends them, already percent-encoded:
-    /// `cipher_suites=...&local_ip=...&signature_schemes=...`.
+    /// The further query parameters, already percent-encoded: [`client_parameters()`] and what the host adds.
     pub handshake_params: Arc<str>,
     /// What the host holds already: the answer may be that it is not modified.
     pub validators: Validators,

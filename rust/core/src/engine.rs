@@ -73,7 +73,7 @@ pub struct LookupRequest<'a> {
     pub server_name: &'a [u8],
     /// What the client can use.
     pub client: ClientKind,
-    /// Further query parameters for the backend, percent-encoded; read on a miss only.
+    /// Further query parameters for the backend beside those of the client's kind, percent-encoded; read on a miss only.
     pub handshake_params: &'a str,
     /// Who waits. Without a token a miss starts nothing; a refresh that is due begins all the same.
     pub token: Option<Token>,

@@ -118,8 +118,11 @@ impl DiskWrites {
         state.next_number += 1;
         let wanted = Wanted { number: state.next_number, write, removal, has_failed: false };
         state.wanted.insert(key.clone(), wanted);
-        if !is_queued {
-            state.order.push_back(key);
+        match is_removal {
+            // What must not come back goes before what would be good to have: the process may end at any moment.
+            true => state.order.push_front(key),
+            false if !is_queued => state.order.push_back(key),
+            false => {}
         }
         Ok(())
     }

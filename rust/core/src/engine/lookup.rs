@@ -72,6 +72,7 @@ impl Shared {
         peek: bool,
         now: Timestamp,
     ) -> Option<CachedAnswer> {
+        let mut stale = None;
         for kind in key.client.usable() {
             let Some(entry) = self.memory.entry_for(key.of(*kind)) else { continue };
             if !key.client.can_use(entry.algorithm()) {
@@ -82,10 +83,18 @@ impl Shared {
                 Freshness::Expired => continue,
                 Freshness::Fresh => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: None },
                 Freshness::RefreshDue => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: Some(entry) },
-                Freshness::Stale => CachedAnswer { answer: Lookup::Stale(entry.id), refresh: Some(entry) },
+                // That of another kind may be fresh.
+                Freshness::Stale => {
+                    stale.get_or_insert((end, entry));
+                    continue;
+                }
             };
             self.first_certificate_end.note(end, now);
             return Some(answer);
+        }
+        if let Some((end, entry)) = stale {
+            self.first_certificate_end.note(end, now);
+            return Some(CachedAnswer { answer: Lookup::Stale(entry.id), refresh: Some(entry) });
         }
         let negative = if self.is_negative(config, key, peek, now) {
             Lookup::Negative

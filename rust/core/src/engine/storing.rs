@@ -10,15 +10,20 @@ use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
 use crate::negative_store::Negative;
 use crate::single_flight::Flight;
 
+/// What becomes of an entry's file when the entry is stored.
+pub(super) enum DiskCopy {
+    /// It came from there.
+    IsThere,
+    /// It is written, with what the response said.
+    Write(ResponseMetadata),
+    /// It must not be written.
+    Remove,
+}
+
 impl Shared {
-    /// Stores what a flight has brought, and writes it to disk if `to_write` is given; false if it was withdrawn
-    /// since the flight began, or a newer one is stored already.
-    pub(super) fn store(
-        self: &Arc<Self>,
-        flight: &Flight,
-        entry: &Arc<Entry>,
-        to_write: Option<ResponseMetadata>,
-    ) -> bool {
+    /// Stores what a flight has brought; false if it was withdrawn since the flight began, or a newer one is stored
+    /// already.
+    pub(super) fn store(self: &Arc<Self>, flight: &Flight, entry: &Arc<Entry>, to_write: DiskCopy) -> bool {
         let kind = ClientKind::for_key(entry.algorithm());
         let (fetched_at, now) = (entry.metadata.fetched_at, self.clock.now());
         // One from the future is no measure: the clock was set back.
@@ -35,8 +40,13 @@ impl Shared {
                 self.negatives.remove(entry.key().of(client));
                 self.unsupported.remove(entry.key().of(client));
             }
-            if let Some(metadata) = to_write {
-                self.queue_write(entry.key(), DiskWrite::Save(Arc::clone(entry), metadata));
+            match to_write {
+                DiskCopy::Write(metadata) => {
+                    self.queue_write(entry.key(), DiskWrite::Save(Arc::clone(entry), metadata));
+                }
+                // The file of the one before would come back with a restart.
+                DiskCopy::Remove => self.queue_write(entry.key(), DiskWrite::Remove(ClientKind::Ed25519)),
+                DiskCopy::IsThere => {}
             }
             self.memory.insert(Arc::clone(entry))
         };
@@ -61,6 +71,9 @@ impl Shared {
                 return;
             }
             self.negatives.insert(key, negative);
+            for client in ClientKind::ALL.into_iter().filter(|client| *client <= key.client) {
+                self.unsupported.remove(key.of(client)); // there is none of any kind
+            }
             self.flights.withdraw(flight);
             self.remove(key, key.client, is_not_on_disk)
         };

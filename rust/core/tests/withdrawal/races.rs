@@ -1,5 +1,7 @@
 //! Writes and reads under way, held by points of failure.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cached_http_core::engine::Lookup;
@@ -58,6 +60,32 @@ fn a_save_that_waits_does_not_undo_a_later_no() {
     fail::remove("disk_remove");
     let stopped = cache.stop();
     assert_eq!(stopped.files(), 0);
+    scenario.end();
+}
+
+/// The process may end before all is written.
+#[test]
+fn a_removal_does_not_wait_behind_saves() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::open();
+    let written = cache.host.engine.counters().disk_writes;
+    cache.gets(NAME, ECDSA, &ecdsa());
+    cache.until_written(written + 1);
+    hold_the_writer(&mut cache);
+    for n in 0..10 {
+        let name = format!("n{n}.example");
+        cache.gets(&name, ECDSA, &found(&name));
+    }
+    cache.advance(10_000);
+    cache.is_told_no(ECDSA);
+    let saves = Arc::new(AtomicUsize::new(0));
+    let saves_before = Arc::new(AtomicUsize::new(usize::MAX));
+    let (counted, seen) = (Arc::clone(&saves), Arc::clone(&saves_before));
+    fail::cfg_callback("disk_save", move || drop(counted.fetch_add(1, Ordering::SeqCst))).unwrap();
+    let removed = move || seen.store(saves.load(Ordering::SeqCst), Ordering::SeqCst);
+    fail::cfg_callback("disk_remove", removed).unwrap();
+    cache.stop();
+    assert_eq!(saves_before.load(Ordering::SeqCst), 0);
     scenario.end();
 }
 

@@ -9,6 +9,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
 use crate::engine::shared::Shared;
+use crate::engine::storing::DiskCopy;
 use crate::entry::{Entry, EntryKey, ResponseMetadata};
 use crate::events::{Event, Outcome};
 use crate::freshness::{self, Freshness, FreshnessLifetime, FreshnessSettings, ResponseFreshness};
@@ -115,9 +116,10 @@ impl Candidate {
             }
             return false;
         }
-        let to_write = match source {
-            Source::Disk => None,
-            _ => metadata_to_write(&entry.metadata, fetch.config.freshness),
+        let to_write = match (source, metadata_to_write(&entry.metadata, fetch.config.freshness)) {
+            (Source::Disk, _) => DiskCopy::IsThere,
+            (_, Some(metadata)) => DiskCopy::Write(metadata),
+            (_, None) => DiskCopy::Remove,
         };
         // One that comes late is served to who waits for it, and not stored.
         shared.store(&fetch.flight, entry, to_write)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::disk_store::DiskStore;
+use crate::engine::LookupConfig;
 use crate::engine::disk_writes::Pending;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::{Candidate, Source};
@@ -70,6 +71,7 @@ impl PendingRead {
 struct Read {
     shared: Arc<Shared>,
     pending: Arc<PendingRead>,
+    config: Arc<LookupConfig>,
     key: EntryKey,
     handshake_params: Arc<str>,
 }
@@ -82,10 +84,17 @@ impl Fetch {
             return self.queue_request();
         }
         let (key, handshake_params) = (self.key.clone(), Arc::clone(&self.handshake_params));
+        let config = Arc::clone(&self.config);
         let (queued_at, read_at, longest) = (Instant::now(), OnceLock::new(), self.config.timeout / 2);
         let pending =
             Arc::new(PendingRead { state: Mutex::new(ReadState::Waits(self)), queued_at, read_at, longest });
-        let read = Read { shared: Arc::clone(&shared), pending: Arc::clone(&pending), key, handshake_params };
+        let read = Read {
+            shared: Arc::clone(&shared),
+            pending: Arc::clone(&pending),
+            config,
+            key,
+            handshake_params,
+        };
         shared.watch(pending);
         // A job that is not taken drops its hold.
         let _ = shared.disk_readers.submit(Priority::Foreground, Box::new(move || read.run()));
@@ -133,10 +142,18 @@ impl Read {
         let Some(disk) = &self.shared.disk else { return Findings { entry: None, is_not_on_disk: true } };
         let key = self.key.borrowed();
         let mut is_not_on_disk = true;
+        let mut past_use = None;
         for kind in key.client.usable() {
             match self.load(disk, key.of(*kind)) {
                 Found::Nothing => {}
                 Found::Unusable => is_not_on_disk = false,
+                // Worth a conditional request, if there is no better one of another kind.
+                Found::Entry(entry)
+                    if self.config.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired =>
+                {
+                    is_not_on_disk = false;
+                    past_use.get_or_insert(entry);
+                }
                 Found::Entry(entry) => return Findings { entry: Some(entry), is_not_on_disk: false },
             }
         }
@@ -145,7 +162,7 @@ impl Read {
                 && !matches!(disk.load(&key.of(kind).to_owned()), Ok(None));
             is_not_on_disk &= !is_there;
         }
-        Findings { entry: None, is_not_on_disk }
+        Findings { entry: past_use, is_not_on_disk }
     }
 
     fn load(&self, disk: &DiskStore, key: EntryKeyRef<'_>) -> Found {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::backend::{BackendRequest, BackendResponse, Validators};
+use crate::backend::{self, BackendRequest, BackendResponse, Validators};
 use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
 use crate::events::Outcome;
@@ -54,7 +54,7 @@ impl Fetch {
         self.asked_backend = true;
         let request = BackendRequest {
             server_name: self.key.name.as_str().into(),
-            handshake_params: Arc::clone(&self.handshake_params),
+            handshake_params: self.query().into(),
             validators: self.validators(now),
         };
         let asked_at = Instant::now();
@@ -76,6 +76,11 @@ impl Fetch {
     fn back_off(self, reason: &str) {
         let reason = self.explained(reason).into();
         self.finish(Outcome::BackedOff(reason));
+    }
+
+    /// The answer is for all clients of a kind, and a refresh for those of the entry's.
+    fn query(&self) -> String {
+        format!("{}&{}", backend::client_parameters(self.key.client), self.handshake_params)
     }
 
     /// Only for what would still be served: who has nothing good needs a body.

@@ -10,7 +10,7 @@ use crate::backoff::Evidence;
 use crate::bundle::Bundle;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::{Candidate, Source};
-use crate::entry::{Entry, EntryKey, ResponseMetadata};
+use crate::entry::{ClientKind, Entry, EntryKey, ResponseMetadata};
 use crate::events::Outcome;
 use crate::freshness::FreshnessLifetime;
 use crate::log_sampler::LogKind;
@@ -112,10 +112,15 @@ impl Fetch {
         if self.is_known() { Evidence::Up } else { Evidence::Reached }
     }
 
-    /// Whether the backend has sent a certificate for the name before, as far as that is remembered.
+    /// Whether the backend has sent a certificate for the name before that such a client can use, as far as that is
+    /// remembered. What it says to other clients is another question.
     pub(super) fn is_known(&self) -> bool {
-        self.stored.is_some()
-            || self.key.borrowed().all_kinds().any(|key| self.shared.memory.entry_for(key).is_some())
+        let client = self.key.client;
+        let is_usable = |kind: &ClientKind| {
+            let entry = self.shared.memory.entry_for(self.key.borrowed().of(*kind));
+            entry.is_some_and(|entry| client.can_use(entry.algorithm()))
+        };
+        self.stored.is_some() || client.usable().iter().any(is_usable)
     }
 
     /// A handshake that waits has the reason in its own error; a refresh has nobody to tell but the log.
