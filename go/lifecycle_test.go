@@ -3,6 +3,7 @@ package cachedhttp
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,33 @@ func provisioned(t testing.TB, text string) *CertGetter {
 		t.Fatal(err)
 	}
 	return getter
+}
+
+// A reload must not accept what the next start would reject, though the cache is open already.
+func TestAReloadRejectsAFolderThatTheNextStartWould(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "cache")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	options := fmt.Sprintf(`{"url": "http://backend.example", "cache_dir": %q}`, folder)
+	running := provisioned(t, options)
+	defer func() { _ = running.Cleanup() }()
+	if err := provisioned(t, options).Cleanup(); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(folder, 0o755); err != nil { // #nosec G302 -- that is what is rejected
+		t.Fatal(err)
+	}
+	reloaded := new(CertGetter)
+	if err := caddy.StrictUnmarshalJSON([]byte(options), reloaded); err != nil {
+		t.Fatal(err)
+	}
+	if err := provision(t, reloaded); err == nil || !strings.Contains(err.Error(), "cache_dir") && !strings.Contains(err.Error(), folder) {
+		t.Error(err)
+	}
+	if err := reloaded.Cleanup(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestProvisionPassesTheSettingsOn(t *testing.T) {

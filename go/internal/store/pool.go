@@ -25,7 +25,7 @@ func takeFromPool(settings config.Engine) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	pooled, _, err := pool.LoadOrNew(keyOf(settings), func() (caddy.Destructor, error) {
+	pooled, isOpen, err := pool.LoadOrNew(keyOf(settings), func() (caddy.Destructor, error) {
 		opened, err := OpenEngine(document)
 		if err != nil {
 			return nil, err
@@ -36,7 +36,28 @@ func takeFromPool(settings config.Engine) (*Store, error) {
 		// The pool has forgotten the key by itself: a Delete would take the next one's.
 		return nil, err
 	}
+	if isOpen && settings.CacheDir != "" {
+		if err := check(document); err != nil {
+			_, _ = pool.Delete(keyOf(settings))
+			return nil, err
+		}
+	}
 	return pooled.(*Store), nil
+}
+
+// check tells whether an engine could be opened now: the folder may have changed since the open one was, and what the next
+// start would reject is rejected by a reload already. Opening changes nothing on disk.
+func check(document []byte) error {
+	probe, err := OpenEngine(document)
+	if err != nil {
+		return err
+	}
+	err = probe.Close()
+	for {
+		if _, ended := probe.NextEvents(); ended != nil {
+			return err
+		}
+	}
 }
 
 func (l *Lease) returnToPool() error {
