@@ -277,8 +277,14 @@ impl Engine {
         }
         for (server_name, tokens) in shared.flights.detach_all() {
             let outcome = Outcome::Failed(CLOSED.into());
-            let finished =
-                Event::Finished { server_name, asked_backend: false, not_modified: false, accepted: None, tokens, outcome };
+            let finished = Event::Finished {
+                server_name,
+                asked_backend: false,
+                not_modified: false,
+                accepted: None,
+                tokens,
+                outcome,
+            };
             shared.events.push(finished);
         }
         for config in shared.lookup_configs.lock().drain(..).filter_map(|known| known.upgrade()) {

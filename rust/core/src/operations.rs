@@ -44,7 +44,9 @@ impl Operation {
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(json).map_err(|error| {
             let what = match error.classify() {
-                serde_json::error::Category::Data => "unknown, or a field is unknown, missing or of the wrong type",
+                serde_json::error::Category::Data => {
+                    "unknown, or a field is unknown, missing or of the wrong type"
+                }
                 _ => "not a JSON document",
             };
             format!("operation: {what} (column {})", error.column())

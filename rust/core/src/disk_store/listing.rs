@@ -63,7 +63,9 @@ impl DiskStore {
             let mut names = directory::names(&shard).map_err(DiskError::io("read", &shard))?;
             names.sort_unstable();
             for name in &names {
-                let Some(name) = name.to_str().filter(|name| super::shard::is_entry_name(name)) else { continue };
+                let Some(name) = name.to_str().filter(|name| super::shard::is_entry_name(name)) else {
+                    continue;
+                };
                 if from.is_some_and(|from| name <= from) {
                     continue;
                 }

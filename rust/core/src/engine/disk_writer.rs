@@ -62,19 +62,11 @@ impl Shared {
         }
     }
 
-    fn save(
-        &self,
-        disk: &DiskStore,
-        key: &EntryKey,
-        number: u64,
-        entry: &Entry,
-        metadata: ResponseMetadata,
-    ) {
+    fn save(&self, disk: &DiskStore, key: &EntryKey, number: u64, entry: &Entry, metadata: ResponseMetadata) {
         #[cfg(feature = "failpoints")]
         fail::fail_point!("disk_save");
         let pem = disk_format::pem_of(&entry.bundle);
-        let stored =
-            StoredEntry { key: entry.key().to_owned(), metadata, not_after: entry.not_after(), pem };
+        let stored = StoredEntry { key: entry.key().to_owned(), metadata, not_after: entry.not_after(), pem };
         let result = disk.save(&stored);
         match &result {
             Ok(()) => self.counters.disk_writes.increment(),

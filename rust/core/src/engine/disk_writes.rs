@@ -186,8 +186,7 @@ impl DiskWrites {
     pub(super) fn end_clearing(&self, last_number: u64, succeeded: bool) {
         let state = &mut *self.state.lock();
         if succeeded {
-            let is_made =
-                |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
+            let is_made = |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
             state.wanted.retain(|_, wanted| !is_made(wanted));
             state.removals = state.wanted.values().filter(|wanted| wanted.write.takes_room()).count();
         }
@@ -216,7 +215,12 @@ impl DiskWrites {
             match (&wanted.write, wanted.write.removes()) {
                 (_, Some(up_to)) => removals.push(Removal { key, number, up_to }),
                 (DiskWrite::Save(entry, metadata), _) if removals.is_empty() => {
-                    return Some(Next::Save { key, number, entry: Arc::clone(entry), metadata: metadata.clone() });
+                    return Some(Next::Save {
+                        key,
+                        number,
+                        entry: Arc::clone(entry),
+                        metadata: metadata.clone(),
+                    });
                 }
                 _ => {
                     state.order.push_front(key);

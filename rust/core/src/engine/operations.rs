@@ -44,11 +44,8 @@ impl Engine {
         operation: Operation,
         token: Token,
     ) -> Result<(), NotTaken> {
-        let order = Order {
-            shared: Arc::clone(&self.shared),
-            token,
-            answer: Some(Err(OperationError::Closed)),
-        };
+        let order =
+            Order { shared: Arc::clone(&self.shared), token, answer: Some(Err(OperationError::Closed)) };
         let config = Arc::clone(config);
         let job = move || order.carry_out(&config, operation);
         self.shared.operators.submit(Priority::Foreground, Box::new(job)).map_err(|error| match error {

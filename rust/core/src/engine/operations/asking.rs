@@ -74,12 +74,7 @@ impl Shared {
         Lookup::Pending
     }
 
-    fn prefetch(
-        self: &Arc<Self>,
-        config: &Arc<LookupConfig>,
-        key: EntryKeyRef<'_>,
-        token: Token,
-    ) -> Lookup {
+    fn prefetch(self: &Arc<Self>, config: &Arc<LookupConfig>, key: EntryKeyRef<'_>, token: Token) -> Lookup {
         let now = self.clock.now();
         let held = || self.held(config, key, now);
         match self.flights.join(key.to_owned(), Some(token), held) {

@@ -37,7 +37,12 @@ impl Shared {
     }
 
     /// What is kept under one key: the same in memory and on disk, as a rule.
-    fn certificates(&self, config: &LookupConfig, key: EntryKeyRef<'_>, now: Timestamp) -> Vec<CertificateFacts> {
+    fn certificates(
+        &self,
+        config: &LookupConfig,
+        key: EntryKeyRef<'_>,
+        now: Timestamp,
+    ) -> Vec<CertificateFacts> {
         let mut found = Vec::new();
         if let Some(entry) = self.memory.peek(key) {
             found.extend(config.facts(&entry.bundle, &entry.metadata, now));
@@ -60,7 +65,12 @@ impl Shared {
 }
 
 impl LookupConfig {
-    fn facts(&self, bundle: &Bundle, metadata: &ResponseMetadata, now: Timestamp) -> Option<CertificateFacts> {
+    fn facts(
+        &self,
+        bundle: &Bundle,
+        metadata: &ResponseMetadata,
+        now: Timestamp,
+    ) -> Option<CertificateFacts> {
         let ResponseMetadata { freshness, fetched_at, .. } = metadata;
         let (settings, not_after) = (self.freshness, bundle.not_after());
         let end = freshness::lifetime(freshness, settings)
