@@ -31,11 +31,6 @@ pub struct ListedEntry {
 }
 
 impl DiskStore {
-    /// Whether anything lies under a key, whatever it is.
-    pub fn contains(&self, key: &EntryKey) -> bool {
-        self.place(key).1.symlink_metadata().is_ok()
-    }
-
     /// As [`DiskStore::load`], but what can't be used is left alone and not told from nothing.
     pub fn peek(&self, key: &EntryKey) -> Option<StoredEntry> {
         let (_, path) = self.place(key);

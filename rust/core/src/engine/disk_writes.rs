@@ -73,6 +73,10 @@ impl State {
         }
     }
 
+    fn removal_of(&self, key: &EntryKey) -> Option<&Wanted> {
+        self.wanted.get(key).filter(|wanted| wanted.write.removes().is_some())
+    }
+
     fn count(&mut self, write: &DiskWrite, more: isize) {
         match write {
             DiskWrite::Save(..) => self.saves = self.saves.saturating_add_signed(more),
@@ -263,11 +267,16 @@ impl DiskWrites {
             Clearing::HasFailed => Outstanding::Refused,
         };
         let Some(keys) = keys else { return clearing };
-        keys.retain(|key| state.wanted.get(key).is_some_and(|wanted| wanted.write.removes().is_some()));
-        match keys.iter().all(|key| state.wanted.get(key).is_some_and(|wanted| wanted.has_failed)) {
-            _ if keys.is_empty() => clearing,
-            true => Outstanding::Refused,
-            false => Outstanding::Some,
+        // Not all of many are walked before it is worth it.
+        while keys.last().is_some_and(|last| state.removal_of(last).is_none()) {
+            keys.pop();
+        }
+        let all_failed =
+            || keys.iter().all(|key| state.removal_of(key).is_none_or(|wanted| wanted.has_failed));
+        match keys.last().and_then(|last| state.removal_of(last)) {
+            None => clearing,
+            Some(last) if last.has_failed && all_failed() => Outstanding::Refused,
+            Some(_) => Outstanding::Some,
         }
     }
 

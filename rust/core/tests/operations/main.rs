@@ -7,5 +7,6 @@ mod facts;
 mod help;
 mod names;
 mod purge;
+mod scale;
 #[path = "../support/mod.rs"]
 mod support;

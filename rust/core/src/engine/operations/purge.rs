@@ -1,5 +1,6 @@
 //! Forgetting, for good: what is purged is served to no handshake that begins after, nor after a restart.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,14 +21,17 @@ impl Shared {
     /// Forgets these names; returns how many of them were known.
     pub(super) fn purge_names(self: &Arc<Self>, names: &[String]) -> Result<u64, OperationError> {
         let names = names.iter().map(|name| normalised(name)).collect::<Result<Vec<_>, _>>()?;
+        // Looked at before: their files are about to go.
+        let keys: Vec<_> = names.iter().flat_map(all_keys).collect();
+        let on_disk = self.disk.as_ref().map(|disk| disk.contained(keys.iter())).unwrap_or_default();
+        let on_disk: HashSet<_> = on_disk.into_iter().map(|key| &key.name).collect();
         let mut purged = 0;
         for name in &names {
-            // Looked at before: its file is about to go.
-            let is_on_disk = self.disk.as_ref().is_some_and(|disk| is_on_disk(disk, name));
-            let was_known = self.purge(EntryKeyRef { name, client: ClientKind::RsaOnly }, DiskWrite::Purge);
-            purged += u64::from(is_on_disk || was_known);
+            let key = EntryKeyRef { name, client: ClientKind::RsaOnly };
+            purged += u64::from(self.purge(key, DiskWrite::Purge) || on_disk.contains(name));
         }
-        self.wait_for_removals(Some(&names))?;
+        drop(on_disk);
+        self.wait_for_removals(Some(keys))?;
         Ok(purged)
     }
 
@@ -59,12 +63,11 @@ impl Shared {
         Ok(purged)
     }
 
-    /// Waits until these names, or all if `None`, are gone from disk. They are not read any more in any case.
-    fn wait_for_removals(&self, names: Option<&[CompactString]>) -> Result<(), OperationError> {
+    /// Waits until these keys, or all if `None`, are gone from disk. They are not read any more in any case.
+    fn wait_for_removals(&self, mut keys: Option<Vec<EntryKey>>) -> Result<(), OperationError> {
         if self.disk.is_none() {
             return Ok(());
         }
-        let mut keys = names.map(|names| names.iter().flat_map(all_keys).collect::<Vec<_>>());
         let (deadline, mut pause) = (Instant::now() + DISK_TIMEOUT, Duration::from_millis(1));
         loop {
             let trouble = match self.disk_writes.outstanding(keys.as_mut()) {
@@ -83,10 +86,6 @@ impl Shared {
             )));
         }
     }
-}
-
-fn is_on_disk(disk: &DiskStore, name: &CompactString) -> bool {
-    all_keys(name).iter().any(|key| disk.contains(key))
 }
 
 fn all_keys(name: &CompactString) -> [EntryKey; 3] {
