@@ -39,6 +39,7 @@ use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
 use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
+use crate::shared_names::SharedNames;
 use crate::single_flight::{SingleFlight, Token};
 use crate::worker_pool::{Priority, WorkerPool};
 
@@ -55,6 +56,7 @@ pub struct LookupConfig {
     identity: Identity,
     freshness: FreshnessSettings,
     negative_ttl: Duration,
+    share_names: bool,
     timeout: Duration,
     warned_uncacheable: AtomicBool,
 }
@@ -135,6 +137,7 @@ impl Engine {
             handshake_params: Interner::default(),
             back_off: BackOff::default(),
             flights: SingleFlight::default(),
+            shared_names: SharedNames::default(),
             changes: Mutex::default(),
             candidates: Mutex::default(),
             fetchers: WorkerPool::new(
@@ -184,6 +187,7 @@ impl Engine {
                 refresh_ahead: settings.refresh_ahead,
             },
             negative_ttl: settings.negative_ttl,
+            share_names: settings.share_names,
             timeout: settings.timeout,
             warned_uncacheable: AtomicBool::new(false),
         });
@@ -205,7 +209,7 @@ impl Engine {
         let mut buffer = NameBuffer::default();
         let name = ServerName::parse(server_name, &mut buffer)?;
         let key = EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly };
-        Ok(self.shared.purge(key, DiskWrite::Remove(ClientKind::Ed25519)))
+        Ok(self.shared.purge(key, &DiskWrite::Remove(ClientKind::Ed25519)))
     }
 
     /// The entry with this id, while it is a candidate or in memory.

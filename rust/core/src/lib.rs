@@ -109,5 +109,6 @@ pub mod operations;
 mod pem;
 pub mod server_name;
 pub mod settings;
+pub mod shared_names;
 pub mod single_flight;
 pub mod worker_pool;

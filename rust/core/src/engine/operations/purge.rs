@@ -28,7 +28,7 @@ impl Shared {
         let mut purged = 0;
         for name in &names {
             let key = EntryKeyRef { name, client: ClientKind::RsaOnly };
-            purged += u64::from(self.purge(key, DiskWrite::Purge) || on_disk.contains(name));
+            purged += u64::from(self.purge(key, &DiskWrite::Purge) || on_disk.contains(name));
         }
         drop(on_disk);
         self.wait_for_removals(Some(keys))?;
@@ -44,6 +44,7 @@ impl Shared {
             let known = (self.memory.len() as u64).max(on_disk);
             let known = known + (self.negatives.len() + self.back_off.len()) as u64;
             self.memory.invalidate();
+            self.shared_names.purged_all(self.clock.now());
             self.negatives.clear();
             self.unsupported.clear();
             self.back_off.forget_all();
