@@ -2,8 +2,12 @@ package cachedhttp
 
 import (
 	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
@@ -54,6 +58,8 @@ var (
 	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk rejected.", "backend", "operation")
 	signatures    = describe("signatures_total", "Signatures made for handshakes, of all backends together.")
 	signingTime   = describe("signature_seconds_total", "How long signing took, of all backends together.")
+	buildInfo     = describe("build_info", "Always 1; the labels say what runs.",
+		"version", "caddy_version", "goversion", "archive_sha256")
 )
 
 // Describe sends the descriptions.
@@ -61,7 +67,7 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{
 		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, invalid, failedMetric, entriesMetric, entryBytes,
 		negatives, evictions, failingNames, breakerOpen, firstEnd, firstBridgeEnd, diskMetric, diskEntries, diskBytes,
-		signatures, signingTime,
+		signatures, signingTime, buildInfo,
 	} {
 		descriptions <- description
 	}
@@ -93,6 +99,25 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 	signed, took := store.Signatures()
 	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed))
 	metrics <- prometheus.MustNewConstMetric(signingTime, prometheus.CounterValue, took.Seconds())
+	metrics <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, buildLabels()...)
+}
+
+// buildLabels tell two nodes apart that run different builds. The archive is the Rust library.
+var buildLabels = sync.OnceValue(func() []string {
+	caddyVersion, _ := caddy.Version()
+	return []string{moduleVersion(), caddyVersion, runtime.Version(), native.ArchiveDigest()}
+})
+
+// moduleVersion is the version by which Go fetched this module. A local copy has none.
+func moduleVersion() string {
+	if info, known := debug.ReadBuildInfo(); known {
+		for _, module := range info.Deps {
+			if module.Path == "github.com/cached-http/caddy-cached-http/go" && module.Replace == nil {
+				return module.Version
+			}
+		}
+	}
+	return "(devel)"
 }
 
 func collectEngine(metrics chan<- prometheus.Metric, backend string, counters native.Counters) {
