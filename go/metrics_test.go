@@ -2,12 +2,16 @@ package cachedhttp
 
 import (
 	"context"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
@@ -23,6 +27,9 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 	}
 	_ = server.handshake("unknown.example")
 	_ = server.handshake("unknown.example")
+	caddyVersion, _ := caddy.Version()
+	// In the order of the labels' names. The version is that of what is built here.
+	whatRuns := strings.Join([]string{native.ArchiveDigest(), caddyVersion, runtime.Version(), "(devel)"}, " ")
 	for range 2 {
 		registry := prometheus.NewRegistry()
 		for range 2 { // two module instances in one configuration
@@ -45,6 +52,7 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 			"caddy_cached_http_handshakes_failed_total overloaded":     0,
 			"caddy_cached_http_disk_entries":                           0,
 			"caddy_cached_http_disk_operations_total written":          0,
+			"caddy_cached_http_build_info " + whatRuns:                 1,
 		} {
 			if got, known := values[name]; !known || got != want {
 				t.Errorf("%s is %v (known: %v), not %v", name, got, known, want)
