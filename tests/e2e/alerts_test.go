@@ -66,10 +66,12 @@ var situations = map[string]situation{
 	},
 	"new names fail": {
 		names: 8, answer: brief(), visit: visitColdNames(10),
-		happens: func(backend *testbackend.Server, _ *caddy) {
+		happens: func(backend *testbackend.Server, c *caddy) {
 			for i := range 8 {
 				backend.Answer(nameOf(i), brief())
+				c.handshakes(nameOf(i))
 			}
+			time.Sleep(time.Second) // the backend is known to answer
 			backend.AnswerOthers(testbackend.Status(http.StatusInternalServerError))
 		},
 		fires: []string{"CertificateHandshakesFail"},
@@ -177,14 +179,14 @@ func visitAndScan(c *caddy, names []string, round int) {
 	c.refused("localhost")
 }
 
-// visitColdNames has so many new names each round after those that are known.
+// visitColdNames has so many new names each round beside those that are known.
 func visitColdNames(count int) func(*caddy, []string, int) {
 	return func(c *caddy, names []string, round int) {
-		c.handshakes(names...)
 		var clients sync.WaitGroup
 		for i := range count {
 			clients.Go(func() { _, _ = c.handshake(fmt.Sprintf("cold-%d-%d.example.com", round, i)) })
 		}
+		c.handshakes(names...)
 		clients.Wait()
 	}
 }
