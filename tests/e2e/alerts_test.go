@@ -143,7 +143,10 @@ func (s situation) play(t *testing.T, port int, watching prometheus) {
 	c.handshakes(names...)
 	served.sites = fmt.Sprintf("http://127.0.0.1:%d {\n\tbind 127.0.0.1\n\tmetrics\n}\n", port)
 	c.reload(served) // what happened before is long ago
-	time.Sleep(time.Second)
+	eventually(t, startLimit, "Prometheus sees it", func() bool {
+		return len(watching.query(fmt.Sprintf("caddy_cached_http_entries{instance=%q}", addressOf(port)))) > 0
+	})
+	time.Sleep(time.Second) // those certificates are past their lifetime
 	if s.happens != nil {
 		s.happens(backend, c)
 	}
