@@ -47,6 +47,8 @@ var (
 		"When the first certificate ends of those that were asked for in the last minutes.", "backend")
 	firstBridgeEnd = describe("first_bridge_end_timestamp_seconds",
 		"When the first certificate that was asked for in the last minutes is served no more, if its refresh goes on failing.", "backend")
+	maxEntryBytes = describe("max_entry_bytes", "What entry_bytes may come to before certificates are evicted: max_memory.", "backend")
+	maxDiskBytes  = describe("max_disk_bytes", "What disk_bytes may come to before certificates are removed: max_disk.", "backend")
 	diskEntries   = describe("disk_entries", "Certificates in cache_dir, as last counted.", "backend")
 	diskBytes     = describe("disk_bytes", "Bytes of certificates in cache_dir, as last counted.", "backend")
 	entriesMetric = describe("entries", "Certificates in memory.", "backend")
@@ -67,6 +69,7 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{
 		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, invalid, failedMetric, entriesMetric, entryBytes,
 		negatives, evictions, failingNames, breakerOpen, firstEnd, firstBridgeEnd, diskMetric, diskEntries, diskBytes,
+		maxEntryBytes, maxDiskBytes,
 		signatures, signingTime, buildInfo,
 	} {
 		descriptions <- description
@@ -76,6 +79,7 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 // Collect sends the values. Safe for concurrent use.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	byBackend := make(map[string]native.Counters)
+	limits := make(map[string]store.Limits)
 	failures := make(map[[2]string]uint64)
 	for _, running := range store.RunningStores() {
 		counters, err := running.Counters()
@@ -86,6 +90,7 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 			counters = counters.Plus(other) // one backend with two cache directories
 		}
 		byBackend[running.Backend()] = counters
+		limits[running.Backend()] = sum(limits[running.Backend()], running)
 		for reason, count := range running.Failures() {
 			failures[[2]string{running.Backend(), reason}] += count
 		}
@@ -95,6 +100,7 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for backend, counters := range byBackend {
 		collectEngine(metrics, backend, counters)
+		collectLimits(metrics, backend, limits[backend])
 	}
 	signed, took := store.Signatures()
 	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed))
@@ -118,6 +124,23 @@ func moduleVersion() string {
 		}
 	}
 	return "(devel)"
+}
+
+// sum adds the limits of one more cache, whose sizes are added, too.
+func sum(limits store.Limits, running *store.Store) store.Limits {
+	more := running.Limits()
+	limits.MaxMemory += more.MaxMemory
+	if running.CacheDir() != "" {
+		limits.MaxDisk += more.MaxDisk
+	}
+	return limits
+}
+
+func collectLimits(metrics chan<- prometheus.Metric, backend string, limits store.Limits) {
+	metrics <- prometheus.MustNewConstMetric(maxEntryBytes, prometheus.GaugeValue, float64(limits.MaxMemory), backend)
+	if limits.MaxDisk > 0 { // there is a cache_dir
+		metrics <- prometheus.MustNewConstMetric(maxDiskBytes, prometheus.GaugeValue, float64(limits.MaxDisk), backend)
+	}
 }
 
 func collectEngine(metrics chan<- prometheus.Metric, backend string, counters native.Counters) {
