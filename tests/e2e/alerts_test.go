@@ -116,7 +116,7 @@ func TestAlerts(t *testing.T) {
 	}
 	for title, expressions := range dashboardExpressions(t) {
 		for _, expression := range expressions {
-			if len(prometheus.query("count_over_time(("+expression+")[1m:1s])")) == 0 {
+			if len(prometheus.query("count_over_time(("+expression+")[5m:1s])")) == 0 {
 				t.Errorf("the panel %q shows nothing: %s", title, expression)
 			}
 		}
