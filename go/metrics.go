@@ -3,7 +3,6 @@ package cachedhttp
 import (
 	"errors"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -111,20 +110,8 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 // buildLabels tell two nodes apart that run different builds. The archive is the Rust library.
 var buildLabels = sync.OnceValue(func() []string {
 	caddyVersion, _ := caddy.Version()
-	return []string{moduleVersion(), caddyVersion, runtime.Version(), native.ArchiveDigest()}
+	return []string{native.Version, caddyVersion, runtime.Version(), native.ArchiveDigest()}
 })
-
-// moduleVersion is the version by which Go fetched this module. A local copy has none.
-func moduleVersion() string {
-	if info, known := debug.ReadBuildInfo(); known {
-		for _, module := range info.Deps {
-			if module.Path == "github.com/cached-http/caddy-cached-http/go" && module.Replace == nil {
-				return module.Version
-			}
-		}
-	}
-	return "(devel)"
-}
 
 // sum adds the limits of one more cache, whose sizes are added, too.
 func sum(limits store.Limits, running *store.Store) store.Limits {

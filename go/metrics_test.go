@@ -30,8 +30,8 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 	_ = server.handshake("unknown.example")
 	_ = server.handshake("unknown.example")
 	caddyVersion, _ := caddy.Version()
-	// In the order of the labels' names. The version is that of what is built here.
-	whatRuns := strings.Join([]string{native.ArchiveDigest(), caddyVersion, runtime.Version(), "(devel)"}, " ")
+	// In the order of the labels' names.
+	whatRuns := strings.Join([]string{native.ArchiveDigest(), caddyVersion, runtime.Version(), native.Version}, " ")
 	for range 2 {
 		registry := prometheus.NewRegistry()
 		for range 2 { // two module instances in one configuration

@@ -643,8 +643,8 @@ cached_http_status cached_http_operate(cached_http_lookup_config config,
 
 /*
  Asks the backend for a name as clients with these `hello_flags` would: `PENDING`, and one event `FINISHED` with `token`,
- which is not 0. With `mode` `PREFETCH`, `HIT` or `UNSUPPORTED_KEY_TYPE` if what is held makes the request needless. With
- `REFRESH`, `MISS` if there is nothing of this kind to refresh; a name that is not known is asked for as by clients that can use
+ which is not 0. With `mode` `PREFETCH`, `HIT` or `UNSUPPORTED_KEY_TYPE` if what is held makes the request needless, and
+ `OVERLOADED` if too much waits to be written to disk: ask again in a moment. With `REFRESH`, `MISS` if there is nothing of this kind to refresh; a name that is not known is asked for as by clients that can use
  ECDSA. `INVALID_NAME` with a `message` (may be NULL), for the caller to free.
 
  # Safety

@@ -22,6 +22,9 @@ var abiVersion = unsafe.Pointer(C.cached_http_abi_4) //nolint:unconvert // cgo g
 // archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice ad Go file.
 var archiveDigest string
 
+// Version is the release that the header is of.
+const Version = C.CACHED_HTTP_VERSION
+
 // ArchiveDigest is the SHA-256 of the archive this binary was linked with, in hexadecimal; for the log.
 func ArchiveDigest() string { return archiveDigest }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -116,7 +117,7 @@ func (f certificateFacts) public() (EntryFacts, error) {
 	digest := sha256.Sum256(f.Leaf)
 	facts := EntryFacts{
 		KeyType:    keyType(leaf.PublicKey),
-		Serial:     hex.EncodeToString(leaf.SerialNumber.Bytes()),
+		Serial:     strings.ToUpper(hex.EncodeToString(leaf.SerialNumber.Bytes())),
 		SHA256:     hex.EncodeToString(digest[:]),
 		DNSNames:   leaf.DNSNames,
 		Issuer:     leaf.Issuer.String(),

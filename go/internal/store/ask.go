@@ -73,6 +73,9 @@ func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mo
 	token, done := s.waiters.register()
 	defer s.waiters.forget(token)
 	answer := lease.lookups.Ask(name, kind, mode, token)
+	for answer.Status == native.StatusOverloaded && !s.pause(ctx, busyPause) {
+		answer = lease.lookups.Ask(name, kind, mode, token)
+	}
 	if answer.Status != native.StatusPending {
 		return outcomeOf(fetchResult{answer: answer})
 	}
@@ -87,6 +90,23 @@ func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mo
 		return OutcomeFailed, errors.Join(errNoAnswer, context.Cause(ctx)).Error()
 	case <-timeout.C:
 		return OutcomeFailed, fmt.Sprintf("the backend has not answered within %v", lease.timeout)
+	}
+}
+
+// busyPause is how long a prefetch waits for the disk to catch up.
+const busyPause = 20 * time.Millisecond
+
+// pause waits, and tells whether it is over for good.
+func (s *Store) pause(ctx context.Context, duration time.Duration) (ended bool) {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false
+	case <-s.closing:
+		return true
+	case <-ctx.Done():
+		return true
 	}
 }
 

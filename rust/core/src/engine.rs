@@ -191,6 +191,8 @@ impl Engine {
             timeout: settings.timeout,
             warned_uncacheable: AtomicBool::new(false),
         });
+        // Newer settings may bridge for longer.
+        self.shared.first_bridge_end.forget();
         let mut lookup_configs = self.shared.lookup_configs.lock();
         lookup_configs.retain(|known| known.strong_count() > 0);
         lookup_configs.push(Arc::downgrade(&config));

@@ -1,7 +1,6 @@
 //! What an operator can ask of an engine, and have done.
 
-use cached_http_core::engine::Lookup;
-use cached_http_core::engine::operations::{AskMode, NotTaken};
+use cached_http_core::engine::operations::{AskMode, Asked, NotTaken};
 use cached_http_core::operations::Operation;
 use cached_http_core::single_flight::Token;
 
@@ -54,8 +53,8 @@ pub unsafe extern "C" fn cached_http_operate(
 }
 
 /// Asks the backend for a name as clients with these `hello_flags` would: `PENDING`, and one event `FINISHED` with `token`,
-/// which is not 0. With `mode` `PREFETCH`, `HIT` or `UNSUPPORTED_KEY_TYPE` if what is held makes the request needless. With
-/// `REFRESH`, `MISS` if there is nothing of this kind to refresh; a name that is not known is asked for as by clients that can use
+/// which is not 0. With `mode` `PREFETCH`, `HIT` or `UNSUPPORTED_KEY_TYPE` if what is held makes the request needless, and
+/// `OVERLOADED` if too much waits to be written to disk: ask again in a moment. With `REFRESH`, `MISS` if there is nothing of this kind to refresh; a name that is not known is asked for as by clients that can use
 /// ECDSA. `INVALID_NAME` with a `message` (may be NULL), for the caller to free.
 ///
 /// # Safety
@@ -83,12 +82,13 @@ pub unsafe extern "C" fn cached_http_ask(
             return Err(Status::InvalidArgument);
         }
         Ok(match open.engine.ask(&open.config, name, client_kind(hello_flags), mode, Token(token)) {
-            Lookup::Hit(_) | Lookup::Stale(_) => Status::Hit,
-            Lookup::UnsupportedKeyType => Status::UnsupportedKeyType,
-            Lookup::Pending => Status::Pending,
-            Lookup::InvalidName(invalid) => explain(message, Status::InvalidName, &invalid),
-            Lookup::Closed => Status::Closed,
-            Lookup::Miss | Lookup::Negative | Lookup::BackedOff(_) => Status::Miss,
+            Asked::Pending => Status::Pending,
+            Asked::Held => Status::Hit,
+            Asked::UnsupportedKeyType => Status::UnsupportedKeyType,
+            Asked::Busy => Status::Overloaded,
+            Asked::NothingHeld => Status::Miss,
+            Asked::InvalidName(invalid) => explain(message, Status::InvalidName, &invalid),
+            Asked::Closed => Status::Closed,
         })
     })
 }

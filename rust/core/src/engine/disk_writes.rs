@@ -147,6 +147,11 @@ impl DiskWrites {
         }
     }
 
+    /// Whether whoever can wait with a save should.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.state.lock().saves >= MAX_SAVES / 2
+    }
+
     /// Whether the file of a key is as good as gone.
     pub(super) fn is_removed(&self, key: EntryKeyRef<'_>) -> bool {
         matches!(self.pending(key), Pending::Removed)

@@ -10,7 +10,7 @@ mod purge;
 
 use std::sync::Arc;
 
-pub use asking::AskMode;
+pub use asking::{AskMode, Asked};
 
 use crate::engine::shared::Shared;
 use crate::engine::{Engine, LookupConfig};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cached_http_core::engine::Lookup;
-use cached_http_core::engine::operations::AskMode;
+use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::entry::ClientKind;
 use cached_http_core::events::{Event, Outcome};
 
@@ -12,10 +12,10 @@ use crate::support::Step;
 use crate::support::host::{RSA_ONLY, next_token};
 
 /// The end of a fetch, and whether the backend said that what is stored is right.
-fn ask(cache: &mut Cache, client: ClientKind, mode: AskMode) -> Result<(Outcome, bool), Lookup> {
+fn ask(cache: &mut Cache, client: ClientKind, mode: AskMode) -> Result<(Outcome, bool), Asked> {
     let token = next_token();
     match cache.host.engine.ask(&cache.host.config, NAME.as_bytes(), client, mode, token) {
-        Lookup::Pending => {}
+        Asked::Pending => {}
         other => return Err(other),
     }
     loop {
@@ -42,7 +42,7 @@ fn a_refresh_replaces_what_is_fresh_and_serves_it_until_then() {
     let token = next_token();
     let config = cache.host.config.clone();
     let asked = cache.host.engine.ask(&config, NAME.as_bytes(), ECDSA, AskMode::Refresh, token);
-    assert_eq!(asked, Lookup::Pending);
+    assert_eq!(asked, Asked::Pending);
     let kept = cache.backend.next();
     assert_eq!(cache.host.look(NAME), Lookup::Hit(old), "meanwhile");
     kept.answer(&ecdsa());
@@ -84,8 +84,8 @@ fn a_refresh_goes_past_the_back_off_and_past_a_no() {
 #[test]
 fn only_kinds_that_are_held_are_refreshed() {
     let mut cache = Cache::with(&ecdsa());
-    assert_eq!(ask(&mut cache, RSA_ONLY, AskMode::Refresh), Err(Lookup::Miss));
-    assert_eq!(ask(&mut cache, ED25519, AskMode::Refresh), Err(Lookup::Miss));
+    assert_eq!(ask(&mut cache, RSA_ONLY, AskMode::Refresh), Err(Asked::NothingHeld));
+    assert_eq!(ask(&mut cache, ED25519, AskMode::Refresh), Err(Asked::NothingHeld));
     cache.gets(NAME, RSA_ONLY, &rsa());
     assert!(matches!(ask(&mut cache, RSA_ONLY, AskMode::Refresh), Ok((Outcome::Found(_), false))));
 }
@@ -96,7 +96,7 @@ fn a_prefetch_leaves_alone_what_is_fresh_here_or_on_disk() {
     let mut cache = cache.stop().restart();
     cache.backend.keep(); // whoever asks waits for ever
     assert!(matches!(ask(&mut cache, ECDSA, AskMode::Prefetch), Ok((Outcome::Found(_), _))), "from disk");
-    assert!(matches!(ask(&mut cache, ECDSA, AskMode::Prefetch), Err(Lookup::Hit(_))));
+    assert_eq!(ask(&mut cache, ECDSA, AskMode::Prefetch), Err(Asked::Held));
     assert_eq!(cache.host.engine.counters().fetch_errors, 0);
 }
 
@@ -122,7 +122,7 @@ fn a_prefetch_gets_what_is_stale_or_was_denied_and_waits_after_failures() {
 fn a_kind_that_the_backend_does_not_have_is_asked_for_once() {
     let mut cache = Cache::with(&ecdsa());
     assert!(matches!(ask(&mut cache, RSA_ONLY, AskMode::Prefetch), Ok((Outcome::UnsupportedKeyType, _))));
-    assert_eq!(ask(&mut cache, RSA_ONLY, AskMode::Prefetch), Err(Lookup::UnsupportedKeyType));
+    assert_eq!(ask(&mut cache, RSA_ONLY, AskMode::Prefetch), Err(Asked::UnsupportedKeyType));
 }
 
 impl Cache {

@@ -1,7 +1,7 @@
 //! A purge by names or of all: nothing of it is left, in memory or on disk, once it is answered.
 
 use cached_http_core::engine::Lookup;
-use cached_http_core::engine::operations::AskMode;
+use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::events::Outcome;
 use cached_http_core::operations::{Answer, OperationError};
 
@@ -77,7 +77,7 @@ fn a_refresh_from_before_brings_nothing_back() {
         cache.backend.keep();
         let (config, token) = (cache.host.config.clone(), next_token());
         let asked = cache.host.engine.ask(&config, NAME.as_bytes(), ECDSA, AskMode::Refresh, token);
-        assert_eq!(asked, Lookup::Pending);
+        assert_eq!(asked, Asked::Pending);
         let kept = cache.backend.next();
         assert!(cache.host.operate(operation).is_ok());
         kept.answer(&ecdsa());

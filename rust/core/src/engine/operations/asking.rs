@@ -7,7 +7,7 @@ use crate::engine::fetch::Fetch;
 use crate::engine::shared::Shared;
 use crate::engine::{Engine, Lookup, LookupConfig};
 use crate::entry::{ClientKind, EntryKeyRef};
-use crate::server_name::{NameBuffer, ServerName};
+use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::single_flight::{Joined, Token};
 
 /// Why the backend is asked.
@@ -20,10 +20,28 @@ pub enum AskMode {
     Prefetch,
 }
 
+/// What was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A fetch is under way; the token will be told by an event.
+    Pending,
+    /// Of a prefetch: a fresh entry is held.
+    Held,
+    /// Of a prefetch: what the backend has is of a kind that these clients can't use.
+    UnsupportedKeyType,
+    /// Of a prefetch: too much waits to be written to disk. It may be asked for again in a moment.
+    Busy,
+    /// Of a refresh: nothing of this kind is held.
+    NothingHeld,
+    /// The name is none that anybody could own.
+    InvalidName(InvalidServerName),
+    /// The cache is closed.
+    Closed,
+}
+
 impl Engine {
-    /// Asks for a name as clients of this kind would. Never waits: the token is told by an event, unless the answer is
-    /// another than [`Lookup::Pending`]. [`Lookup::Miss`] if there is nothing to refresh of this kind: a name that is not known is
-    /// asked for as by [`ClientKind::Ecdsa`], which browsers are.
+    /// Asks for a name as clients of this kind would. Never waits. A refresh of a name that is not known asks as
+    /// [`ClientKind::Ecdsa`], which browsers are.
     pub fn ask(
         &self,
         config: &Arc<LookupConfig>,
@@ -31,11 +49,11 @@ impl Engine {
         client: ClientKind,
         mode: AskMode,
         token: Token,
-    ) -> Lookup {
+    ) -> Asked {
         let mut buffer = NameBuffer::default();
         match ServerName::parse(server_name, &mut buffer) {
-            Err(invalid) => Lookup::InvalidName(invalid),
-            Ok(_) if self.is_closed() => Lookup::Closed,
+            Err(invalid) => Asked::InvalidName(invalid),
+            Ok(_) if self.is_closed() => Asked::Closed,
             Ok(name) => {
                 let key = EntryKeyRef { name: name.as_str(), client };
                 match mode {
@@ -53,10 +71,10 @@ impl Shared {
         config: &Arc<LookupConfig>,
         key: EntryKeyRef<'_>,
         token: Token,
-    ) -> Lookup {
+    ) -> Asked {
         let stored = self.memory.peek(key);
         if stored.is_none() && key.client != ClientKind::Ecdsa {
-            return Lookup::Miss;
+            return Asked::NothingHeld;
         }
         let begun = stored.as_ref().is_some_and(|entry| entry.begin_refresh());
         match self.flights.join(key.to_owned(), Some(token), || None::<()>) {
@@ -71,15 +89,19 @@ impl Shared {
                 stored.filter(|_| begun).inspect(|entry| entry.end_refresh());
             }
         }
-        Lookup::Pending
+        Asked::Pending
     }
 
-    fn prefetch(self: &Arc<Self>, config: &Arc<LookupConfig>, key: EntryKeyRef<'_>, token: Token) -> Lookup {
+    fn prefetch(self: &Arc<Self>, config: &Arc<LookupConfig>, key: EntryKeyRef<'_>, token: Token) -> Asked {
         let now = self.clock.now();
-        let held = || self.held(config, key, now);
-        match self.flights.join(key.to_owned(), Some(token), held) {
+        let settled = || match self.held(config, key, now) {
+            // The disk may be slower than the backend, and what finds no room there is lost with a restart.
+            None if self.disk_writes.is_half_full() => Some(Asked::Busy),
+            held => held,
+        };
+        match self.flights.join(key.to_owned(), Some(token), settled) {
             Joined::Settled(answer) => answer,
-            Joined::Follower => Lookup::Pending,
+            Joined::Follower => Asked::Pending,
             Joined::Leader(flight) => {
                 match self.memory.peek(key) {
                     Some(entry) => {
@@ -88,15 +110,16 @@ impl Shared {
                     }
                     None => Fetch::new(self, config, flight, key.to_owned(), "").in_background().start(),
                 }
-                Lookup::Pending
+                Asked::Pending
             }
         }
     }
 
     /// What makes a request needless.
-    fn held(&self, config: &LookupConfig, key: EntryKeyRef<'_>, now: Timestamp) -> Option<Lookup> {
+    fn held(&self, config: &LookupConfig, key: EntryKeyRef<'_>, now: Timestamp) -> Option<Asked> {
         match self.cached_answer(config, key, true, now)?.answer {
-            answer @ (Lookup::Hit(_) | Lookup::UnsupportedKeyType) => Some(answer),
+            Lookup::Hit(_) => Some(Asked::Held),
+            Lookup::UnsupportedKeyType => Some(Asked::UnsupportedKeyType),
             _ => None,
         }
     }
