@@ -34,31 +34,45 @@ type file struct {
 	tag     string // of its content
 }
 
-// Handler serves the page at "/" and its scripts and style beside it, everything else is 404. With write, the page offers
-// to purge and to refresh names; whether these are allowed is the service's to say.
-func Handler(write bool) http.Handler {
-	served := map[string]file{"/": index(write)}
+// assets are the scripts and the style, by path.
+var assets = func() map[string]file {
+	paths := map[string]file{}
 	entries, err := files.ReadDir(".")
 	if err != nil {
 		panic(err) // it is embedded
 	}
 	for _, entry := range entries {
 		if entry.Name() != "index.html" {
-			served["/"+entry.Name()] = newFile(read(entry.Name()))
+			paths["/"+entry.Name()] = newFile(read(entry.Name()))
 		}
 	}
+	return paths
+}()
+
+// Serves tells whether a path is the page's: "/", a script or the style.
+func Serves(path string) bool {
+	_, known := assets[path]
+	return known || path == "/"
+}
+
+// Handler serves the page at "/" and its scripts and style beside it; everything else is 404. With write, the page offers
+// to purge and to refresh names; whether these are allowed is the service's to say.
+func Handler(write bool) http.Handler {
+	front := index(write)
 	return http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-		wanted, known := served[request.URL.Path]
-		if !known {
-			http.NotFound(response, request)
-			return
+		wanted, known := assets[request.URL.Path]
+		if request.URL.Path == "/" {
+			wanted, known = front, true
 		}
-		if request.Method != http.MethodGet && request.Method != http.MethodHead {
+		switch {
+		case !known:
+			http.NotFound(response, request)
+		case request.Method != http.MethodGet && request.Method != http.MethodHead:
 			response.Header().Set("Allow", "GET, HEAD")
 			http.Error(response, "only GET is served here", http.StatusMethodNotAllowed)
-			return
+		default:
+			serve(response, request, wanted)
 		}
-		serve(response, request, wanted)
 	})
 }
 
