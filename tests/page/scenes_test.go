@@ -15,7 +15,7 @@ func realisticCache() *fakeCache {
 		failing(stale(served("checkout.harbourcoffee.example", 31*time.Hour)), 37*time.Minute, gone),
 		failing(stale(served("www.lindqvist-keramik.example", 12*day)), 36*time.Minute, gone),
 		failing(stale(served("rezervace.penzionlipa.example", 44*day)), 36*time.Minute, gone),
-		failing(stale(served("xn--mnchner-backstube-jzb.example", 52*day)), 35*time.Minute, gone),
+		failing(stale(served("xn--mnchner-backstube-22b.example", 52*day)), 35*time.Minute, gone),
 		failing(served("tickets.oldtownjazz.example", 61*day), 12*time.Minute, "backend https://app.internal/certificates: 500 Internal Server Error"),
 		failing(store.NameFacts{Name: "new.bakkerijdejong.example"}, 9*time.Minute, gone),
 		failing(stale(served("a-very-long-subdomain-that-somebody-has-made-for-a-campaign.and-another-one-below-it.spring.blueridgeoutfitters.example", 29*day)), 34*time.Minute, gone),

@@ -30,7 +30,7 @@ func TestScreenshots(t *testing.T) {
 		"facts":        {several.URL, "#list=failing&name=checkout.harbourcoffee.example", 1280, 900, "#certificates article"},
 		"ending":       {one.URL, "#list=ending", 1280, 900, "#list tbody tr"},
 		"denied":       {one.URL, "#list=negative", 1280, 900, "#list tbody tr"},
-		"memory":       {one.URL, "#list=memory&name=xn--mnchner-backstube-jzb.example", 1440, 900, "#certificates article"},
+		"memory":       {one.URL, "#list=memory&name=xn--mnchner-backstube-22b.example", 1440, 900, "#certificates article"},
 		"empty":        {empty.URL, "", 1280, 700, "#caches .cache"},
 		"narrow":       {several.URL, "", 360, 740, "#list tbody tr"},
 		"narrow-facts": {several.URL, "#list=failing&name=checkout.harbourcoffee.example", 360, 740, "#certificates article"},

@@ -38,13 +38,13 @@ export function showCaches(chosen, choose) {
 		card.classList.toggle('chosen', cache === chosen);
 		rebuild(card.querySelector('.who'), [cache.backend, cache.cache_dir], () => who(cache));
 		rebuild(card.querySelector('.how'), [cache.breaker_open, cache.failing_names], () => how(cache));
-		rebuild(card.querySelector('.figures'), cache, () => figures(cache));
+		rebuild(card.querySelector('.figures'), cache === chosen && cache, () => (cache === chosen ? figures(cache) : []));
 	}
 }
 
 function card(cache, several, choose) {
 	const radio = several ? node('input', { type: 'radio', name: 'cache', value: cache.id, onchange: () => choose(cache.id) }) : null;
-	const content = [node('span', { className: 'who' }), node('span', { className: 'how' }), node('span', { className: 'figures' })];
+	const content = ['who', 'how', 'figures'].map((className) => node('span', { className }));
 	return node(several ? 'label' : 'div', { className: 'cache', id: `cache-${cache.id}` }, radio, ...content);
 }
 
@@ -59,9 +59,9 @@ function who(cache) {
 
 function how(cache) {
 	const failing = cache.failing_names ? `${counted(cache.failing_names, 'name')} failing` : 'No name failing';
-	if (!cache.breaker_open) return [node('span', { className: cache.failing_names ? 'bad' : 'good' }, failing)];
-	const meaning = `The backend is down: it is probed, and not asked for names. ${failing}.`;
-	return [node('strong', { className: 'bad' }, 'Breaker open'), node('span', { className: 'aside' }, meaning)];
+	if (!cache.breaker_open) return node('span', { className: cache.failing_names ? 'bad' : 'aside' }, failing);
+	const meaning = `The backend is down; one probe at a time is let through. ${failing}.`;
+	return [node('strong', { className: 'bad' }, 'Breaker open'), ' ', node('span', { className: 'aside' }, meaning)];
 }
 
 function figures(cache) {
@@ -69,13 +69,11 @@ function figures(cache) {
 	return [
 		metered('Memory', cache.entry_bytes, limits.max_memory, counted(cache.entries, 'certificate')),
 		cache.cache_dir ? metered('Disk', cache.disk_bytes, limits.max_disk, counted(cache.disk_entries, 'certificate')) : null,
-		figure('Unknown names', count(cache.negatives), `remembered, in up to ${size(limits.max_negative_memory)}`),
-		figure('Requests at once', `up to ${count(limits.max_concurrent_fetches)}`, 'to the backend'),
-		cache.first_bridge_end ? figure('Bridge ends', moment(cache.first_bridge_end, { soon: day }), 'of the first name in demand') : null,
-		cache.first_certificate_end
-			? figure('Certificate ends', moment(cache.first_certificate_end, { soon: 3 * day }), 'of the first name in demand')
-			: null,
-	].filter((each) => each !== null);
+		figure('Unknown names', count(cache.negatives), `in up to ${size(limits.max_negative_memory)}`),
+		figure('Requests at once', `up to ${count(limits.max_concurrent_fetches)}`, ''),
+		cache.first_bridge_end ? figure('Bridge ends', moment(cache.first_bridge_end, { soon: day }), 'first in demand') : null,
+		cache.first_certificate_end ? figure('Certificate ends', moment(cache.first_certificate_end, { soon: 3 * day }), 'first in demand') : null,
+	];
 }
 
 function figure(title, value, aside) {

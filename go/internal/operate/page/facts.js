@@ -49,11 +49,11 @@ function sentences(name) {
 	if (name.failing_since) {
 		add('bad', node('strong', {}, 'Failing '), 'since ', moment(name.failing_since, { full: true }), '.');
 		if (name.last_error) add('error', node('bdi', {}, visible(name.last_error)));
-		if (name.retry_at) add('', 'Asked for again not before ', moment(name.retry_at, { full: true }), '.');
+		if (name.retry_at) add('', 'Next try: ', moment(name.retry_at, { full: true, past: 'due' }), '.');
 		add('aside', held ? 'Its certificate is served meanwhile.' : 'No certificate can be served: handshakes fail.');
 	}
 	if (name.negative_until) {
-		add('', node('strong', {}, 'Denied. '), 'The backend has no certificate; that is remembered until ', moment(name.negative_until, { full: true }), '.');
+		add('', node('strong', {}, 'Unknown. '), 'The backend has no certificate for it; that is remembered until ', moment(name.negative_until, { full: true }), '.');
 	}
 	if (name.unsupported_until) {
 		add('', 'Clients that can’t use its kind of key are turned away, without asking, until ', moment(name.unsupported_until, { full: true }), '.');

@@ -7,19 +7,19 @@ const scans = 8; // requests for a page whose names are far apart
 
 // Each list: its title, what its columns say of a name, and what counts it in a cache's facts.
 const since = ['Since', (name) => name.failing_since && moment(name.failing_since)];
-const retry = ['Retry', (name) => name.retry_at && moment(name.retry_at)];
-const why = ['Why', (name) => visible(name.last_error ?? '')];
+const retry = ['Next try', (name) => name.retry_at && moment(name.retry_at, { past: 'due' })];
+const why = ['Why', (name) => node('span', { className: 'clamped' }, visible(name.last_error ?? ''))];
 const state = ['State', (name) => word(name.state)];
 const end = ['Certificate ends', (name) => name.not_after && moment(name.not_after, { soon: 3 * 86400 })];
 const fresh = ['Fresh until', (name) => name.fresh_until && moment(name.fresh_until)];
-const denied = ['Denied until', (name) => name.fresh_until && moment(name.fresh_until)];
+const remembered = ['Remembered until', (name) => name.fresh_until && moment(name.fresh_until)];
 
 export const lists = {
 	failing: { title: 'Failing', columns: [since, retry, why], counter: 'failing_names', none: 'No name fails.' },
 	ending: { title: 'Ending soon', columns: [end, fresh, state], none: 'No certificate is in memory.' },
 	stale: { title: 'Stale', columns: [fresh, end, state], none: 'No certificate is past its lifetime.' },
 	expired: { title: 'Expired', columns: [end, state], none: 'No certificate in memory is past its use.' },
-	negative: { title: 'Denied', columns: [denied], counter: 'negatives', none: 'No name is denied.' },
+	negative: { title: 'Unknown names', columns: [remembered], counter: 'negatives', none: 'No name is remembered as unknown to the backend.' },
 	memory: { title: 'In memory', columns: [state, end, fresh], counter: 'entries', none: 'No certificate is in memory.' },
 	disk: { title: 'On disk', columns: [state, end, fresh], counter: 'disk_entries', none: 'No certificate is on disk.' },
 };
@@ -34,7 +34,7 @@ let cursors = ['']; // of its pages up to the one that is asked for
 
 // word says a state; the sign before it is the style's.
 export function word(name) {
-	return node('span', { className: `state ${/^\w+$/.test(name) ? name : ''}` }, name === 'negative' ? 'denied' : visible(name));
+	return node('span', { className: `state ${/^\w+$/.test(name) ? name : ''}` }, name === 'negative' ? 'unknown' : visible(name));
 }
 
 // prefixOf is what is asked for: names travel in ASCII.

@@ -75,22 +75,23 @@ export function clock(milliseconds) {
 }
 
 // moment is a time that says how far off it is, and goes on saying it. In full, it says the date, too. One that is
-// nearer than soon seconds is marked.
-export function moment(time, { full = false, soon = 0 } = {}) {
+// nearer than soon seconds is marked. Once it is past, it may be said in a word.
+export function moment(time, { full = false, soon = 0, past = '' } = {}) {
 	const element = node('time', { dateTime: time });
 	const date = new Date(time).toISOString();
 	element.title = `${date.slice(0, 10)} ${date.slice(11, 19)} UTC`;
 	element.dataset.full = full ? `${date.slice(0, 10)} ${date.slice(11, 16)}` : '';
-	element.dataset.soon = soon;
+	Object.assign(element.dataset, { soon, past });
 	tell(element);
 	return element;
 }
 
 function tell(element) {
 	const left = (Date.parse(element.dateTime) - now()) / 1000;
+	if (left < 0 && element.dataset.past) return say(element, element.dataset.past);
 	const away = left >= 0 ? `in ${span(left)}` : `${span(-left)} ago`;
 	say(element, element.dataset.full ? `${element.dataset.full} (${away})` : away);
-	element.classList.toggle('soon', left < Number(element.dataset.soon));
+	element.classList.toggle('soon', Number(element.dataset.soon) > Math.max(left, 0));
 }
 
 export function tellTimes() {

@@ -16,10 +16,11 @@ const told = new Map(); // what came of the last write, by cache and name
 const key = ({ cache, name }) => `${cache} ${name}`;
 
 export function showOutcome(wanted) {
+	if (!outcome) return;
 	const { text = '', bad = false, pending = false } = told.get(key(wanted)) ?? {};
 	say(outcome, text);
 	outcome.classList.toggle('bad', bad);
-	if (refresh) refresh.ariaDisabled = String(pending); // not disabled: that would lose the focus
+	refresh.ariaDisabled = String(pending); // not disabled: that would lose the focus
 }
 
 // setUpWrites ties the buttons to what they do. current says which name of which cache; changed is called whenever
