@@ -90,6 +90,7 @@ export function showList(wanted, cache, link) {
 	say(note, summary(wanted, cache));
 	note.classList.toggle('bad', Boolean(answer.refused));
 	showRows(wanted, columns, link);
+	table.hidden = answer.names.length === 0;
 	previous.disabled = cursors.length === 1;
 	next.disabled = !answer.cursor;
 	pages.hidden = previous.disabled && next.disabled;
