@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 const patience = 15 * time.Second
@@ -25,8 +27,10 @@ type tab struct {
 	ctx  context.Context
 	site string
 
-	mutex sync.Mutex
-	wrong []string // errors of the console, requests that went elsewhere
+	mutex  sync.Mutex
+	wrong  []string                   // errors of the console, requests that went elsewhere
+	under  map[network.RequestID]bool // requests to the service under way
+	widest int                        // most of them at a time
 }
 
 // openTab opens the page at a site's URL, with a fragment or without.
@@ -37,7 +41,7 @@ func openTab(t *testing.T, site, fragment string) *tab {
 	}
 	ctx, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
-	b := &tab{t: t, ctx: ctx, site: site}
+	b := &tab{t: t, ctx: ctx, site: site, under: map[network.RequestID]bool{}}
 	if err := chromedp.Listen(ctx, b.watch); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +69,14 @@ func (b *tab) watch(event any) {
 		if to, err := url.Parse(event.Request.URL); err != nil || (to.Scheme != "data" && !strings.HasPrefix(event.Request.URL, b.site)) {
 			b.wrong = append(b.wrong, "the page asks "+event.Request.URL)
 		}
+		if event.Type == network.ResourceTypeFetch {
+			b.under[event.RequestID] = true
+			b.widest = max(b.widest, len(b.under))
+		}
+	case *network.EventLoadingFinished:
+		delete(b.under, event.RequestID)
+	case *network.EventLoadingFailed:
+		delete(b.under, event.RequestID)
 	case *log.EventEntryAdded:
 		if event.Entry.Source != log.EntrySourceNetwork {
 			b.wrong = append(b.wrong, fmt.Sprintf("log: %s: %s", event.Entry.Source, event.Entry.Text))
@@ -98,7 +110,7 @@ func value[T any](b *tab, expression string) T {
 // await waits until an expression is true.
 func (b *tab) await(expression string) {
 	b.t.Helper()
-	for end := time.Now().Add(patience); !value[bool](b, "Boolean("+expression+")"); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !value[bool](b, "(() => { try { return Boolean("+expression+"); } catch { return false; } })()"); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatalf("still not: %s\nthe page says:\n%s", expression, value[string](b, "document.body.innerText"))
 		}
@@ -127,9 +139,22 @@ func (b *tab) click(selector string) {
 	b.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-func (b *tab) press(keys string, modifiers ...chromedp.KeyOption) {
+// press types keys as a keyboard does: what a page makes of a key going down decides whether it also writes something.
+func (b *tab) press(keys string, modifiers ...kb.Modifier) {
 	b.t.Helper()
-	b.do(chromedp.KeyEvent(keys, modifiers...))
+	for _, key := range keys {
+		events := kb.Encode(key)
+		down, up := *events[0], *events[len(events)-1]
+		if len(events) == 3 {
+			down.Text, down.UnmodifiedText = events[1].Text, events[1].UnmodifiedText
+		}
+		for _, event := range []input.DispatchKeyEventParams{down, up} {
+			chromedp.KeyModifiers(modifiers...)(&event)
+			if _, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, event); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // focus is where the keyboard is: an id, or else the element's text or value.

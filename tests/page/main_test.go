@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,8 @@ import (
 var browser context.Context
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4") // most of a test is waiting for the next poll
 	os.Exit(run(m))
 }
 
@@ -28,6 +31,8 @@ func run(m *testing.M) int {
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // root, as in a container, gets none; it sees this repository's own page alone
 		chromedp.Flag("force-device-scale-factor", "1"),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"), // nothing leaves the machine
 		chromedp.Flag("hide-scrollbars", true),
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
