@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -27,10 +26,8 @@ type tab struct {
 	ctx  context.Context
 	site string
 
-	mutex  sync.Mutex
-	wrong  []string                   // errors of the console, requests that went elsewhere
-	under  map[network.RequestID]bool // requests to the service under way
-	widest int                        // most of them at a time
+	mutex sync.Mutex
+	wrong []string // errors of the console, requests that went elsewhere
 }
 
 // openTab opens the page at a site's URL, with a fragment or without.
@@ -41,7 +38,7 @@ func openTab(t *testing.T, site, fragment string) *tab {
 	}
 	ctx, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
-	b := &tab{t: t, ctx: ctx, site: site, under: map[network.RequestID]bool{}}
+	b := &tab{t: t, ctx: ctx, site: site}
 	if err := chromedp.Listen(ctx, b.watch); err != nil {
 		t.Fatal(err)
 	}
@@ -66,17 +63,10 @@ func (b *tab) watch(event any) {
 	defer b.mutex.Unlock()
 	switch event := event.(type) {
 	case *network.EventRequestWillBeSent:
-		if to, err := url.Parse(event.Request.URL); err != nil || (to.Scheme != "data" && !strings.HasPrefix(event.Request.URL, b.site)) {
+		// A redirect is told before the page decides that it does not follow.
+		if event.RedirectResponse == nil && !strings.HasPrefix(event.Request.URL, b.site) && !strings.HasPrefix(event.Request.URL, "data:") {
 			b.wrong = append(b.wrong, "the page asks "+event.Request.URL)
 		}
-		if event.Type == network.ResourceTypeFetch {
-			b.under[event.RequestID] = true
-			b.widest = max(b.widest, len(b.under))
-		}
-	case *network.EventLoadingFinished:
-		delete(b.under, event.RequestID)
-	case *network.EventLoadingFailed:
-		delete(b.under, event.RequestID)
 	case *log.EventEntryAdded:
 		if event.Entry.Source != log.EntrySourceNetwork {
 			b.wrong = append(b.wrong, fmt.Sprintf("log: %s: %s", event.Entry.Source, event.Entry.Text))

@@ -19,14 +19,13 @@ import (
 // fake is the service and the page with made-up caches, for what a real one does not show on demand: a million names,
 // hostile texts, faults.
 type fake struct {
-	URL string
+	URL     string
+	handler http.Handler
 
 	mutex    sync.Mutex
 	caches   []*fakeCache
 	fault    http.HandlerFunc // answers instead of the service
-	requests []string         // to the service: method, path and query, body
-	under    int              // way
-	widest   int
+	requests []string         // to the service: method, path and query
 }
 
 // fakeCache is one row of GET /caches, and its names in order.
@@ -58,19 +57,19 @@ func startFake(t *testing.T, write bool, caches ...*fakeCache) *fake {
 	service.HandleFunc("GET /names/{name}", f.answerFacts)
 	service.HandleFunc("POST /purge", f.purge)
 	service.HandleFunc("POST /refresh", f.refresh)
-	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+	f.handler = http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
 		if page.Serves(request.URL.Path) {
 			front.ServeHTTP(response, request)
 			return
 		}
 		fault := f.note(request)
-		defer f.leave()
 		if fault != nil {
 			fault(response, request)
 			return
 		}
 		service.ServeHTTP(response, request)
-	}))
+	})
+	server := httptest.NewServer(f.handler)
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -83,15 +82,7 @@ func (f *fake) note(request *http.Request) http.HandlerFunc {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	f.requests = append(f.requests, request.Method+" "+request.URL.RequestURI())
-	f.under++
-	f.widest = max(f.widest, f.under)
 	return f.fault
-}
-
-func (f *fake) leave() {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	f.under--
 }
 
 // change changes something under the lock.

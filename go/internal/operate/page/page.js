@@ -68,7 +68,8 @@ const loadWantedFacts = (signal) => loadFacts(wanted, signal);
 async function poll(first = loadWantedCaches) {
 	clearTimeout(timer);
 	round?.abort();
-	const { signal } = (round = new AbortController());
+	round = new AbortController();
+	const { signal } = round;
 	const begin = performance.now();
 	try {
 		for (const load of new Set([seen ? first : loadWantedCaches, loadWantedFacts, loadWantedList, loadWantedCaches])) {
