@@ -189,26 +189,29 @@ func TestNarrow(t *testing.T) {
 	cache.Backend, cache.CacheDir = "https://app.internal/"+strings.Repeat("b", 300), "/"+strings.Repeat("d", 300)
 	other := newCache("00decade")
 	f := startFake(t, true, cache, other)
-	for _, width := range []int64{360, 620, 861, 1100, 1500} {
-		for _, fragment := range []string{"#list=failing", "#list=memory", "#list=memory&name=" + long, "#name=unknown.example"} {
-			b := openTab(t, f.URL, fragment)
+	for _, fragment := range []string{"#list=failing", "#list=memory", "#name=unknown.example", "#list=memory&name=" + long} {
+		b := openTab(t, f.URL, fragment)
+		b.await("document.querySelector('#list tbody tr')")
+		if strings.HasSuffix(fragment, long) {
+			b.awaitText("#certificates", "ECDSA")
+			b.click("#purge")
+			b.await("document.querySelector('dialog').open")
+		}
+		for _, width := range []int64{360, 620, 861, 1100, 1500} {
 			b.size(width, 740)
-			b.await("document.querySelector('#list tbody tr')")
-			if fragment == "#list=memory&name="+long {
-				b.awaitText("#certificates", "ECDSA")
-				b.click("#purge")
-				b.await("document.querySelector('dialog').open")
-			}
 			if got := value[int64](b, "document.documentElement.scrollWidth"); got > width {
-				t.Errorf("%s at %d: %d wide", fragment[:min(len(fragment), 40)], width, got)
+				t.Errorf("%.40s at %d: %d wide", fragment, width, got)
 			}
-			if wide := value[string](b, `[...document.querySelectorAll('body *')].filter((at) => at.checkVisibility() && !at.closest('.unseen')
-				&& at.getBoundingClientRect().right > innerWidth + 1).map((at) => at.outerHTML.slice(0, 80)).join('; ')`); wide != "" {
-				t.Errorf("%s at %d: beyond the edge: %s", fragment[:min(len(fragment), 40)], width, wide)
+			if wide := value[string](b, beyondTheEdge); wide != "" {
+				t.Errorf("%.40s at %d: beyond the edge: %s", fragment, width, wide)
 			}
 		}
 	}
 }
+
+const beyondTheEdge = `[...document.querySelectorAll('body *')]
+	.filter((at) => at.checkVisibility() && !at.closest('.unseen') && at.getBoundingClientRect().right > innerWidth + 1)
+	.map((at) => at.outerHTML.slice(0, 80)).join('; ')`
 
 // Who wants no motion gets none.
 func TestReducedMotion(t *testing.T) {

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +51,7 @@ func TestCachesAndLists(t *testing.T) {
 	b.awaitText("#note", "No certificate in memory is past its use.")
 	b.choose("list", "memory")
 	b.awaitText("#note", "34 names.")
+	f.change(func() { shop.BreakerOpen = false })
 
 	// The other cache, which is in memory only.
 	b.choose("cache", other.ID)
@@ -58,6 +60,29 @@ func TestCachesAndLists(t *testing.T) {
 		t.Errorf("names of the other cache: %v", names)
 	}
 	b.await("document.querySelector('#lists .disk').hidden")
+
+	// Of several caches, one in trouble is looked at first; a link to one that is gone says so.
+	b.do(chromedp.Navigate(f.URL + "#cache=deadbeef"))
+	b.awaitText("#stray", "not running here")
+	b.await("document.querySelector('.cache.chosen .backend').textContent === 'https://app.internal/certificates'")
+	b.awaitText(".cache.chosen .how", "7 names failing")
+	b.await("document.title === '7 failing – cached_http'")
+	b.choose("list", "ending")
+	b.await("document.querySelector('#stray').hidden")
+}
+
+// How far off a time is, is the server's to say: the clock of a laptop may be wrong.
+func TestServerClock(t *testing.T) {
+	t.Parallel()
+	f := startFake(t, false, newCache("00c0ffee", served("shop.example", 50*time.Hour)))
+	right := f.handler
+	late := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		response.Header().Set("Date", time.Now().Add(20*time.Hour).UTC().Format(http.TimeFormat))
+		right.ServeHTTP(response, request)
+	}))
+	t.Cleanup(late.Close)
+	openTab(t, f.URL, "#list=ending").awaitText("#list", "in 2 d 1 h")
+	openTab(t, late.URL+"/", "#list=ending").awaitText("#list", "in 1 d 5 h")
 }
 
 // choose clicks a radio button's label.
@@ -206,7 +231,9 @@ func TestWrites(t *testing.T) {
 		t.Error("purged without a yes")
 	}
 	f.change(func() {
-		f.fault = func(response http.ResponseWriter, _ *http.Request) { problem(response, http.StatusForbidden, "read-only: add 'write'") }
+		f.fault = func(response http.ResponseWriter, _ *http.Request) {
+			problem(response, http.StatusForbidden, "read-only: add 'write'")
+		}
 	})
 	b.click("#purge")
 	b.click("#confirm-purge")

@@ -52,7 +52,9 @@ async function ask(url, request, limit, signal) {
 }
 
 function failure(response, text) {
-	if (response.type === 'opaqueredirect') return new Trouble('The server sends us elsewhere', '(to a login?). Reload the page.', { final: true });
+	if (response.type === 'opaqueredirect') {
+		return new Trouble('The server sends us elsewhere', '(to a login?). Reload the page.', { final: true });
+	}
 	const reason = said(text) || response.statusText;
 	switch (response.status) {
 		case 401:

@@ -1,8 +1,8 @@
 // The caches: how they are, what they hold of what they may, and which one is looked at.
 import { get } from './api.js';
-import { count, counted, moment, node, rebuild, size, visible } from './text.js';
+import { count, counted, find, moment, node, rebuild, size, visible } from './text.js';
 
-const place = document.querySelector('#caches');
+const place = find('#caches');
 const day = 86400;
 
 let caches = [];
@@ -38,14 +38,16 @@ export function showCaches(chosen, choose) {
 		card.classList.toggle('chosen', cache === chosen);
 		rebuild(card.querySelector('.who'), [cache.backend, cache.cache_dir], () => who(cache));
 		rebuild(card.querySelector('.how'), [cache.breaker_open, cache.failing_names], () => how(cache));
-		rebuild(card.querySelector('.figures'), cache === chosen && cache, () => (cache === chosen ? figures(cache) : []));
+		if (cache === chosen) rebuild(card.querySelector('.figures'), cache, () => figures(cache));
 	}
 }
 
 function card(cache, several, choose) {
-	const radio = several ? node('input', { type: 'radio', name: 'cache', value: cache.id, onchange: () => choose(cache.id) }) : null;
 	const content = ['who', 'how', 'figures'].map((className) => node('span', { className }));
-	return node(several ? 'label' : 'div', { className: 'cache', id: `cache-${cache.id}` }, radio, ...content);
+	const properties = { className: 'cache', id: `cache-${cache.id}` };
+	if (!several) return node('div', properties, ...content);
+	const radio = node('input', { type: 'radio', name: 'cache', value: cache.id, onchange: () => choose(cache.id) });
+	return node('label', properties, radio, ...content);
 }
 
 function inTrouble(cache) {
@@ -53,8 +55,9 @@ function inTrouble(cache) {
 }
 
 function who(cache) {
+	const folder = cache.cache_dir ? node('bdi', {}, visible(cache.cache_dir)) : 'in memory only';
 	const backend = node('bdi', { className: 'backend' }, visible(cache.backend));
-	return [backend, node('span', { className: 'aside' }, cache.cache_dir ? node('bdi', {}, visible(cache.cache_dir)) : 'in memory only')];
+	return [backend, node('span', { className: 'aside' }, folder)];
 }
 
 function how(cache) {
@@ -66,24 +69,26 @@ function how(cache) {
 
 function figures(cache) {
 	const { limits } = cache;
-	return [
-		metered('Memory', cache.entry_bytes, limits.max_memory, counted(cache.entries, 'certificate')),
-		cache.cache_dir ? metered('Disk', cache.disk_bytes, limits.max_disk, counted(cache.disk_entries, 'certificate')) : null,
-		figure('Unknown names', count(cache.negatives), `in up to ${size(limits.max_negative_memory)}`),
-		figure('Requests at once', `up to ${count(limits.max_concurrent_fetches)}`, ''),
-		cache.first_bridge_end ? figure('Bridge ends', moment(cache.first_bridge_end, { soon: day }), 'first in demand') : null,
-		cache.first_certificate_end ? figure('Certificate ends', moment(cache.first_certificate_end, { soon: 3 * day }), 'first in demand') : null,
-	];
+	const told = [metered('Memory', cache.entry_bytes, limits.max_memory, cache.entries)];
+	if (cache.cache_dir) told.push(metered('Disk', cache.disk_bytes, limits.max_disk, cache.disk_entries));
+	told.push(figure('Unknown names', count(cache.negatives), `in up to ${size(limits.max_negative_memory)}`));
+	told.push(figure('Requests at once', `up to ${count(limits.max_concurrent_fetches)}`));
+	const end = (title, time, soon) => time && told.push(figure(title, moment(time, { soon }), 'first in demand'));
+	end('Bridge ends', cache.first_bridge_end, day);
+	end('Certificate ends', cache.first_certificate_end, 3 * day);
+	return told;
 }
 
-function figure(title, value, aside) {
-	return node('span', { className: 'figure' }, node('span', { className: 'title' }, title), node('span', { className: 'value' }, value),
-		node('span', { className: 'aside' }, aside));
+function figure(title, value, aside = '') {
+	const parts = { title, value, aside };
+	const told = Object.keys(parts).map((className) => node('span', { className }, parts[className]));
+	return node('span', { className: 'figure' }, ...told);
 }
 
-function metered(title, used, limit, aside) {
-	const told = figure(title, `${size(used)} of ${size(limit)}`, aside);
-	const meter = node('meter', { min: 0, max: Math.max(limit, 1), value: used, ariaLabel: `${title}: ${size(used)} of ${size(limit)}` });
+function metered(title, used, limit, certificates) {
+	const text = `${size(used)} of ${size(limit)}`;
+	const told = figure(title, text, counted(certificates, 'certificate'));
+	const meter = node('meter', { min: 0, max: Math.max(limit, 1), value: used, ariaLabel: `${title}: ${text}` });
 	told.querySelector('.value').after(meter);
 	return told;
 }

@@ -1,9 +1,9 @@
 // All that is known of one name.
 import { Refused, get } from './api.js';
-import { word } from './list.js';
-import { moment, node, rebuild, unicode, visible } from './text.js';
+import { word } from './lists.js';
+import { find, moment, node, rebuild, unicode, visible } from './text.js';
 
-const [section, title, state, certificates] = ['#facts', '#facts-name', '#state', '#certificates'].map((id) => document.querySelector(id));
+const [section, title, state, certificates] = ['#facts', '#facts-name', '#state', '#certificates'].map(find);
 
 let facts = null; // of the name that is shown
 let refused = null; // why there are none
@@ -27,12 +27,14 @@ export function forgetFacts() {
 
 export function showFacts(wanted) {
 	section.hidden = !wanted.name;
-	document.querySelector('#work').classList.toggle('split', Boolean(wanted.name));
+	find('#work').classList.toggle('split', Boolean(wanted.name));
 	if (!wanted.name) return;
 	const other = unicode(wanted.name);
-	rebuild(title, wanted.name, () => [node('bdi', {}, visible(wanted.name)), other && node('bdi', { className: 'aside' }, ` ${other}`)].filter(Boolean));
+	const aside = other ? node('bdi', { className: 'aside' }, ` ${other}`) : null;
+	rebuild(title, wanted.name, () => [node('bdi', {}, visible(wanted.name)), aside]);
 	const { entries, ...rest } = facts ?? {};
-	rebuild(state, [rest, refused?.message, !facts], () => (facts ? sentences(facts) : node('p', { className: 'empty' }, absence())));
+	const told = () => (facts ? sentences(facts) : node('p', { className: 'empty' }, absence()));
+	rebuild(state, [rest, refused?.message, !facts], told);
 	rebuild(certificates, entries ?? [], () => (entries ?? []).map(certificate));
 }
 
@@ -43,44 +45,48 @@ function absence() {
 }
 
 function sentences(name) {
-	const held = name.entries?.some((entry) => entry.state !== 'expired');
 	const told = [];
 	const add = (className, ...parts) => told.push(node('p', { className }, ...parts));
+	const at = (time, past = '') => moment(time, { full: true, past });
 	if (name.failing_since) {
-		add('bad', node('strong', {}, 'Failing '), 'since ', moment(name.failing_since, { full: true }), '.');
+		const held = name.entries?.some((entry) => entry.state !== 'expired');
+		add('bad', node('strong', {}, 'Failing'), ' since ', at(name.failing_since), '.');
 		if (name.last_error) add('error', node('bdi', {}, visible(name.last_error)));
-		if (name.retry_at) add('', 'Next try: ', moment(name.retry_at, { full: true, past: 'due' }), '.');
+		if (name.retry_at) add('', 'Next try: ', at(name.retry_at, 'due'), '.');
 		add('aside', held ? 'Its certificate is served meanwhile.' : 'No certificate can be served: handshakes fail.');
 	}
 	if (name.negative_until) {
-		add('', node('strong', {}, 'Unknown. '), 'The backend has no certificate for it; that is remembered until ', moment(name.negative_until, { full: true }), '.');
+		const what = 'The backend has no certificate for it; that is remembered until ';
+		add('', node('strong', {}, 'Unknown.'), ' ', what, at(name.negative_until), '.');
 	}
 	if (name.unsupported_until) {
-		add('', 'Clients that can’t use its kind of key are turned away, without asking, until ', moment(name.unsupported_until, { full: true }), '.');
+		const whom = 'Clients that can’t use its kind of key are turned away, without asking, until ';
+		add('', whom, at(name.unsupported_until), '.');
 	}
 	return told;
 }
 
 function certificate(entry) {
-	const places = (entry.in ?? []).map((place) => (place === 'disk' ? 'on disk' : place === 'memory' ? 'in memory' : visible(place)));
-	const rows = [
-		['Ends', moment(entry.not_after, { full: true, soon: 3 * 86400 })],
-		['Fresh until', entry.fresh_until && moment(entry.fresh_until, { full: true })],
-		['Served until', entry.stale_until && moment(entry.stale_until, { full: true, soon: 3600 })],
-		['Fetched', moment(entry.fetched_at, { full: true })],
-		['Valid from', moment(entry.not_before, { full: true })],
-		['Held', places.join(' and ') || 'nowhere'],
-		['Issuer', node('bdi', {}, visible(entry.issuer))],
-		['Names', names(entry.dns_names ?? [])],
-		['Serial', node('code', {}, visible(entry.serial))],
-		['SHA-256', node('code', {}, visible(entry.sha256))],
-	];
-	return node('article', {}, node('h3', {}, visible(entry.key_type), ' ', word(entry.state)),
-		node('dl', {}, ...rows.filter(([, value]) => value).flatMap(([key, value]) => [node('dt', {}, key), node('dd', {}, value)])));
+	const at = (time, soon = 0) => time && moment(time, { full: true, soon });
+	const rows = {
+		Ends: at(entry.not_after, 3 * 86400),
+		'Fresh until': at(entry.fresh_until),
+		'Served until': at(entry.stale_until, 3600),
+		Fetched: at(entry.fetched_at),
+		'Valid from': at(entry.not_before),
+		Held: (entry.in ?? []).map((place) => (place === 'disk' ? 'on disk' : `in ${visible(place)}`)).join(' and '),
+		Issuer: node('bdi', {}, visible(entry.issuer)),
+		Names: names(entry.dns_names ?? []),
+		Serial: node('code', {}, visible(entry.serial)),
+		'SHA-256': node('code', {}, visible(entry.sha256)),
+	};
+	const told = Object.entries(rows).filter(([, value]) => value);
+	return node('article', {},
+		node('h3', {}, visible(entry.key_type), ' ', word(entry.state)),
+		node('dl', {}, ...told.flatMap(([key, value]) => [node('dt', {}, key), node('dd', {}, value)])));
 }
 
 function names(list) {
 	const text = list.map(visible).join(', ');
-	if (list.length <= 4) return text || 'none';
-	return node('details', {}, node('summary', {}, `${list.length} names`), text);
+	return list.length > 4 ? node('details', {}, node('summary', {}, `${list.length} names`), text) : text;
 }

@@ -1,11 +1,12 @@
 // The keys beside the browser's own: "/" to search, arrows to walk, Esc to close.
+import { find } from './text.js';
 
-const [search, facts] = ['#prefix', '#facts'].map((id) => document.querySelector(id));
+const [search, facts] = ['#prefix', '#facts'].map(find);
 const links = () => [...document.querySelectorAll('#list tbody a')];
 
 export function setUpKeys(close) {
 	document.addEventListener('keydown', (event) => {
-		if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+		if (event.ctrlKey || event.metaKey || event.altKey || find('dialog[open]')) return;
 		const typing = event.target === search;
 		const walking = event.target.matches('#list tbody a');
 		if (event.key === '/' && !typing) search.select();

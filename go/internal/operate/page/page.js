@@ -3,14 +3,14 @@ import { Refused, Trouble } from './api.js';
 import { chosenCache, loadCaches, showCaches, troubled } from './caches.js';
 import { forgetFacts, loadFacts, showFacts } from './facts.js';
 import { focusName, setUpKeys } from './keys.js';
-import { lists, loadList, prefixOf, setUpPages, showList } from './list.js';
-import { clock, count, node, now, say, span, tellTimes } from './text.js';
+import { loadList, prefixOf, setUpPages, showList } from './list.js';
+import { lists } from './lists.js';
+import { clock, count, find, node, now, say, span, tellTimes } from './text.js';
 import { setUpWrites, showOutcome } from './writes.js';
 
 const pace = 5_000; // milliseconds between polls; a slow service is asked less often
 const longest = 60_000; // between polls that fail
 
-const find = (id) => document.querySelector(id);
 const wanted = { cache: '', list: '', prefix: '', name: '' };
 
 let round = null; // the AbortController of the poll under way
@@ -27,6 +27,7 @@ function readFragment() {
 	const before = { ...wanted };
 	for (const key of Object.keys(wanted)) wanted[key] = fragment.get(key)?.slice(0, 1000) ?? '';
 	if (!lists[wanted.list]) wanted.list = '';
+	find('#stray').hidden = true;
 	if (before.name !== wanted.name || before.cache !== wanted.cache) forgetFacts();
 	return before;
 }
@@ -45,7 +46,8 @@ function look(changes) {
 // settle fills in what the fragment leaves open, once the caches are known.
 function settle() {
 	const cache = chosenCache(wanted.cache);
-	if (!cache) throw new Trouble('No cache is running');
+	if (!cache) throw new Trouble('No cache is running.');
+	if (wanted.cache && wanted.cache !== cache.id) find('#stray').hidden = false;
 	wanted.cache = cache.id;
 	wanted.list ||= wanted.prefix ? 'memory' : cache.failing_names ? 'failing' : 'ending';
 	return cache;
@@ -72,7 +74,8 @@ async function poll(first = loadWantedCaches) {
 	const { signal } = round;
 	const begin = performance.now();
 	try {
-		for (const load of new Set([seen ? first : loadWantedCaches, loadWantedFacts, loadWantedList, loadWantedCaches])) {
+		const order = [seen ? first : loadWantedCaches, loadWantedFacts, loadWantedList, loadWantedCaches];
+		for (const load of new Set(order)) {
 			await load(signal);
 			if (signal.aborted) return;
 			if (seen) show();
@@ -131,18 +134,23 @@ function showLists(cache) {
 function choice(list) {
 	const onchange = () => look({ list, prefix: list === 'ending' ? '' : wanted.prefix });
 	const title = node('span', {}, lists[list].title, ' ', node('span', { className: 'count' }));
-	return node('label', { className: list }, node('input', { type: 'radio', name: 'list', value: list, onchange }), title);
+	const radio = node('input', { type: 'radio', name: 'list', value: list, onchange });
+	return node('label', { className: list }, radio, title);
 }
 
 // tick goes on saying how old and how far off things are, while the server is silent, too.
 function tick() {
 	tellTimes();
 	const broken = failures > 0;
-	const age = seen ? (broken ? `As of ${clock(seen)}, ${span((now() - seen) / 1000)} ago` : `Live ${clock(seen)}`) : broken ? 'No answer yet' : 'Loading';
 	const left = Math.ceil((nextAt - Date.now()) / 1000);
+	const next = left > 0 ? `Next try in ${left} s.` : 'Trying…';
 	find('#live').classList.toggle('broken', broken);
-	say(find('#live-text'), age);
-	say(find('#trouble-next'), nextAt === Infinity ? 'Not tried again by itself.' : left > 0 ? `Next try in ${left} s.` : 'Trying…');
+	say(find('#live-text'), broken ? age() : seen ? `Live ${clock(seen)}` : 'Loading');
+	say(find('#trouble-next'), nextAt === Infinity ? 'Not tried again by itself.' : next);
+}
+
+function age() {
+	return seen ? `As of ${clock(seen)}, ${span((now() - seen) / 1000)} ago` : 'No answer yet';
 }
 
 // --- What people do

@@ -1,5 +1,9 @@
 // How numbers, times and names are said, and how elements are made. Text from the service becomes text nodes only.
 
+export function find(selector) {
+	return document.querySelector(selector);
+}
+
 // node makes an element; children are nodes or text.
 export function node(tag, properties, ...children) {
 	const element = Object.assign(document.createElement(tag), properties);
@@ -62,7 +66,7 @@ export function now() {
 }
 
 export function span(seconds) {
-	const [s, min, h, d] = [Math.floor(seconds), Math.floor(seconds / 60), Math.floor(seconds / 3600), Math.floor(seconds / 86400)];
+	const [s, min, h, d] = [1, 60, 3600, 86400].map((unit) => Math.floor(seconds / unit));
 	if (s < 60) return `${s} s`;
 	if (min < 60) return `${min} min`;
 	if (h < 24) return min % 60 ? `${h} h ${min % 60} min` : `${h} h`;
@@ -123,9 +127,8 @@ function decoded(label) {
 	for (let position = split + 1; position < label.length; ) {
 		const start = index;
 		for (let weight = 1, k = 36; ; k += 36) {
-			const digit = '0123456789'.includes(label[position]) ? label.charCodeAt(position) - 22 : label.charCodeAt(position) - 97;
-			position++;
-			if (!(digit >= 0 && digit < 36)) return '';
+			const digit = 'abcdefghijklmnopqrstuvwxyz0123456789'.indexOf(label[position++] ?? '?');
+			if (digit < 0) return '';
 			index += digit * weight;
 			const threshold = Math.min(Math.max(k - bias, 1), 26);
 			if (digit < threshold) break;

@@ -1,8 +1,8 @@
 // Purge and refresh of the name that is shown. Without write, the page has no buttons for them.
 import { post } from './api.js';
-import { node, say, visible } from './text.js';
+import { find, node, say, visible } from './text.js';
 
-const [refresh, purge, outcome, dialog] = ['#refresh', '#purge', '#outcome', '#confirm'].map((id) => document.querySelector(id));
+const [refresh, purge, outcome, dialog] = ['#refresh', '#purge', '#outcome', '#confirm'].map(find);
 
 const outcomes = {
 	found: 'The backend sent a certificate.',
@@ -27,7 +27,7 @@ export function showOutcome(wanted) {
 // there is something new to show.
 export function setUpWrites(current, changed) {
 	if (!dialog) return;
-	const [error, sure, keep] = ['#confirm-error', '#confirm-purge', '#keep'].map((id) => document.querySelector(id));
+	const [error, sure, keep] = ['#confirm-error', '#confirm-purge', '#keep'].map(find);
 	const tell = (target, result) => {
 		told.set(key(target), result);
 		showOutcome(current());
@@ -39,8 +39,8 @@ export function setUpWrites(current, changed) {
 		tell(target, { text: 'Asking the backend…', pending: true });
 		try {
 			const [result] = await post('refresh', { names: [target.name], cache: target.cache }, 120_000);
-			const text = [outcomes[result.outcome] ?? visible(result.outcome), visible(result.reason ?? '')].join(' ').trim();
-			tell(target, { text, bad: result.outcome === 'failed' });
+			const text = `${outcomes[result.outcome] ?? visible(result.outcome)} ${visible(result.reason ?? '')}`;
+			tell(target, { text: text.trim(), bad: result.outcome === 'failed' });
 		} catch (failed) {
 			tell(target, { text: `Not refreshed. ${reason(failed)}`, bad: true });
 		}
@@ -50,7 +50,7 @@ export function setUpWrites(current, changed) {
 	let target = null; // what the dialog asks about, whatever is shown behind it
 	purge.onclick = () => {
 		target = { ...current() };
-		document.querySelector('#confirm-title').replaceChildren('Purge ', node('bdi', {}, visible(target.name)), '?');
+		find('#confirm-title').replaceChildren('Purge ', node('bdi', {}, visible(target.name)), '?');
 		say(error, '');
 		dialog.showModal();
 	};
@@ -71,5 +71,5 @@ export function setUpWrites(current, changed) {
 }
 
 function reason(failed) {
-	return [`${failed.message.replace(/\.$/, '')}`, failed.why].filter(Boolean).join(' ');
+	return `${failed.message} ${failed.why ?? ''}`.trim();
 }
