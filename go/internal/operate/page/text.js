@@ -116,7 +116,7 @@ export function unicode(name) {
 export function ascii(text) {
 	const star = text.startsWith('*.') ? '*.' : '';
 	const url = URL.parse?.(`http://${text.slice(star.length)}/`);
-	return url && url.pathname === '/' && !url.port && !url.username ? star + url.hostname : '';
+	return url && url.pathname === '/' && !/[%:]/.test(url.host) && !url.username ? star + url.hostname : '';
 }
 
 // decoded is a label out of Punycode (RFC 3492, section 6.2); '' if it is none.
