@@ -145,13 +145,23 @@ func TestPausesWhileHidden(t *testing.T) {
 		value[bool](b, fmt.Sprintf(`Object.defineProperty(document, 'hidden', { configurable: true, value: %t }),
 			document.dispatchEvent(new Event('visibilitychange'))`, hidden))
 	}
+	under := make(chan bool, 1)
+	f.change(func() {
+		f.fault = func(response http.ResponseWriter, _ *http.Request) {
+			under <- true
+			time.Sleep(300 * time.Millisecond)
+			problem(response, http.StatusServiceUnavailable, "later")
+		}
+	})
+	<-under // hidden while a poll is under way: it is the last one
 	hide(true)
-	time.Sleep(time.Second) // for what was under way
+	b.awaitText("#trouble", "later")
 	before := f.asked("GET")
 	time.Sleep(7 * time.Second)
 	if after := f.asked("GET"); after != before {
 		t.Errorf("asked %d times while hidden", after-before)
 	}
+	f.change(func() { f.fault = nil })
 	hide(false)
 	for end := time.Now().Add(2 * time.Second); f.asked("GET") == before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -170,7 +180,7 @@ func TestPollsDisturbNothing(t *testing.T) {
 	b.await("document.querySelectorAll('#list tbody tr').length === 50")
 	value[string](b, `window.shifted = 0, new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.shifted += entry.value))
 		.observe({ type: 'layout-shift' }), document.querySelectorAll('#list tbody a')[7].focus(), getSelection().selectAllChildren(document.querySelector('#facts code')),
-		document.documentElement.scrollTop = 240, ''`)
+		window.cell = document.querySelector('#list tbody td'), document.documentElement.scrollTop = 240, ''`)
 	polls := f.asked("GET /caches")
 	f.change(func() { cache.Entries, cache.EntryBytes = 12_345, 200<<20 })
 	for end := time.Now().Add(patience); f.asked("GET /caches") < polls+2; time.Sleep(50 * time.Millisecond) {
@@ -181,6 +191,9 @@ func TestPollsDisturbNothing(t *testing.T) {
 	b.awaitText("#caches", "12,345 certificates")
 	if shifted := value[float64](b, "window.shifted"); shifted != 0 {
 		t.Errorf("the layout has moved by %v", shifted)
+	}
+	if !value[bool](b, "window.cell.isConnected") {
+		t.Error("what had not changed was made anew")
 	}
 	if focus := b.focus(); focus != "n0000007.example" {
 		t.Errorf("the focus is at %s", focus)
