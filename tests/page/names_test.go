@@ -51,7 +51,7 @@ func served(name string, left time.Duration) store.NameFacts {
 func stale(facts store.NameFacts) store.NameFacts {
 	entry := &facts.Entries[0]
 	ended, bridged := time.Now().UTC().Add(-3*time.Hour), time.Now().UTC().Add(21*time.Hour)
-	entry.State, entry.FreshUntil, entry.StaleUntil = store.StateStale, &ended, &bridged
+	entry.State, entry.FetchedAt, entry.FreshUntil, entry.StaleUntil = store.StateStale, ended.Add(-time.Hour), &ended, &bridged
 	return facts
 }
 

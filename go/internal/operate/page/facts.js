@@ -1,7 +1,7 @@
 // All that is known of one name.
 import { Refused, get } from './api.js';
 import { word } from './lists.js';
-import { find, moment, node, rebuild, unicode, visible } from './text.js';
+import { find, moment, node, rebuild, told, visible } from './text.js';
 
 const [section, title, state, certificates] = ['#facts', '#facts-name', '#state', '#certificates'].map(find);
 
@@ -29,12 +29,10 @@ export function showFacts(wanted) {
 	section.hidden = !wanted.name;
 	find('#work').classList.toggle('split', Boolean(wanted.name));
 	if (!wanted.name) return;
-	const other = unicode(wanted.name);
-	const aside = other ? node('bdi', { className: 'aside' }, ` ${other}`) : null;
-	rebuild(title, wanted.name, () => [node('bdi', {}, visible(wanted.name)), aside]);
+	rebuild(title, wanted.name, () => told(wanted.name));
 	const { entries, ...rest } = facts ?? {};
-	const told = () => (facts ? sentences(facts) : node('p', { className: 'empty' }, absence()));
-	rebuild(state, [rest, refused?.message, !facts], told);
+	const summary = () => (facts ? sentences(facts) : node('p', { className: 'empty' }, absence()));
+	rebuild(state, [rest, refused?.message, !facts], summary);
 	rebuild(certificates, entries ?? [], () => (entries ?? []).map(certificate));
 }
 
@@ -45,8 +43,8 @@ function absence() {
 }
 
 function sentences(name) {
-	const told = [];
-	const add = (className, ...parts) => told.push(node('p', { className }, ...parts));
+	const all = [];
+	const add = (className, ...parts) => all.push(node('p', { className }, ...parts));
 	const at = (time, past = '') => moment(time, { full: true, past });
 	if (name.failing_since) {
 		const held = name.entries?.some((entry) => entry.state !== 'expired');
@@ -63,7 +61,7 @@ function sentences(name) {
 		const whom = 'Clients that can’t use its kind of key are turned away, without asking, until ';
 		add('', whom, at(name.unsupported_until), '.');
 	}
-	return told;
+	return all;
 }
 
 function certificate(entry) {
@@ -80,10 +78,10 @@ function certificate(entry) {
 		Serial: node('code', {}, visible(entry.serial)),
 		'SHA-256': node('code', {}, visible(entry.sha256)),
 	};
-	const told = Object.entries(rows).filter(([, value]) => value);
+	const known = Object.entries(rows).filter(([, value]) => value);
 	return node('article', {},
 		node('h3', {}, visible(entry.key_type), ' ', word(entry.state)),
-		node('dl', {}, ...told.flatMap(([key, value]) => [node('dt', {}, key), node('dd', {}, value)])));
+		node('dl', {}, ...known.flatMap(([key, value]) => [node('dt', {}, key), node('dd', {}, value)])));
 }
 
 function names(list) {

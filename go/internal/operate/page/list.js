@@ -1,7 +1,7 @@
 // The list of names that is shown: a page of it, and the way through the pages.
 import { Refused, get } from './api.js';
 import { lists } from './lists.js';
-import { ascii, changed, count, counted, find, node, rebuild, say, unicode, visible } from './text.js';
+import { ascii, changed, count, counted, find, node, rebuild, say, told, visible } from './text.js';
 
 const page = 50; // rows; the service may send fewer
 const scans = 8; // requests for a page whose names are far apart
@@ -122,9 +122,7 @@ function showRows(wanted, columns, link) {
 }
 
 function newRow(name) {
-	const other = unicode(name);
-	const aside = other ? node('bdi', { className: 'aside' }, ` ${other}`) : null;
-	const link = node('a', { title: name.length > 60 ? visible(name) : '' }, node('bdi', {}, visible(name)), aside);
+	const link = node('a', { title: name.length > 60 ? visible(name) : '' }, ...told(name));
 	const row = node('tr', {}, node('th', { scope: 'row' }, link));
 	row.dataset.name = name;
 	return row;

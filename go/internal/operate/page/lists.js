@@ -15,7 +15,7 @@ export const lists = {
 	ending: { title: 'Ending soon', columns: [end, fresh, state], none: 'No certificate is in memory.' },
 	stale: { title: 'Stale', columns: [fresh, end, state], none: 'No certificate is past its lifetime.' },
 	expired: { title: 'Expired', columns: [end, state], none: 'No certificate in memory is past its use.' },
-	negative: { title: 'Unknown names', columns: [remembered], counter: 'negatives', none: 'None is remembered.' },
+	negative: { title: 'Unknown', columns: [remembered], counter: 'negatives', none: 'None is remembered.' },
 	memory: { title: 'In memory', columns: [state, end, fresh], counter: 'entries', none: 'No name is in memory.' },
 	disk: { title: 'On disk', columns: [state, end, fresh], counter: 'disk_entries', none: 'No name is on disk.' },
 };

@@ -104,6 +104,12 @@ export function tellTimes() {
 
 // --- Names
 
+// told is a name, as it travels and as its owner writes it.
+export function told(name) {
+	const other = unicode(name);
+	return [node('bdi', {}, visible(name)), other ? node('bdi', { className: 'aside' }, ` ${other}`) : null];
+}
+
 // unicode is the name as its owner writes it, or '' if that is the same or not safe to show: each label must be what
 // the browser itself makes the same A-label of, which rules out invisible characters and other tricks.
 export function unicode(name) {
