@@ -1,67 +1,66 @@
 package command
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 )
 
-// nameReader hands a list on as it is and counts the names in it as Caddy does: lines that are not empty and don't
-// start with #. The request's goroutine reads; others may ask how far it is.
+// maxName is the longest line that Caddy takes.
+const maxName = 1 << 10
+
+// nameReader is a list of names, one a line, without what Caddy would skip: so both count the same. What is wrong with
+// the list ends it, and is no reason to leave out the names before. The request's goroutine reads, others may ask how
+// far it is.
 type nameReader struct {
-	source io.Reader
-	line   lineState
+	lines  *bufio.Scanner
+	number int    // of the line
+	rest   []byte // of a name that was read
 
-	names atomic.Int64
-	ended atomic.Bool
-	err   atomic.Pointer[error] // other than the end
+	names   atomic.Int64
+	ended   atomic.Bool
+	problem error // of the list, to be read once it has ended
 }
 
-// lineState is what is known of the line that is being read.
-type lineState int
+func newNameReader(source io.Reader) *nameReader {
+	lines := bufio.NewScanner(source)
+	longest := maxName + len("\r\n")
+	lines.Buffer(make([]byte, 0, longest), longest)
+	return &nameReader{lines: lines}
+}
 
-const (
-	lineBegins lineState = iota
-	lineCounts           // or is a comment: nothing in it matters any more
-)
-
-// Read hands on what there is.
+// Read waits for one name: the next one may be long in coming.
 func (r *nameReader) Read(into []byte) (int, error) {
-	length, err := r.source.Read(into)
-	r.names.Add(r.line.count(into[:length]))
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF):
+	if len(r.rest) == 0 && !r.next() {
 		r.ended.Store(true)
-	default:
-		r.err.Store(&err)
+		return 0, io.EOF
 	}
-	return length, err
+	length := copy(into, r.rest)
+	r.rest = r.rest[length:]
+	return length, nil
 }
 
-// count is how many names begin in a piece of text.
-func (l *lineState) count(text []byte) (names int64) {
-	for _, character := range text {
-		switch {
-		case character == '\n':
-			*l = lineBegins
-		case *l == lineCounts, character == ' ', character == '\t', character == '\r':
-		default:
-			if character != '#' {
-				names++
-			}
-			*l = lineCounts
+func (r *nameReader) next() bool {
+	for r.lines.Scan() {
+		r.number++
+		line := r.lines.Bytes()
+		if r.number == 1 {
+			line = bytes.TrimPrefix(line, []byte("\ufeff")) // from editors on Windows
+		}
+		if name := bytes.TrimSpace(line); len(name) > 0 && name[0] != '#' {
+			r.names.Add(1)
+			r.rest = append(bytes.Clone(name), '\n')
+			return true
 		}
 	}
-	return names
-}
-
-// count is how many names were read.
-func (r *nameReader) count() int64 { return r.names.Load() }
-
-func (r *nameReader) problem() error {
-	if err := r.err.Load(); err != nil {
-		return *err
+	switch err := r.lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		r.problem = fmt.Errorf("line %d is longer than %d bytes: it must be one name", r.number+1, maxName)
+	case err != nil:
+		r.problem = err
 	}
-	return nil
+	return false
 }

@@ -31,21 +31,23 @@ func prefetch(ctx context.Context, s *session, arguments []string) error {
 	if err != nil {
 		return err
 	}
-	list := &nameReader{source: source}
+	list := newNameReader(source)
 	count := newTally()
 	bar := s.newProgress(source, list)
 	err = s.prefetch(ctx, list, count, bar)
 	bar.end()
-	if problem := list.problem(); problem != nil {
-		err = failed(exitFailed, "the names could not be read: %s", problem)
-	}
-	if count.done > 0 || err == nil {
+	if count.done > 0 || err == nil || errors.Is(err, context.Canceled) {
 		s.summarize(count, err)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case !list.ended.Load():
+		return failed(exitFailed, "Caddy ended it before all names were read: run it once more")
+	case list.problem != nil:
+		return failed(exitFailed, "the names could not be read to their end: %s", list.problem)
 	}
-	return count.verdict(list.count())
+	return count.verdict(list.names.Load())
 }
 
 // openNames is where the names are.

@@ -53,7 +53,7 @@ func (p *progress) add(failure bool) {
 	}
 	p.bar.Increment()
 	if p.list.ended.Load() {
-		p.bar.SetTotal(p.list.count(), false)
+		p.bar.SetTotal(p.list.names.Load(), false)
 	}
 }
 
@@ -80,12 +80,12 @@ func namesIn(source io.Reader) int64 {
 	if err != nil {
 		return 0
 	}
-	ahead := &nameReader{source: file}
-	_, err = io.Copy(io.Discard, ahead)
-	if _, back := file.Seek(start, io.SeekStart); err != nil || back != nil {
+	ahead := newNameReader(file)
+	_, _ = io.Copy(io.Discard, ahead)
+	if _, err := file.Seek(start, io.SeekStart); err != nil {
 		return 0
 	}
-	return ahead.count()
+	return ahead.names.Load()
 }
 
 // pace is how fast it goes, over about the last ten seconds: names that are held already come in no time.
