@@ -13,7 +13,7 @@ const Name = "cached-http"
 const Short = "Shows and changes what the caches of tls.get_certificate.cached_http hold"
 
 // Usage stands behind the command's name.
-const Usage = "<command> [--address <listen>] [--config <path> [--adapter <name>]] [--cache <id|url>] [--json]"
+const Usage = "<command>"
 
 // Long is the help's text.
 const Long = `Shows and changes what the caches of a running Caddy hold, by its admin API.

@@ -75,7 +75,8 @@ func (s *session) showName(document []byte, first bool) error {
 	for _, entry := range name.Entries {
 		s.line("")
 		s.labelled("certificate", entry.KeyType)
-		s.labelled("state", entry.State+", in "+strings.Join(entry.In, " and "))
+		s.labelled("state", entry.State)
+		s.labelled("held in", strings.Join(entry.In, " and "))
 		s.labelled("names", strings.Join(entry.DNSNames, ", "))
 		s.labelled("issuer", entry.Issuer)
 		s.labelled("serial", entry.Serial)

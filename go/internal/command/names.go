@@ -40,7 +40,7 @@ func namesCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&list.prefix, "prefix", "", "Only names that start with this")
-	flags.StringVar(&list.state, "state", "", "Only names in this state: "+strings.Join(states, ", "))
+	flags.StringVar(&list.state, "state", "", "Only names in this state, see above")
 	flags.IntVar(&list.limit, "limit", 100, "At most so many names")
 	flags.BoolVar(&list.all, "all", false, "All names, however many")
 	_ = command.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(states, cobra.ShellCompDirectiveNoFileComp))

@@ -31,7 +31,7 @@ func prefetch(ctx context.Context, s *session, arguments []string) error {
 	if err != nil {
 		return err
 	}
-	list := newNameReader(source)
+	list := newNameReader(ctx, source)
 	count := newTally()
 	bar := s.newProgress(source, list)
 	err = s.prefetch(ctx, list, count, bar)

@@ -1,8 +1,10 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -80,7 +82,7 @@ func namesIn(source io.Reader) int64 {
 	if err != nil {
 		return 0
 	}
-	ahead := newNameReader(file)
+	ahead := newNameReader(context.Background(), file)
 	_, _ = io.Copy(io.Discard, ahead)
 	if _, err := file.Seek(start, io.SeekStart); err != nil {
 		return 0
@@ -119,8 +121,8 @@ func (p *pace) text(current, total, failures int64) string {
 		parts = append(parts, comma(failures)+" failed")
 	}
 	if total > current && p.perSecond > 0 {
-		left := float64(total-current) / p.perSecond
-		parts = append(parts, span(time.Duration(left*float64(time.Second)))+" left")
+		left := math.Ceil(float64(total-current) / p.perSecond)
+		parts = append(parts, span(time.Duration(left)*time.Second)+" left")
 	}
 	return strings.Join(parts, ", ")
 }

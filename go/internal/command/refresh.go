@@ -37,5 +37,5 @@ func refresh(ctx context.Context, s *session, names []string) error {
 	if err != nil {
 		return err
 	}
-	return count.verdict(0)
+	return count.verdict(int64(len(names)))
 }
