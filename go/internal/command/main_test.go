@@ -46,7 +46,7 @@ func caddyProcess(ctx context.Context, t *testing.T, arguments ...string) *exec.
 	t.Helper()
 	command := exec.CommandContext(ctx, os.Args[0], arguments...)
 	command.Dir = t.TempDir()
-	command.Env = []string{beCaddy + "=1", "HOME=" + command.Dir, "TZ=UTC", "TERM=xterm"}
+	command.Env = []string{beCaddy + "=1", "HOME=" + command.Dir, "TZ=UTC", "TERM=xterm", "GORACE=atexit_sleep_ms=0"}
 	return command
 }
 

@@ -31,9 +31,9 @@ func prefetch(ctx context.Context, s *session, arguments []string) error {
 	if err != nil {
 		return err
 	}
+	bar := s.newProgress(source)
 	list := newNameReader(ctx, source)
 	count := newTally()
-	bar := s.newProgress(source, list)
 	err = s.prefetch(ctx, list, count, bar)
 	bar.end()
 	if count.done > 0 || err == nil || errors.Is(err, context.Canceled) {
@@ -73,7 +73,7 @@ func (s *session) prefetch(ctx context.Context, list *nameReader, count *tally, 
 	}
 	defer body.Close()
 	return s.results(ctx, body, count, func(one result, line []byte) error {
-		bar.add(one.Outcome == "failed")
+		bar.add(list, one.Outcome == "failed")
 		if s.json {
 			return s.document(line)
 		}

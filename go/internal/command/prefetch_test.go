@@ -253,9 +253,9 @@ func TestNameReader(t *testing.T) {
 func TestProgressBar(t *testing.T) {
 	t.Parallel()
 	fake := startPrefetcher(t, 2*time.Millisecond)
-	names := writeFile(t, t.TempDir(), "names.txt", "bad.example\n"+list(400))
+	names := writeFile(t, t.TempDir(), "names.txt", list(200)+"bad.example\n"+list(200))
 	seen := onTerminal(t, "code ", "", "prefetch", names, "--address", fake.address)
-	for _, text := range []string{"of 401 names [", "/s, 1 failed, ", " s left", "failed          bad.example: the backend answered 503\r\n", ": 400 found, 1 failed\r\ncode 4"} {
+	for _, text := range []string{"of 401 names [", "/s, 1 failed, ", " s left", "\x1b[1A\x1b[Jfailed          bad.example: the backend answered 503\r\n", ": 400 found, 1 failed\r\ncode 4"} {
 		if !strings.Contains(seen, text) {
 			t.Errorf("no %q in %q", text, seen)
 		}

@@ -19,17 +19,16 @@ type progress struct {
 	session   *session
 	container *mpb.Progress
 	bar       *mpb.Bar
-	list      *nameReader
 	failures  atomic.Int64
 	out       io.Writer // the session's own, without the bar
 }
 
-// newProgress shows a bar if somebody looks and it disturbs no answers.
-func (s *session) newProgress(source io.Reader, list *nameReader) *progress {
+// newProgress shows a bar if somebody looks and it disturbs no answers. Nobody may read the source yet.
+func (s *session) newProgress(source io.Reader) *progress {
 	if !isTerminal(s.notes) || s.json && isTerminal(s.out) {
 		return nil
 	}
-	p := &progress{session: s, list: list, out: s.out, container: mpb.New(mpb.WithOutput(s.notes))}
+	p := &progress{session: s, out: s.out, container: mpb.New(mpb.WithOutput(s.notes))}
 	pace := pace{begun: time.Now(), at: time.Now()}
 	p.bar = p.container.AddBar(namesIn(source),
 		mpb.PrependDecorators(decor.Any(func(figures decor.Statistics) string {
@@ -45,8 +44,8 @@ func (s *session) newProgress(source io.Reader, list *nameReader) *progress {
 	return p
 }
 
-// add counts one more name.
-func (p *progress) add(failure bool) {
+// add counts one more name of the list.
+func (p *progress) add(list *nameReader, failure bool) {
 	if p == nil {
 		return
 	}
@@ -54,8 +53,8 @@ func (p *progress) add(failure bool) {
 		p.failures.Add(1)
 	}
 	p.bar.Increment()
-	if p.list.ended.Load() {
-		p.bar.SetTotal(p.list.names.Load(), false)
+	if list.ended.Load() {
+		p.bar.SetTotal(list.names.Load(), false)
 	}
 }
 
