@@ -1,0 +1,301 @@
+package command
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// prefetcher answers each name as Caddy does: at once, while more of them come.
+type prefetcher struct {
+	*fakeCaddy
+	names atomic.Int64
+	gone  chan struct{} // closed once the client has left in the middle
+}
+
+func startPrefetcher(t *testing.T, pause time.Duration) *prefetcher {
+	t.Helper()
+	p := &prefetcher{fakeCaddy: startFake(t), gone: make(chan struct{})}
+	p.HandleFunc("/cached_http/prefetch", func(response http.ResponseWriter, request *http.Request) {
+		control := http.NewResponseController(response)
+		_ = control.EnableFullDuplex()
+		names := bufio.NewScanner(request.Body)
+		for names.Scan() {
+			p.names.Add(1)
+			outcome := `"found"`
+			if strings.HasPrefix(names.Text(), "bad") {
+				outcome = `"failed","reason":"the backend answered 503"`
+			}
+			fmt.Fprintf(response, `{"name":%q,"outcome":%s}`+"\n", names.Text(), outcome)
+			_ = control.Flush()
+			select {
+			case <-time.After(pause):
+			case <-request.Context().Done():
+				close(p.gone)
+				return
+			}
+		}
+	})
+	return p
+}
+
+func list(count int) string {
+	var text strings.Builder
+	for number := range count {
+		fmt.Fprintf(&text, "name-%d.example\n", number)
+	}
+	return text.String()
+}
+
+func TestPrefetch(t *testing.T) {
+	t.Parallel()
+	fake := startPrefetcher(t, 0)
+	text := "\ufeffa.example\r\n\n  # a comment\n#b.example\n \t\u00a0\nb.example\nbad.example"
+	path := writeFile(t, t.TempDir(), "names.txt", text)
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	named := prepare(t, "prefetch", path, "--address", fake.address)
+	redirected := prepare(t, "prefetch", "--address", fake.address)
+	redirected.Stdin = file
+	piped := prepare(t, "prefetch", "-", "--address", fake.address)
+	piped.Stdin = strings.NewReader(text)
+	for _, command := range []execution{{"named", named}, {"redirected", redirected}, {"piped", piped}} {
+		said := finish(t, command.Cmd)
+		if said.code != 4 || said.out != "failed          bad.example: the backend answered 503\n3 names in 0 s: 2 found, 1 failed\n" {
+			t.Errorf("%s: %+v", command.name, said)
+		}
+	}
+	json := prepare(t, "prefetch", "--json", "--cache", "7f3a90c1", "--address", fake.address)
+	json.Stdin = strings.NewReader("a.example\n")
+	said := finish(t, json)
+	if said.code != 0 || said.out != `{"name":"a.example","outcome":"found"}`+"\n" || said.err != "1 name in 0 s: 1 found\n" {
+		t.Errorf("%+v", said)
+	}
+	if last := fake.last(t); last != "POST /cached_http/prefetch?cache=7f3a90c1" || fake.asked()[3].header.Get("Content-Type") != "text/plain" {
+		t.Error(last)
+	}
+}
+
+// Names are asked for as they come: an answer is there before the next name is written.
+func TestPrefetchStreams(t *testing.T) {
+	t.Parallel()
+	fake := startPrefetcher(t, 0)
+	command := prepare(t, "prefetch", "--json", "--address", fake.address)
+	names, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(answers)
+	for range 5 {
+		if _, err := io.WriteString(names, "a.example\n"); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, "found") {
+			t.Fatal(line, err)
+		}
+	}
+	_ = names.Close()
+	if err := command.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Ctrl-C ends it at once, in the middle of answers and while a pipe is silent, and Caddy sees the client leave.
+func TestPrefetchInterrupted(t *testing.T) {
+	t.Parallel()
+	for _, given := range []string{list(2000), "a.example\n"} {
+		fake := startPrefetcher(t, 5*time.Millisecond)
+		command := prepare(t, "prefetch", "--address", fake.address)
+		names, err := command.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, notes bytes.Buffer
+		command.Stdout, command.Stderr = &out, &notes
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = io.WriteString(names, given) }()
+		for begun := time.Now(); fake.names.Load() < int64(min(20, strings.Count(given, "\n"))); time.Sleep(time.Millisecond) {
+			if time.Since(begun) > 10*time.Second {
+				t.Fatal("nothing is asked for")
+			}
+		}
+		time.Sleep(50 * time.Millisecond) // for the answer to arrive
+		_ = command.Process.Signal(os.Interrupt)
+		begun := time.Now()
+		_ = command.Wait()
+		if code := command.ProcessState.ExitCode(); code != 130 || time.Since(begun) > 5*time.Second {
+			t.Errorf("code %d after %s: %s", code, time.Since(begun), notes.String())
+		}
+		if text := out.String(); !strings.HasPrefix(text, "Interrupted: ") || !strings.Contains(text, " found\n") || notes.Len() > 0 {
+			t.Errorf("%q %q", text, notes.String())
+		}
+		select {
+		case <-fake.gone:
+		case <-time.After(5 * time.Second):
+			if len(given) > 100 {
+				t.Error("Caddy still asks")
+			}
+		}
+		if asked := fake.names.Load(); asked >= 2000 {
+			t.Errorf("%d names were asked for", asked)
+		}
+	}
+}
+
+func TestPrefetchThatBreaks(t *testing.T) {
+	t.Parallel()
+	handle := func(handler http.HandlerFunc) *fakeCaddy {
+		fake := startFake(t)
+		fake.HandleFunc("/cached_http/prefetch", handler)
+		return fake
+	}
+	const found = `{"name":"a.example","outcome":"found"}` + "\n"
+	run := func(fake *fakeCaddy, names string) outcome {
+		command := prepare(t, "prefetch", "--address", fake.address)
+		command.Stdin = strings.NewReader(names)
+		return finish(t, command)
+	}
+	cut := handle(func(response http.ResponseWriter, request *http.Request) {
+		_, _ = io.Copy(io.Discard, request.Body)
+		fmt.Fprint(response, found)
+		_ = http.NewResponseController(response).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	few := handle(func(response http.ResponseWriter, request *http.Request) {
+		_, _ = io.Copy(io.Discard, request.Body)
+		fmt.Fprint(response, found)
+	})
+	ended := handle(func(response http.ResponseWriter, request *http.Request) {
+		_, _ = io.Copy(io.Discard, request.Body)
+		fmt.Fprint(response, found+`{"error":"the configuration was reloaded or stopped before this was done; try again"}`+"\n")
+	})
+	for text, fake := range map[string]*fakeCaddy{
+		"ended after 1 name (unexpected EOF)":                 cut,
+		"answered for 1 of 2 names only":                      few,
+		"the configuration was reloaded or stopped before th": ended,
+	} {
+		if said := run(fake, "a.example\nb.example\n"); said.code != 1 || !strings.Contains(said.err, text) || said.out != "1 name in 0 s: 1 found\n" {
+			t.Errorf("%s: %+v", text, said)
+		}
+	}
+	refused := startFake(t)
+	refused.answers("/prefetch", 400, `{"error":"there are 2 caches","caches":[{"id":"7f3a90c1"},{"id":"11223344"}]}`)
+	run(refused, list(100_000)).failsWith(t, 2, "choose one with --cache ID", "\n  11223344")
+
+	command := prepare(t, "prefetch", "absent.txt", "--address", refused.address)
+	finish(t, command).failsWith(t, 1, "absent.txt: no such file")
+}
+
+// What is wrong with the list leaves out no name before it.
+func TestListThatBreaks(t *testing.T) {
+	t.Parallel()
+	fake := startPrefetcher(t, 0)
+	command := prepare(t, "prefetch", "--address", fake.address)
+	command.Stdin = strings.NewReader("a.example\n\nb.example\n" + strings.Repeat("x", 2000) + "\nc.example\n")
+	said := finish(t, command)
+	if said.code != 1 || said.out != "2 names in 0 s: 2 found\n" || !strings.Contains(said.err, "line 4 is longer than 1024 bytes") {
+		t.Errorf("%+v", said)
+	}
+	command = prepare(t, "prefetch", ".", "--address", fake.address)
+	if said = finish(t, command); said.code != 1 || !strings.Contains(said.err, "is a directory") {
+		t.Errorf("%+v", said)
+	}
+}
+
+func TestNameReader(t *testing.T) {
+	t.Parallel()
+	text := "a.example\n # c\n\nb.example\r\n" + strings.Repeat("x", maxName) + "\r\nlast.example"
+	want := "a.example\nb.example\n" + strings.Repeat("x", maxName) + "\nlast.example\n"
+	for name, source := range map[string]io.Reader{
+		"whole": strings.NewReader(text), "by bytes": iotest.OneByteReader(strings.NewReader(text)),
+	} {
+		reader := newNameReader(t.Context(), source)
+		got, err := io.ReadAll(iotest.OneByteReader(reader))
+		if err != nil || string(got) != want || reader.names.Load() != 4 || !reader.ended.Load() || reader.problem != nil {
+			t.Errorf("%s: %q, %d names, %v %v", name, got, reader.names.Load(), err, reader.problem)
+		}
+	}
+	broken := newNameReader(t.Context(), io.MultiReader(strings.NewReader("a.example\n"), iotest.ErrReader(errors.New("disk on fire"))))
+	if got, err := io.ReadAll(broken); err != nil || string(got) != "a.example\n" || broken.problem == nil {
+		t.Errorf("%q %v %v", got, err, broken.problem)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	silent, _ := io.Pipe()
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if _, err := newNameReader(ctx, silent).Read(make([]byte, 10)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestProgressBar(t *testing.T) {
+	t.Parallel()
+	fake := startPrefetcher(t, 2*time.Millisecond)
+	names := writeFile(t, t.TempDir(), "names.txt", list(200)+"bad.example\n"+list(200))
+	seen := onTerminal(t, "code ", "", "prefetch", names, "--address", fake.address)
+	for _, text := range []string{"of 401 names [", "/s, 1 failed, ", " s left", "\x1b[1A\x1b[Jfailed          bad.example: the backend answered 503\r\n", ": 400 found, 1 failed\r\ncode 4"} {
+		if !strings.Contains(seen, text) {
+			t.Errorf("no %q in %q", text, seen)
+		}
+	}
+	for line := range strings.SplitSeq(seen, "\r\n") {
+		if line = strings.TrimPrefix(line, "\x1b[1A\x1b[J"); len(line) > 80 {
+			t.Errorf("%d columns: %q", len(line), line)
+		}
+	}
+
+	fake = startPrefetcher(t, 2*time.Millisecond)
+	names = writeFile(t, t.TempDir(), "names.txt", list(4000))
+	seen = onTerminal(t, "of 4,000 names [", "\x03", "prefetch", names, "--address", fake.address)
+	if !strings.Contains(seen, "Interrupted: ") || !strings.HasSuffix(seen, " found\r\ncode 130\r\n") {
+		t.Errorf("%q", seen)
+	}
+}
+
+// Names that are held come in no time, and say nothing about those that follow.
+func TestPaceForgets(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
+	pace := pace{begun: begun, at: begun}
+	count := int64(0)
+	for second := 1; second <= 60; second++ {
+		if second <= 5 {
+			count += 100_000
+		} else {
+			count += 500
+		}
+		pace.observe(begun.Add(time.Duration(second)*time.Second), count)
+		if second == 5 && math.Abs(pace.perSecond-100_000) > 1 {
+			t.Errorf("%.0f/s after 5 s", pace.perSecond)
+		}
+	}
+	if pace.perSecond < 500 || pace.perSecond > 1000 {
+		t.Errorf("%.0f/s after 55 s of 500/s", pace.perSecond)
+	}
+	pace.perSecond = 500
+	if text := pace.text(100, 1100, 2); text != "500/s, 2 failed, 2 s left" {
+		t.Error(text)
+	}
+}
