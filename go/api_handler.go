@@ -26,8 +26,9 @@ const apiDirective = "cached_http_api"
 // operator's own: which caches there are, what they know of a name, and, with `write`, to purge, refresh and prefetch
 // names. It answers at the root of its site; strip a prefix before it if it has one.
 //
-// It asks nobody who they are: put `basic_auth`, client certificates or a `remote_ip` matcher before it, and give the
-// site a host name or an address. Answers never hold private keys or PEM text.
+// It asks nobody who they are: use `basic_auth`, client certificates or a `remote_ip` matcher, or `bind 127.0.0.1`. An
+// address before the site's braces alone binds to nothing: who sends it as the host is let in. Answers never hold private
+// keys or PEM text.
 type APIHandler struct {
 	// Allows requests that change something: purge, refresh and prefetch. Without it they are refused. Requests that
 	// another site's page makes are always refused. Default: false.
@@ -47,7 +48,6 @@ func (*APIHandler) CaddyModule() caddy.ModuleInfo {
 // Provision makes the service, whose requests end with the configuration.
 func (h *APIHandler) Provision(ctx caddy.Context) error {
 	running, stop := context.WithCancel(ctx)
-	context.AfterFunc(ctx, stop)
 	service := operate.New(operate.Running, func() context.Context { return running })
 	h.service = operate.ForSite(service, h.Write)
 	return h.stopEarly(ctx, stop)
@@ -60,15 +60,15 @@ func (*APIHandler) stopEarly(ctx caddy.Context, stop func()) error {
 	if err != nil {
 		return nil //nolint:nilerr // outside of an HTTP app, which always has one
 	}
-	return app.(*caddyevents.App).On("stopping", stoppingHandler(stop))
+	return app.(*caddyevents.App).On("stopping", stoppingHandler{stop})
 }
 
-// stoppingHandler takes Caddy's own event "stopping".
-type stoppingHandler func()
+// stoppingHandler takes Caddy's own event "stopping". It is a struct for the reason that startedHandler is one.
+type stoppingHandler struct{ stop func() }
 
 // Handle is called while Caddy waits.
-func (stop stoppingHandler) Handle(context.Context, caddy.Event) error {
-	stop()
+func (h stoppingHandler) Handle(context.Context, caddy.Event) error {
+	h.stop()
 	return nil
 }
 
