@@ -30,9 +30,12 @@ func (s *service) prefetch(response http.ResponseWriter, request *http.Request) 
 	}
 	ctx, cancel := context.WithCancelCause(request.Context())
 	control := http.NewResponseController(response)
-	// HTTP/1.1 would wait for all names before the first answer. The others don't.
-	_ = control.EnableFullDuplex()
-
+	if request.ProtoMajor == 1 {
+		// It would wait for all names before the first answer; later versions don't. And net/http panics if a connection
+		// on which both were done goes on to another request before the first one's body has been read.
+		_ = control.EnableFullDuplex()
+		response.Header().Set("Connection", "close")
+	}
 	reader := &nameReader{names: make(chan string, maxAhead), done: make(chan struct{})}
 	go reader.read(ctx, request.Body, cancel)
 	defer reader.stop(control)
@@ -82,12 +85,8 @@ func (r *nameReader) read(ctx context.Context, text io.Reader, cancel context.Ca
 }
 
 // stop makes read end, if it still waits for the client, and waits for it: the body belongs to the server again when
-// the request is done.
+// the request is done, which won't wait for the rest either.
 func (r *nameReader) stop(control *http.ResponseController) {
-	select {
-	case <-r.done:
-	default:
-		_ = control.SetReadDeadline(time.Now())
-		<-r.done
-	}
+	_ = control.SetReadDeadline(time.Now())
+	<-r.done
 }
