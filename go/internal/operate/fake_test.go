@@ -1,8 +1,10 @@
 package operate_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -118,12 +120,38 @@ func serviceOver(caches ...*fakeCache) http.Handler {
 	}, context.Background)
 }
 
-// serve starts a real server, which streams need.
-func serve(t *testing.T, handler http.Handler) *httptest.Server {
+// serve starts a real server, which streams need. A panic in it fails the test.
+func serve(t *testing.T, handler http.Handler, changes ...func(*httptest.Server)) *httptest.Server {
 	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	server := httptest.NewUnstartedServer(handler)
+	var panicked atomic.Bool
+	server.Config.ErrorLog = log.New(writerFunc(func(text []byte) {
+		if bytes.Contains(text, []byte("panic")) {
+			panicked.Store(true)
+		}
+	}), "", 0)
+	for _, change := range changes {
+		change(server)
+	}
+	if server.EnableHTTP2 {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(func() {
+		server.Close()
+		if panicked.Load() {
+			t.Error("the server panicked")
+		}
+	})
 	return server
+}
+
+type writerFunc func(text []byte)
+
+func (w writerFunc) Write(text []byte) (int, error) {
+	w(text)
+	return len(text), nil
 }
 
 // ask makes one request without a network.

@@ -125,16 +125,30 @@ func TestPrefetchEndsAtALineThatIsTooLong(t *testing.T) {
 	}
 }
 
+// Names that end in the middle of a message are no whole list.
+func TestPrefetchTellsOfABrokenBody(t *testing.T) {
+	server := serve(t, serviceOver(newFake("broken")))
+	connection, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(connection, "POST /prefetch HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "ended early") {
+		t.Errorf("%s %s", response.Status, text)
+	}
+}
+
 // The answer to a name comes before the next name is sent, also over HTTP/1.1.
 func TestPrefetchAnswersWhileItReads(t *testing.T) {
 	for _, version := range []int{1, 2} {
-		server := httptest.NewUnstartedServer(serviceOver(newFake("duplex")))
-		if server.EnableHTTP2 = version == 2; server.EnableHTTP2 {
-			server.StartTLS()
-		} else {
-			server.Start()
-		}
-		t.Cleanup(server.Close)
+		server := serve(t, serviceOver(newFake("duplex")), func(s *httptest.Server) { s.EnableHTTP2 = version == 2 })
 		body, names := io.Pipe()
 		go func() { _, _ = io.WriteString(names, "a0.example\n") }()
 		response := post(t, server, "/prefetch", body)
@@ -305,10 +319,9 @@ func TestStreamsOutliveTheServersTimeouts(t *testing.T) {
 			return store.OutcomeFound
 		}
 	}
-	server := httptest.NewUnstartedServer(serviceOver(cache))
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
-	server.Start()
-	t.Cleanup(server.Close)
+	server := serve(t, serviceOver(cache), func(s *httptest.Server) {
+		s.Config.ReadTimeout, s.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	})
 	names := slices.Repeat([]string{"a.example"}, 16)
 	list, _ := json.Marshal(map[string]any{"names": names})
 	if got := lines(t, post(t, server, "/refresh", strings.NewReader(string(list)))); len(got) != len(names) {
@@ -334,7 +347,7 @@ func TestPrefetchOfManyNames(t *testing.T) {
 	server := serve(t, serviceOver(cache))
 	var names strings.Builder
 	for i := range 100_000 {
-		fmt.Fprintf(&names, "shop-%d.customers.example.com\n", i)
+		fmt.Fprintf(&names, "shop-%d.%s.%[2]s.%[2]s.example.com\n", i, strings.Repeat("x", 60)) // more than connections hold
 	}
 	begin := time.Now()
 	if got := lines(t, post(t, server, "/prefetch", strings.NewReader(names.String()))); len(got) != 100_000 {
