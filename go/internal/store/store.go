@@ -24,6 +24,7 @@ import (
 type Store struct {
 	engine   Engine
 	backend  string
+	cacheDir string
 	entries  *entries
 	waiters  *waiters
 	failures failures
@@ -41,6 +42,7 @@ func newStore(engine Engine, settings config.Engine) *Store {
 	s := &Store{
 		engine:   engine,
 		backend:  settings.Backend,
+		cacheDir: settings.CacheDir,
 		settings: settings,
 		entries:  newEntries(maxHotEntries),
 		waiters:  newWaiters(),

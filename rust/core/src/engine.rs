@@ -1,10 +1,13 @@
 //! The engine: the only module that knows the others. Read the path of one lookup in this order: [`Engine::lookup`],
 //! `engine/lookup.rs` (what memory says), `engine/fetch.rs` and its folder (what a miss sets in motion),
-//! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs`.
+//! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs` and `engine/disk_writer.rs`. What an
+//! operator can ask for is in [`operations`].
 
+mod disk_writer;
 mod disk_writes;
 mod fetch;
 mod lookup;
+pub mod operations;
 mod outage;
 mod shared;
 mod storing;
@@ -25,6 +28,7 @@ use crate::earliest_end::EarliestEnd;
 use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
+use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS};
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, Outcome};
@@ -141,6 +145,7 @@ impl Engine {
             disk_readers: WorkerPool::without_reserve("cached_http_rd", DISK_READERS, MAX_QUEUED_FETCHES),
             // One thread: writes to one name keep their order.
             disk_writer: WorkerPool::without_reserve("cached_http_wr", 1, MAX_QUEUED_FETCHES),
+            operators: WorkerPool::without_reserve("cached_http_op", OPERATORS, MAX_QUEUED_OPERATIONS),
             lookup_configs: Mutex::default(),
             events: EventQueue::new().map_err(OpenError::Pipe)?,
             log_sampler: LogSampler::default(),
@@ -272,13 +277,20 @@ impl Engine {
         }
         for (server_name, tokens) in shared.flights.detach_all() {
             let outcome = Outcome::Failed(CLOSED.into());
-            let finished =
-                Event::Finished { server_name, asked_backend: false, accepted: None, tokens, outcome };
+            let finished = Event::Finished {
+                server_name,
+                asked_backend: false,
+                not_modified: false,
+                accepted: None,
+                tokens,
+                outcome,
+            };
             shared.events.push(finished);
         }
         for config in shared.lookup_configs.lock().drain(..).filter_map(|known| known.upgrade()) {
             config.backend.shutdown();
         }
+        shared.operators.close();
         shared.disk_readers.close();
         shared.fetchers.close();
         let undecided = std::mem::take(&mut *shared.candidates.lock());

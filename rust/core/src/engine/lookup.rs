@@ -14,8 +14,8 @@ use crate::server_name::{NameBuffer, ServerName};
 use crate::single_flight::Joined;
 
 /// An answer from memory, and the entry to fetch anew meanwhile.
-struct CachedAnswer {
-    answer: Lookup,
+pub(super) struct CachedAnswer {
+    pub(super) answer: Lookup,
     refresh: Option<Arc<Entry>>,
 }
 
@@ -65,7 +65,7 @@ impl Shared {
     }
 
     /// What memory says: a hit, a negative, or nothing.
-    fn cached_answer(
+    pub(super) fn cached_answer(
         &self,
         config: &LookupConfig,
         key: EntryKeyRef<'_>,

@@ -46,6 +46,7 @@ pub(super) struct Shared {
     pub(super) fetchers: WorkerPool,
     pub(super) disk_readers: WorkerPool,
     pub(super) disk_writer: WorkerPool,
+    pub(super) operators: WorkerPool,
     pub(super) lookup_configs: Mutex<Vec<Weak<LookupConfig>>>,
     pub(super) events: EventQueue,
     pub(super) log_sampler: LogSampler,

@@ -90,14 +90,17 @@ impl Shared {
 
     /// Forgets all that is known of a name; true if that was anything. Who comes from now on is answered anew.
     pub(super) fn purge(self: &Arc<Self>, name: EntryKeyRef<'_>) -> bool {
-        let (retired, known) = {
+        let mut retired = Vec::new();
+        let known = {
             let _change = self.changes.lock();
             let mut known = self.flights.detach(name);
             for key in name.all_kinds() {
                 known |=
                     self.negatives.remove(key) | self.unsupported.remove(key) | self.back_off.forget(key);
+                self.queue_write(key, DiskWrite::Purge);
+                retired.extend(self.memory.remove(key));
             }
-            (self.remove(name, ClientKind::Ed25519, false), known)
+            known
         };
         let known = known || !retired.is_empty();
         self.retire(retired);

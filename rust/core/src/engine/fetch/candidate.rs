@@ -55,6 +55,7 @@ impl Candidate {
     /// Stores the entry and ends the flight with it.
     pub(in crate::engine) fn confirm(mut self) {
         self.fetch.accepted = Some(self.entry.id);
+        self.fetch.not_modified = self.source == Source::Confirmation;
         if self.source != Source::Disk {
             self.note_answer();
         }
