@@ -64,6 +64,9 @@ var states = []string{
 	string(store.StateFailing), string(store.StateDisk), string(store.StateEnding),
 }
 
+// errInvalidCursor: the rest of a query is checked here.
+var errInvalidCursor = &native.Error{Status: native.StatusInvalidArgument}
+
 const (
 	defaultLimit = 100
 	maxLimit     = 10_000
@@ -95,6 +98,9 @@ func (s *service) listNames(response http.ResponseWriter, request *http.Request)
 		return err
 	}
 	page, err := cache.Names(request.Context(), query)
+	if errors.Is(err, errInvalidCursor) {
+		return newProblem(http.StatusBadRequest, "%v; begin without one", err)
+	}
 	if err != nil {
 		return err
 	}
