@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, CountersSnapshot, FetchTimes, Sizes};
 use crate::disk_store::{DiskError, DiskStore};
 use crate::earliest_end::EarliestEnd;
-use crate::engine::disk_writes::DiskWrites;
+use crate::engine::disk_writes::{DiskWrite, DiskWrites};
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
 use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS};
@@ -199,11 +199,13 @@ impl Engine {
     }
 
     /// Forgets all that is known of a name, in every variant: certificates in memory and on disk, "no such name",
-    /// failures. What is under way is not stored. True if there was anything.
+    /// failures. What is under way is not stored. True if there was anything. Its files are removed soon after; who must know
+    /// that they are uses [`Engine::operate`].
     pub fn purge(&self, server_name: &[u8]) -> Result<bool, InvalidServerName> {
         let mut buffer = NameBuffer::default();
         let name = ServerName::parse(server_name, &mut buffer)?;
-        Ok(self.shared.purge(EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly }))
+        let key = EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly };
+        Ok(self.shared.purge(key, DiskWrite::Remove(ClientKind::Ed25519)))
     }
 
     /// The entry with this id, while it is a candidate or in memory.

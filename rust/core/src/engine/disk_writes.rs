@@ -51,12 +51,35 @@ pub(super) struct DiskWrites {
 struct State {
     wanted: HashMap<EntryKey, Wanted>,
     order: VecDeque<EntryKey>,
-    /// How many of those wanted take of the room for removals.
+    saves: usize,
+    /// Those that take of the room for removals.
     removals: usize,
     is_scheduled: bool,
     swept_at: Option<Instant>,
     clearing: Clearing,
     next_number: u64,
+}
+
+impl State {
+    fn note(&mut self, key: EntryKey, wanted: Wanted) {
+        self.forget(&key);
+        self.count(&wanted.write, 1);
+        self.wanted.insert(key, wanted);
+    }
+
+    fn forget(&mut self, key: &EntryKey) {
+        if let Some(wanted) = self.wanted.remove(key) {
+            self.count(&wanted.write, -1);
+        }
+    }
+
+    fn count(&mut self, write: &DiskWrite, more: isize) {
+        match write {
+            DiskWrite::Save(..) => self.saves = self.saves.saturating_add_signed(more),
+            DiskWrite::Remove(_) => self.removals = self.removals.saturating_add_signed(more),
+            DiskWrite::Purge => {}
+        }
+    }
 }
 
 /// Whether everything on disk is to go, since a removal found no room. Until it has, nothing of it is read.
@@ -137,12 +160,12 @@ impl DiskWrites {
         let took_room = previous.is_some_and(|wanted| wanted.write.takes_room());
         let takes_room = write.takes_room();
         let is_removal = write.removes().is_some();
-        if !is_removal && previous.is_none() && state.wanted.len() - state.removals >= MAX_SAVES {
+        if !is_removal && previous.is_none() && state.saves >= MAX_SAVES {
             return Err(());
         }
         if takes_room && !took_room && state.removals >= MAX_REMOVALS {
             state.clearing = Clearing::Wanted;
-            state.wanted.remove(&key);
+            state.forget(&key);
             return Ok(());
         }
         // The one before may be of more.
@@ -155,10 +178,9 @@ impl DiskWrites {
             save => (save, earlier),
         };
         let is_queued = previous.is_some_and(|wanted| !wanted.has_failed);
-        state.removals = state.removals + usize::from(takes_room) - usize::from(took_room);
         state.next_number += 1;
         let wanted = Wanted { number: state.next_number, write, removal, has_failed: false };
-        state.wanted.insert(key.clone(), wanted);
+        state.note(key.clone(), wanted);
         match is_removal {
             // What must not come back goes before what would be good to have: the process may end at any moment.
             true => state.order.push_front(key),
@@ -201,7 +223,7 @@ impl DiskWrites {
         let state = &mut *self.state.lock();
         state.wanted.clear();
         state.order.clear();
-        state.removals = 0;
+        (state.saves, state.removals) = (0, 0);
         state.clearing = Clearing::Wanted;
     }
 
@@ -274,19 +296,17 @@ impl DiskWrites {
             state.order.push_back(key.clone());
             return;
         }
-        let takes_room = wanted.write.takes_room();
         if wanted.write.removes().is_some() && !succeeded {
             wanted.has_failed = true;
             return;
         }
-        if !succeeded && let Some(up_to) = wanted.removal {
-            wanted.write = DiskWrite::Remove(up_to);
-            state.removals += 1;
+        let removal = wanted.removal.filter(|_| !succeeded);
+        state.forget(key);
+        if let Some(up_to) = removal {
+            let write = DiskWrite::Remove(up_to);
+            state.note(key.clone(), Wanted { number, write, removal, has_failed: false });
             state.order.push_back(key.clone());
-            return;
         }
-        state.wanted.remove(key);
-        state.removals -= usize::from(takes_room);
     }
 
     /// Lines up what the disk has refused: it works again.

@@ -88,8 +88,9 @@ impl Shared {
         }
     }
 
-    /// Forgets all that is known of a name; true if that was anything. Who comes from now on is answered anew.
-    pub(super) fn purge(self: &Arc<Self>, name: EntryKeyRef<'_>) -> bool {
+    /// Forgets all that is known of a name; true if that was anything. Who comes from now on is answered anew. The removal of
+    /// its files is queued as `removal`.
+    pub(super) fn purge(self: &Arc<Self>, name: EntryKeyRef<'_>, removal: DiskWrite) -> bool {
         let mut retired = Vec::new();
         let known = {
             let _change = self.changes.lock();
@@ -97,7 +98,7 @@ impl Shared {
             for key in name.all_kinds() {
                 known |=
                     self.negatives.remove(key) | self.unsupported.remove(key) | self.back_off.forget(key);
-                self.queue_write(key, DiskWrite::Purge);
+                self.queue_write(key, removal.clone());
                 retired.extend(self.memory.remove(key));
             }
             known

@@ -10,7 +10,7 @@ use cached_http_core::clock::Clock;
 use cached_http_core::engine::{Engine, Lookup, LookupConfig, LookupRequest};
 use cached_http_core::entry::{ClientKind, EntryId};
 use cached_http_core::events::{Event, LogRecord, Outcome};
-use cached_http_core::operations::{Answer, OperationError};
+use cached_http_core::operations::{Answer, Operation, OperationError};
 use cached_http_core::settings::{DEFAULT_MAX_DISK, EngineSettings, LookupSettings};
 use cached_http_core::single_flight::Token;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
@@ -105,6 +105,20 @@ impl Host {
                     Some((tokens, outcome)) if tokens.contains(&token) => return outcome,
                     _ => {}
                 }
+            }
+        }
+    }
+
+    /// Has an operation carried out, and plays the host until it is answered.
+    pub fn operate(&mut self, operation: &str) -> Result<Answer, OperationError> {
+        let operation = Operation::from_json(operation.as_bytes()).unwrap();
+        self.engine.operate(&self.config, operation, next_token()).unwrap();
+        loop {
+            if let Some(answer) = self.answers.pop() {
+                return answer;
+            }
+            for event in self.next_events(1) {
+                self.handle(event);
             }
         }
     }

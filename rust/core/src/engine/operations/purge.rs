@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use compact_str::CompactString;
 
 use crate::disk_store::DiskStore;
-use crate::engine::disk_writes::Outstanding;
+use crate::engine::disk_writes::{DiskWrite, Outstanding};
 use crate::engine::operations::normalised;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, EntryKey, EntryKeyRef};
@@ -24,7 +24,7 @@ impl Shared {
         for name in &names {
             // Looked at before: its file is about to go.
             let is_on_disk = self.disk.as_ref().is_some_and(|disk| is_on_disk(disk, name));
-            let was_known = self.purge(EntryKeyRef { name, client: ClientKind::RsaOnly });
+            let was_known = self.purge(EntryKeyRef { name, client: ClientKind::RsaOnly }, DiskWrite::Purge);
             purged += u64::from(is_on_disk || was_known);
         }
         self.wait_for_removals(Some(&names))?;
