@@ -60,6 +60,9 @@ func (c *fakeCache) Names(_ context.Context, query store.NamesQuery) (store.Name
 }
 
 func (c *fakeCache) Inspect(_ context.Context, name string) (store.NameFacts, error) {
+	if isNone(name) {
+		return store.NameFacts{}, &native.Error{Status: native.StatusInvalidName, Message: name + ": not a name"}
+	}
 	if facts, known := c.known[name]; known {
 		return facts, nil
 	}
@@ -85,8 +88,13 @@ func (c *fakeCache) Refresh(ctx context.Context, name string) store.RefreshResul
 }
 
 func (c *fakeCache) Prefetch(ctx context.Context, name string) store.RefreshResult {
+	if isNone(name) {
+		return store.RefreshResult{Name: name, Outcome: store.OutcomeFailed, Reason: "not a name"}
+	}
 	return c.ask(ctx, name)
 }
+
+func isNone(name string) bool { return strings.ContainsAny(name, " /") }
 
 func (c *fakeCache) ask(ctx context.Context, name string) store.RefreshResult {
 	now := c.underWay.Add(1)

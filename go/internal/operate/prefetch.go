@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
 const (
@@ -40,14 +38,8 @@ func (s *service) prefetch(response http.ResponseWriter, request *http.Request) 
 	go reader.read(ctx, request.Body, cancel)
 	defer reader.stop(control)
 	defer cancel(nil)
-	prefetch := func(ctx context.Context, name string) store.RefreshResult {
-		// One that is none is no reason to leave out the others.
-		if err := store.CheckName(name); err != nil {
-			return store.RefreshResult{Name: name, Outcome: store.OutcomeFailed, Reason: err.Error()}
-		}
-		return cache.Prefetch(ctx, name)
-	}
-	return stream(response, request.WithContext(ctx), cache, reader.names, prefetch, func() error { return reader.failure })
+	failure := func() error { return reader.failure }
+	return stream(response, request.WithContext(ctx), cache, reader.names, cache.Prefetch, failure)
 }
 
 // nameReader reads names, one a line.

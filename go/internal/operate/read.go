@@ -117,9 +117,6 @@ func (s *service) inspect(response http.ResponseWriter, request *http.Request) e
 		return err
 	}
 	name := request.PathValue("name")
-	if err := store.CheckName(name); err != nil {
-		return newProblem(http.StatusBadRequest, "%s: %v", quoted(name), err)
-	}
 	cache, err := s.choose(asked.Get("cache"))
 	if err != nil {
 		return err
