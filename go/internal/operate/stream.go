@@ -34,7 +34,7 @@ func stream(
 	results := askAll(ctx, cache, names, ask)
 	for result := range results {
 		if err := lines.write(result); err != nil {
-			return nil // the client is gone, and whoever waits for it is told by its context
+			return nil //nolint:nilerr // the client is gone, and there is nobody to tell
 		}
 		if len(results) == 0 { // what has come at once is sent at once
 			_ = control.Flush()
