@@ -658,6 +658,16 @@ cached_http_status cached_http_ask(cached_http_lookup_config config,
                                    uint64_t token,
                                    cached_http_buffer *message);
 
+/*
+ Whether a name is one that operations take: `OK`, or `INVALID_NAME` with a `message` (may be NULL), for the caller to free.
+
+ # Safety
+ `name` points to `name_length` readable bytes; `message` is NULL or writable.
+ */
+cached_http_status cached_http_check_name(const uint8_t *name,
+                                          size_t name_length,
+                                          cached_http_buffer *message);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

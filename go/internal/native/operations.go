@@ -40,3 +40,10 @@ func (c *LookupConfig) Ask(serverName string, flags HelloFlags, mode AskMode, to
 	runtime.KeepAlive(c)
 	return Answer{Status: status, Reason: takeText(message)}
 }
+
+// CheckName tells whether a name is one that operations take; an error with StatusInvalidName says why not.
+func CheckName(name string) error {
+	var message C.cached_http_buffer
+	data, length := textView(name)
+	return outcome(C.cached_http_check_name(data, length, &message), message)
+}

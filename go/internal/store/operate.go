@@ -41,6 +41,9 @@ func (s *Store) Limits() Limits {
 	}
 }
 
+// CheckName tells whether a name is one that somebody could own; ErrInvalidName, with a reason, if not.
+func CheckName(name string) error { return native.CheckName(name) }
+
 // Names returns a page of names.
 func (s *Store) Names(ctx context.Context, query NamesQuery) (NamesPage, error) {
 	var page namesPage

@@ -1,6 +1,6 @@
 //! What an operator can ask of an engine, and have done.
 
-use cached_http_core::engine::operations::{AskMode, Asked, NotTaken};
+use cached_http_core::engine::operations::{AskMode, Asked, NotTaken, normal_form};
 use cached_http_core::operations::Operation;
 use cached_http_core::single_flight::Token;
 
@@ -89,6 +89,26 @@ pub unsafe extern "C" fn cached_http_ask(
             Asked::NothingHeld => Status::Miss,
             Asked::InvalidName(invalid) => explain(message, Status::InvalidName, &invalid),
             Asked::Closed => Status::Closed,
+        })
+    })
+}
+
+/// Whether a name is one that operations take: `OK`, or `INVALID_NAME` with a `message` (may be NULL), for the caller to free.
+///
+/// # Safety
+/// `name` points to `name_length` readable bytes; `message` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cached_http_check_name(
+    name: *const u8,
+    name_length: usize,
+    message: *mut Buffer,
+) -> Status {
+    guarded(|| {
+        // SAFETY: the input has as many bytes as its length says, the output is NULL or writable: our own contract.
+        let (name, message) = unsafe { (view(name, name_length)?, optional_output(message)) };
+        Ok(match normal_form(name) {
+            Ok(_) => Status::Ok,
+            Err(invalid) => explain(message, Status::InvalidName, &invalid),
         })
     })
 }

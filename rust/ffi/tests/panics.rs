@@ -128,6 +128,7 @@ fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     panics!(fetch_cached_cert(config, null_mut(), 0, 0, null_mut(), 0, 0, null_mut(), null_mut()));
     panics!(cached_http_operate(config, null_mut(), 0, 1, null_mut()));
     panics!(cached_http_ask(config, null_mut(), 0, 0, 0, 1, null_mut()));
+    panics!(cached_http_check_name(null_mut(), 0, null_mut()));
     fail::remove("export");
 
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/cached_http.h");

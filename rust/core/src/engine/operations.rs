@@ -10,13 +10,15 @@ mod purge;
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 pub use asking::{AskMode, Asked};
 
 use crate::engine::shared::Shared;
 use crate::engine::{Engine, LookupConfig};
 use crate::events::Event;
 use crate::operations::{Answer, Operation, OperationError};
-use crate::server_name::{NameBuffer, ServerName};
+use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::single_flight::Token;
 use crate::worker_pool::{Priority, SubmitError};
 
@@ -94,10 +96,14 @@ impl Shared {
 }
 
 /// A name as an operator writes it, in its normal form. A dot at its end is the operator's right.
-fn normalised(name: &str) -> Result<compact_str::CompactString, OperationError> {
+pub fn normal_form(name: &[u8]) -> Result<CompactString, InvalidServerName> {
     let mut buffer = NameBuffer::default();
-    let parsed = ServerName::parse(name.strip_suffix('.').unwrap_or(name).as_bytes(), &mut buffer);
-    parsed.map(|parsed| parsed.as_str().into()).map_err(|error| OperationError::InvalidName {
+    let parsed = ServerName::parse(name.strip_suffix(b".").unwrap_or(name), &mut buffer);
+    parsed.map(|parsed| parsed.as_str().into())
+}
+
+fn normalised(name: &str) -> Result<CompactString, OperationError> {
+    normal_form(name.as_bytes()).map_err(|error| OperationError::InvalidName {
         name: name.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect(),
         error,
     })

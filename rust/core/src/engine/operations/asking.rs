@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
+use crate::engine::operations::normal_form;
 use crate::engine::shared::Shared;
 use crate::engine::{Engine, Lookup, LookupConfig};
 use crate::entry::{ClientKind, EntryKeyRef};
-use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
+use crate::server_name::InvalidServerName;
 use crate::single_flight::{Joined, Token};
 
 /// Why the backend is asked.
@@ -50,12 +51,11 @@ impl Engine {
         mode: AskMode,
         token: Token,
     ) -> Asked {
-        let mut buffer = NameBuffer::default();
-        match ServerName::parse(server_name, &mut buffer) {
+        match normal_form(server_name) {
             Err(invalid) => Asked::InvalidName(invalid),
             Ok(_) if self.is_closed() => Asked::Closed,
             Ok(name) => {
-                let key = EntryKeyRef { name: name.as_str(), client };
+                let key = EntryKeyRef { name: &name, client };
                 match mode {
                     AskMode::Refresh => self.shared.refresh_now(config, key, token),
                     AskMode::Prefetch => self.shared.prefetch(config, key, token),
