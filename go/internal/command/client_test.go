@@ -94,7 +94,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	t.Parallel()
 	for text, answer := range map[string]http.HandlerFunc{
 		"HTTP 502":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) },
-		"HTTP 500":           func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{}`, 500) },
+		"HTTP 500":         func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{}`, 500) },
 		"HTTP 302":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) },
 		"none of this":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 		"host not allowed": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"host not allowed: x"}`, 403) },
