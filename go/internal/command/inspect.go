@@ -36,7 +36,7 @@ func inspect(ctx context.Context, s *session, arguments []string) error {
 	known := 0
 	for _, cache := range caches {
 		document, err := s.client.get(ctx, "/names/"+url.PathEscape(name), url.Values{"cache": {cache.ID}})
-		var refusal *failure
+		var refusal *commandError
 		if errors.As(err, &refusal) && refusal.code == exitUnknown {
 			continue
 		}

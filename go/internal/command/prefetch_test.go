@@ -3,17 +3,13 @@ package command
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"time"
 )
 
@@ -207,95 +203,4 @@ func TestPrefetchThatBreaks(t *testing.T) {
 
 	command := prepare(t, "prefetch", "absent.txt", "--address", refused.address)
 	finish(t, command).failsWith(t, 1, "absent.txt: no such file")
-}
-
-// What is wrong with the list leaves out no name before it.
-func TestListThatBreaks(t *testing.T) {
-	t.Parallel()
-	fake := startPrefetcher(t, 0)
-	command := prepare(t, "prefetch", "--address", fake.address)
-	command.Stdin = strings.NewReader("a.example\n\nb.example\n" + strings.Repeat("x", 2000) + "\nc.example\n")
-	said := finish(t, command)
-	if said.code != 1 || said.out != "2 names in 0 s: 2 found\n" || !strings.Contains(said.err, "line 4 is longer than 1024 bytes") {
-		t.Errorf("%+v", said)
-	}
-	command = prepare(t, "prefetch", ".", "--address", fake.address)
-	if said = finish(t, command); said.code != 1 || !strings.Contains(said.err, "is a directory") {
-		t.Errorf("%+v", said)
-	}
-}
-
-func TestNameReader(t *testing.T) {
-	t.Parallel()
-	text := "a.example\n # c\n\nb.example\r\n" + strings.Repeat("x", maxName) + "\r\nlast.example"
-	want := "a.example\nb.example\n" + strings.Repeat("x", maxName) + "\nlast.example\n"
-	for name, source := range map[string]io.Reader{
-		"whole": strings.NewReader(text), "by bytes": iotest.OneByteReader(strings.NewReader(text)),
-	} {
-		reader := newNameReader(t.Context(), source)
-		got, err := io.ReadAll(iotest.OneByteReader(reader))
-		if err != nil || string(got) != want || reader.names.Load() != 4 || !reader.ended.Load() || reader.problem != nil {
-			t.Errorf("%s: %q, %d names, %v %v", name, got, reader.names.Load(), err, reader.problem)
-		}
-	}
-	broken := newNameReader(t.Context(), io.MultiReader(strings.NewReader("a.example\n"), iotest.ErrReader(errors.New("disk on fire"))))
-	if got, err := io.ReadAll(broken); err != nil || string(got) != "a.example\n" || broken.problem == nil {
-		t.Errorf("%q %v %v", got, err, broken.problem)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	silent, _ := io.Pipe()
-	time.AfterFunc(10*time.Millisecond, cancel)
-	if _, err := newNameReader(ctx, silent).Read(make([]byte, 10)); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-}
-
-func TestProgressBar(t *testing.T) {
-	t.Parallel()
-	fake := startPrefetcher(t, 2*time.Millisecond)
-	names := writeFile(t, t.TempDir(), "names.txt", list(200)+"bad.example\n"+list(200))
-	seen := onTerminal(t, "code ", "", "prefetch", names, "--address", fake.address)
-	for _, text := range []string{"of 401 names [", "/s, 1 failed, ", " s left", "\x1b[1A\x1b[Jfailed          bad.example: the backend answered 503\r\n", ": 400 found, 1 failed\r\ncode 4"} {
-		if !strings.Contains(seen, text) {
-			t.Errorf("no %q in %q", text, seen)
-		}
-	}
-	for line := range strings.SplitSeq(seen, "\r\n") {
-		if line = strings.TrimPrefix(line, "\x1b[1A\x1b[J"); len(line) > 80 {
-			t.Errorf("%d columns: %q", len(line), line)
-		}
-	}
-
-	fake = startPrefetcher(t, 2*time.Millisecond)
-	names = writeFile(t, t.TempDir(), "names.txt", list(4000))
-	seen = onTerminal(t, "of 4,000 names [", "\x03", "prefetch", names, "--address", fake.address)
-	if !strings.Contains(seen, "Interrupted: ") || !strings.HasSuffix(seen, " found\r\ncode 130\r\n") {
-		t.Errorf("%q", seen)
-	}
-}
-
-// Names that are held come in no time, and say nothing about those that follow.
-func TestPaceForgets(t *testing.T) {
-	t.Parallel()
-	begun := time.Now()
-	pace := pace{begun: begun, at: begun}
-	count := int64(0)
-	for second := 1; second <= 60; second++ {
-		if second <= 5 {
-			count += 100_000
-		} else {
-			count += 500
-		}
-		pace.observe(begun.Add(time.Duration(second)*time.Second), count)
-		if second == 5 && math.Abs(pace.perSecond-100_000) > 1 {
-			t.Errorf("%.0f/s after 5 s", pace.perSecond)
-		}
-	}
-	if pace.perSecond < 500 || pace.perSecond > 1000 {
-		t.Errorf("%.0f/s after 55 s of 500/s", pace.perSecond)
-	}
-	pace.perSecond = 500
-	if text := pace.text(100, 1100, 2); text != "500/s, 2 failed, 2 s left" {
-		t.Error(text)
-	}
 }

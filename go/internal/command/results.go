@@ -83,7 +83,7 @@ func (t *tally) verdict(asked int64) error {
 	case t.done < asked:
 		return failed(exitFailed, "Caddy answered for %s of %s only: run it once more", comma(t.done), names(asked))
 	case t.by["failed"] > 0:
-		return &failure{code: exitSomeFailed}
+		return &commandError{code: exitSomeFailed}
 	}
 	return nil
 }

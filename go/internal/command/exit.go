@@ -19,16 +19,16 @@ const (
 	exitInterrupted = 130 // as shells have it for Ctrl-C
 )
 
-// failure is an error with an exit code of its own.
-type failure struct {
+// commandError is an error with an exit code of its own.
+type commandError struct {
 	code int
 	text string // empty if all is said
 }
 
-func (f *failure) Error() string { return f.text }
+func (e *commandError) Error() string { return e.text }
 
 func failed(code int, format string, arguments ...any) error {
-	return &failure{code, fmt.Sprintf(format, arguments...)}
+	return &commandError{code, fmt.Sprintf(format, arguments...)}
 }
 
 func usageError(command *cobra.Command, format string, arguments ...any) error {
@@ -41,12 +41,12 @@ func report(command *cobra.Command, err error) error {
 		return nil
 	}
 	code := exitFailed
-	var known *failure
+	var known *commandError
 	switch {
 	case errors.As(err, &known):
 		code = known.code
 	case errors.Is(err, context.Canceled):
-		code, err = exitInterrupted, &failure{}
+		code, err = exitInterrupted, &commandError{}
 	}
 	if text := err.Error(); text != "" {
 		for line := range strings.SplitSeq("Error: "+text, "\n") {
