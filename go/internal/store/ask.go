@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
@@ -23,14 +24,14 @@ var kinds = []native.HelloFlags{
 func (s *Store) Refresh(ctx context.Context, name string) RefreshResult {
 	result := RefreshResult{Name: name, Outcome: OutcomeFailed}
 	for index, kind := range kinds {
-		outcome, reason := s.ask(ctx, name, kind, native.AskRefresh)
-		if outcome == "" {
+		asked := s.ask(ctx, name, kind, native.AskRefresh)
+		if asked.outcome == "" {
 			continue // nothing of this kind is held
 		}
-		if index == 0 || isWorse(outcome, result.Outcome) {
-			result.Outcome, result.Reason = outcome, reason
+		if index == 0 || isWorse(asked.outcome, result.Outcome) {
+			result.Outcome, result.Reason = asked.outcome, asked.reason
 		}
-		if outcome == OutcomeFailed {
+		if asked.outcome == OutcomeFailed {
 			break
 		}
 	}
@@ -46,16 +47,45 @@ func isWorse(one, other RefreshOutcome) bool {
 // Prefetch asks the backend for what is not held and fresh of a name: its certificate for browsers, and if that is none
 // that every client can use, the one for others.
 func (s *Store) Prefetch(ctx context.Context, name string) RefreshResult {
-	outcome, reason := s.ask(ctx, name, kinds[0], native.AskPrefetch)
-	result := RefreshResult{Name: name, Outcome: outcome, Reason: reason}
-	if outcome != OutcomeFound && outcome != OutcomeFresh && outcome != OutcomeNotModified {
+	asked := s.ask(ctx, name, kinds[0], native.AskPrefetch)
+	result := RefreshResult{name, asked.outcome, asked.reason}
+	isHeld := asked.outcome == OutcomeFound || asked.outcome == OutcomeFresh || asked.outcome == OutcomeNotModified
+	if !isHeld || !s.secondKind.isWorthAsking() {
 		return result
 	}
 	// Answered from what is held if it is for all.
-	if outcome, reason := s.ask(ctx, name, kinds[1], native.AskPrefetch); isWorse(outcome, result.Outcome) && outcome != OutcomeNoCertificate {
-		result.Outcome, result.Reason = outcome, reason
+	second := s.ask(ctx, name, kinds[1], native.AskPrefetch)
+	if second.outcome == OutcomeFound {
+		s.secondKind.note(!second.isUnsupported)
+	}
+	if isWorse(second.outcome, result.Outcome) && second.outcome != OutcomeNoCertificate {
+		result.Outcome, result.Reason = second.outcome, second.reason
 	}
 	return result
+}
+
+// secondKind learns whether a backend has certificates of two kinds: most have one, and asking twice for each name would be
+// in vain. After some names in a row without, every so many-th is asked for.
+type secondKind struct{ missed atomic.Uint32 }
+
+// The first names, and then one of so many, are asked for.
+const secondKindEvery = 32
+
+func (k *secondKind) isWorthAsking() bool {
+	missed := k.missed.Load()
+	if missed < secondKindEvery {
+		return true
+	}
+	return k.missed.Add(1)%secondKindEvery == 0
+}
+
+func (k *secondKind) note(has bool) {
+	switch {
+	case has:
+		k.missed.Store(0)
+	case k.missed.Load() < secondKindEvery:
+		k.missed.Add(1)
+	}
 }
 
 // PrefetchShare is how many prefetches may be under way at once: as many as the engine has workers that handshakes leave
@@ -64,11 +94,20 @@ func (s *Store) PrefetchShare() int {
 	return max(1, s.Limits().MaxConcurrentFetches/8)
 }
 
-// ask asks for one kind of client, and waits for the answer. No outcome means that there is nothing to refresh.
-func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mode native.AskMode) (RefreshOutcome, string) {
+// asked is what came of asking. No outcome means that there is nothing to refresh.
+type asked struct {
+	outcome       RefreshOutcome
+	reason        string // of OutcomeFailed
+	isUnsupported bool   // what there is is of a kind that these clients can't use
+}
+
+func failed(reason string) asked { return asked{outcome: OutcomeFailed, reason: reason} }
+
+// ask asks for one kind of client, and waits for the answer.
+func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mode native.AskMode) asked {
 	lease := s.runningLease()
 	if lease == nil {
-		return OutcomeFailed, ErrNotRunning.Error()
+		return failed(ErrNotRunning.Error())
 	}
 	token, done := s.waiters.register()
 	defer s.waiters.forget(token)
@@ -85,11 +124,11 @@ func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mo
 	case result := <-done:
 		return outcomeOf(result)
 	case <-s.closing:
-		return OutcomeFailed, ErrNotRunning.Error()
+		return failed(ErrNotRunning.Error())
 	case <-ctx.Done():
-		return OutcomeFailed, errors.Join(errNoAnswer, context.Cause(ctx)).Error()
+		return failed(errors.Join(errNoAnswer, context.Cause(ctx)).Error())
 	case <-timeout.C:
-		return OutcomeFailed, fmt.Sprintf("the backend has not answered within %v", lease.timeout)
+		return failed(fmt.Sprintf("the backend has not answered within %v", lease.timeout))
 	}
 }
 
@@ -110,24 +149,24 @@ func (s *Store) pause(ctx context.Context, duration time.Duration) (ended bool) 
 	}
 }
 
-func outcomeOf(result fetchResult) (RefreshOutcome, string) {
+func outcomeOf(result fetchResult) asked {
 	answer := result.answer
 	switch answer.Status {
 	case native.StatusMiss:
-		return "", ""
+		return asked{}
 	case native.StatusHit, native.StatusUnsupportedKeyType:
 		// A certificate of another kind than asked for is one all the same.
+		is := asked{outcome: OutcomeFresh, isUnsupported: answer.Status == native.StatusUnsupportedKeyType}
 		switch {
 		case result.notModified:
-			return OutcomeNotModified, ""
+			is.outcome = OutcomeNotModified
 		case result.askedBackend:
-			return OutcomeFound, ""
-		default:
-			return OutcomeFresh, ""
+			is.outcome = OutcomeFound
 		}
+		return is
 	case native.StatusNegative:
-		return OutcomeNoCertificate, ""
+		return asked{outcome: OutcomeNoCertificate}
 	default:
-		return OutcomeFailed, capped((&native.Error{Status: answer.Status, Message: answer.Reason}).Error())
+		return failed(capped((&native.Error{Status: answer.Status, Message: answer.Reason}).Error()))
 	}
 }

@@ -29,6 +29,8 @@ type Store struct {
 	waiters  *waiters
 	failures failures
 
+	secondKind secondKind // of the backend's certificates, for prefetches
+
 	closing chan struct{} // closed when the engine is about to be
 	drained chan struct{} // closed when its last event is handled
 	close   func() error  // the first call closes the engine and waits for its pending writes
