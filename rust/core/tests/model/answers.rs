@@ -83,7 +83,8 @@ fn etag_of(request: &Request) -> Option<usize> {
 
 /// For whom a refresh asks: whoever can use the entry that it is for.
 fn client_of(world: &World, request: &Request) -> ClientKind {
-    let asked_by = match request.parameter("client").unwrap() {
+    // An operator asks as browsers do.
+    let asked_by = match request.parameter("client").unwrap_or("Ecdsa") {
         "RsaOnly" => ClientKind::RsaOnly,
         "Ecdsa" => ClientKind::Ecdsa,
         _ => ClientKind::Ed25519,

@@ -63,7 +63,8 @@ impl World {
                 self.seen[name] += 1;
                 self.finished(name, asked_backend, &tokens, &outcome);
             }
-            Event::Retired(_) | Event::Log(_) | Event::Answered { .. } => {}
+            Event::Answered { .. } => self.answered += 1,
+            Event::Retired(_) | Event::Log(_) => {}
         }
     }
 

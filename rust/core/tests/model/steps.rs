@@ -19,6 +19,11 @@ pub(crate) enum Step {
     Purge {
         name: usize,
     },
+    PurgeAll,
+    /// An operator has the backend asked.
+    Refresh {
+        name: usize,
+    },
     /// The clock goes on by so many seconds, or back.
     Clock(i64),
     /// The process ends and starts on the same folder.
@@ -128,7 +133,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         50 => (name(), client).prop_map(|(name, client)| Step::Ask { name, client }),
         35 => (prop_oneof![2 => Just(0), 1 => 0..9_usize], answer()).prop_map(|(which, answer)| Step::Answer { which, answer }),
-        4 => name().prop_map(|name| Step::Purge { name }),
+        3 => name().prop_map(|name| Step::Purge { name }),
+        2 => Just(Step::PurgeAll),
+        4 => name().prop_map(|name| Step::Refresh { name }),
         10 => prop::sample::select(&[1, 20, 20, 55, 61, 61, 90, 3_500, 86_400, -1, -20, -90, -4_000, -90_000][..])
             .prop_map(Step::Clock),
         3 => Just(Step::Restart),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cached_http_core::clock::{Clock, Timestamp};
+use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::engine::{Engine, Lookup, LookupConfig, LookupRequest};
 use cached_http_core::entry::{ClientKind, EntryId};
+use cached_http_core::operations::Operation;
 use cached_http_core::single_flight::Token;
 
 use crate::host::{MOMENT, PATIENCE, QUIET};
@@ -40,6 +42,8 @@ pub(crate) struct World {
     pub(crate) seen: [u64; NAMES.len()],
     /// For whom the request asked that was answered last, and when.
     pub(crate) last_request: Option<(ClientKind, Moment)>,
+    /// Operations.
+    pub(crate) answered: u64,
     pub(crate) tally: Tally,
 }
 
@@ -80,6 +84,7 @@ impl World {
             next_token: 1,
             seen: [0; NAMES.len()],
             last_request: None,
+            answered: 0,
             tally: Tally::default(),
         }
     }
@@ -93,6 +98,8 @@ impl World {
                 self.model.purged(*name);
                 self.tally.withdrawn += 1;
             }
+            Step::PurgeAll => self.purge_all(),
+            Step::Refresh { name } => self.refresh(*name),
             Step::Clock(seconds) => self.move_clock(*seconds),
             Step::Restart => self.restart(),
             Step::Reload { options, is_small } => {
@@ -174,6 +181,28 @@ impl World {
         }
         let (begun, before) = (self.engine.counters().refreshes - refreshes, self.seen[name]);
         self.settle_until(|world| world.seen[name] >= before + begun);
+    }
+
+    fn purge_all(&mut self) {
+        let answered = self.answered;
+        self.engine.operate(&self.config, Operation::PurgeAll {}, Token(0)).unwrap();
+        self.settle_until(|world| world.answered > answered);
+        (0..NAMES.len()).for_each(|name| self.model.purged(name));
+        self.tally.withdrawn += 1;
+    }
+
+    fn refresh(&mut self, name: usize) {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        let client = ClientKind::Ecdsa;
+        let waiting = Waiting { name, client, since: self.model.tick() };
+        let server_name = NAMES[name].as_bytes();
+        let asked = self.engine.ask(&self.config, server_name, client, AskMode::Refresh, token);
+        assert_eq!(asked, Asked::Pending);
+        self.waiting.insert(token, waiting);
+        let (before, begin) = (self.seen[name], Instant::now());
+        // It may have joined what is under way.
+        self.settle_until(|world| world.seen[name] > before || begin.elapsed() > MOMENT);
     }
 
     /// One of the requests is answered, and what it was for ends.
