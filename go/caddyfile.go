@@ -19,6 +19,7 @@ import (
 //	    timeout                <duration>
 //	    stale_if_error         <duration>|off
 //	    refresh_ahead          on|off
+//	    share_names            on|off
 //	    on_negative            pass|deny
 //	    max_memory             <size>
 //	    max_negative_memory    <size>
@@ -65,7 +66,7 @@ func (g *CertGetter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-const optionNames = "ttl, default_ttl, negative_ttl, cache_dir, max_disk, timeout, stale_if_error, refresh_ahead, on_negative, " +
+const optionNames = "ttl, default_ttl, negative_ttl, cache_dir, max_disk, timeout, stale_if_error, refresh_ahead, share_names, on_negative, " +
 	"max_memory, max_negative_memory, max_concurrent_fetches, header, trusted_ca and client_certificate"
 
 // options has the function that reads the arguments of each option, but for clientOptions.
@@ -93,13 +94,10 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 		return parseDuration(d, &g.StaleIfError)
 	},
 	"refresh_ahead": func(g *CertGetter, d *caddyfile.Dispenser) error {
-		if !d.AllArgs(&g.RefreshAhead) {
-			return d.Err("refresh_ahead takes one argument: on or off")
-		}
-		if err := config.CheckRefreshAhead(g.RefreshAhead); err != nil {
-			return d.WrapErr(err)
-		}
-		return nil
+		return parseSwitch(d, &g.RefreshAhead)
+	},
+	"share_names": func(g *CertGetter, d *caddyfile.Dispenser) error {
+		return parseSwitch(d, &g.ShareNames)
 	},
 	"max_disk": func(g *CertGetter, d *caddyfile.Dispenser) error {
 		return parseSize(d, &g.MaxDisk)

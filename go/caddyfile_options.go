@@ -82,3 +82,14 @@ func parseSize(d *caddyfile.Dispenser, option *config.ByteSize) error {
 	*option = size
 	return nil
 }
+
+func parseSwitch(d *caddyfile.Dispenser, value *string) error {
+	option := d.Val()
+	if !d.AllArgs(value) {
+		return d.Errf("%s takes one argument: on or off", option)
+	}
+	if err := config.CheckSwitch(option, *value); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}

@@ -78,7 +78,7 @@ func TestProvisionPassesTheSettingsOn(t *testing.T) {
 	getter := provisioned(t, `{
 		"url": "https://user:{env.TOKEN}@Backend.example:8443/certs?tenant={env.TOKEN}",
 		"ttl": "1d", "negative_ttl": 1500000000, "timeout": "3s",
-		"stale_if_error": -1, "refresh_ahead": "off", "cache_dir": "{env.FOLDER}/cache/",
+		"stale_if_error": -1, "refresh_ahead": "off", "share_names": "on", "cache_dir": "{env.FOLDER}/cache/",
 		"max_disk": "2GiB", "max_memory": "1GiB", "max_negative_memory": 1048576, "max_concurrent_fetches": 8,
 		"header": {"X-Token": ["{env.TOKEN}", "two"], "Accept": ["text/plain"]},
 		"trusted_ca": ["{env.FOLDER}/ca"],
@@ -96,7 +96,7 @@ func TestProvisionPassesTheSettingsOn(t *testing.T) {
 		t.Error("the engine's name has a secret")
 	}
 	wantInstance := `{"url":"https://user:s3cret@Backend.example:8443/certs?tenant=s3cret","ttl_ms":86400000,` +
-		`"default_ttl_ms":3600000,"negative_ttl_ms":1500,"timeout_ms":3000,"stale_if_error_ms":0,"refresh_ahead":false,` +
+		`"default_ttl_ms":3600000,"negative_ttl_ms":1500,"timeout_ms":3000,"stale_if_error_ms":0,"refresh_ahead":false,"share_names":true,` +
 		`"headers":[["Accept","text/plain"],["X-Token","s3cret"],["X-Token","two"]],` +
 		`"trusted_ca_pem":"AUTHORITY\n","client_certificate_pem":"CERTIFICATE\nKEY\n"}`
 	if fake.Settings[1] != wantInstance {

@@ -2,8 +2,11 @@ package cachedhttp
 
 import (
 	"errors"
+	"runtime"
+	"sync"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
@@ -43,6 +46,8 @@ var (
 		"When the first certificate ends of those that were asked for in the last minutes.", "backend")
 	firstBridgeEnd = describe("first_bridge_end_timestamp_seconds",
 		"When the first certificate that was asked for in the last minutes is served no more, if its refresh goes on failing.", "backend")
+	maxEntryBytes = describe("max_entry_bytes", "What entry_bytes may come to before certificates are evicted: max_memory.", "backend")
+	maxDiskBytes  = describe("max_disk_bytes", "What disk_bytes may come to before certificates are removed: max_disk.", "backend")
 	diskEntries   = describe("disk_entries", "Certificates in cache_dir, as last counted.", "backend")
 	diskBytes     = describe("disk_bytes", "Bytes of certificates in cache_dir, as last counted.", "backend")
 	entriesMetric = describe("entries", "Certificates in memory.", "backend")
@@ -54,6 +59,8 @@ var (
 	diskMetric    = describe("disk_operations_total", "Certificates read from disk and written to it, and what the disk rejected.", "backend", "operation")
 	signatures    = describe("signatures_total", "Signatures made for handshakes, of all backends together.")
 	signingTime   = describe("signature_seconds_total", "How long signing took, of all backends together.")
+	buildInfo     = describe("build_info", "Always 1; the labels say what runs.",
+		"version", "caddy_version", "goversion", "archive_sha256")
 )
 
 // Describe sends the descriptions.
@@ -61,7 +68,8 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, description := range []*prometheus.Desc{
 		lookupsMetric, fetchesMetric, fetchSeconds, refreshes, invalid, failedMetric, entriesMetric, entryBytes,
 		negatives, evictions, failingNames, breakerOpen, firstEnd, firstBridgeEnd, diskMetric, diskEntries, diskBytes,
-		signatures, signingTime,
+		maxEntryBytes, maxDiskBytes,
+		signatures, signingTime, buildInfo,
 	} {
 		descriptions <- description
 	}
@@ -70,6 +78,7 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 // Collect sends the values. Safe for concurrent use.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	byBackend := make(map[string]native.Counters)
+	limits := make(map[string]store.Limits)
 	failures := make(map[[2]string]uint64)
 	for _, running := range store.RunningStores() {
 		counters, err := running.Counters()
@@ -80,6 +89,7 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 			counters = counters.Plus(other) // one backend with two cache directories
 		}
 		byBackend[running.Backend()] = counters
+		limits[running.Backend()] = sum(limits[running.Backend()], running)
 		for reason, count := range running.Failures() {
 			failures[[2]string{running.Backend(), reason}] += count
 		}
@@ -89,10 +99,35 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for backend, counters := range byBackend {
 		collectEngine(metrics, backend, counters)
+		collectLimits(metrics, backend, limits[backend])
 	}
 	signed, took := store.Signatures()
 	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed))
 	metrics <- prometheus.MustNewConstMetric(signingTime, prometheus.CounterValue, took.Seconds())
+	metrics <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, buildLabels()...)
+}
+
+// buildLabels tell two nodes apart that run different builds. The archive is the Rust library.
+var buildLabels = sync.OnceValue(func() []string {
+	caddyVersion, _ := caddy.Version()
+	return []string{native.Version, caddyVersion, runtime.Version(), native.ArchiveDigest()}
+})
+
+// sum adds the limits of one more cache, whose sizes are added, too.
+func sum(limits store.Limits, running *store.Store) store.Limits {
+	more := running.Limits()
+	limits.MaxMemory += more.MaxMemory
+	if running.CacheDir() != "" {
+		limits.MaxDisk += more.MaxDisk
+	}
+	return limits
+}
+
+func collectLimits(metrics chan<- prometheus.Metric, backend string, limits store.Limits) {
+	metrics <- prometheus.MustNewConstMetric(maxEntryBytes, prometheus.GaugeValue, float64(limits.MaxMemory), backend)
+	if limits.MaxDisk > 0 { // there is a cache_dir
+		metrics <- prometheus.MustNewConstMetric(maxDiskBytes, prometheus.GaugeValue, float64(limits.MaxDisk), backend)
+	}
 }
 
 func collectEngine(metrics chan<- prometheus.Metric, backend string, counters native.Counters) {

@@ -2,13 +2,19 @@ package cachedhttp
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store/storetest"
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
@@ -23,6 +29,9 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 	}
 	_ = server.handshake("unknown.example")
 	_ = server.handshake("unknown.example")
+	caddyVersion, _ := caddy.Version()
+	// In the order of the labels' names.
+	whatRuns := strings.Join([]string{native.ArchiveDigest(), caddyVersion, runtime.Version(), native.Version}, " ")
 	for range 2 {
 		registry := prometheus.NewRegistry()
 		for range 2 { // two module instances in one configuration
@@ -43,8 +52,10 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 			"caddy_cached_http_breaker_open":                           0,
 			"caddy_cached_http_handshakes_failed_total no_certificate": 2,
 			"caddy_cached_http_handshakes_failed_total overloaded":     0,
+			"caddy_cached_http_max_entry_bytes":                        256 << 20,
 			"caddy_cached_http_disk_entries":                           0,
 			"caddy_cached_http_disk_operations_total written":          0,
+			"caddy_cached_http_build_info " + whatRuns:                 1,
 		} {
 			if got, known := values[name]; !known || got != want {
 				t.Errorf("%s is %v (known: %v), not %v", name, got, known, want)
@@ -59,6 +70,26 @@ func TestMetricsOfARealEngineOutliveARegistry(t *testing.T) {
 		if end, known := values["caddy_cached_http_first_bridge_end_timestamp_seconds"]; known {
 			t.Error("nothing fails, but a bridge ends at", end)
 		}
+		if limit, known := values["caddy_cached_http_max_disk_bytes"]; known {
+			t.Error("there is no cache_dir, but a limit of", limit)
+		}
+	}
+}
+
+// What all caches of one backend hold is told together, and so are their limits.
+func TestLimitsAreOfAllCachesOfABackend(t *testing.T) {
+	backend := testbackend.New(t)
+	openGetter(t, backend, `, "max_memory": "1MiB"`)
+	for range 2 {
+		openGetter(t, backend, fmt.Sprintf(`, "max_memory": "2MiB", "max_disk": "3MiB", "cache_dir": %q`, t.TempDir()+"/cache"))
+	}
+	registry := prometheus.NewRegistry()
+	if err := registerMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	values := gather(t, registry)
+	if memory, disk := values["caddy_cached_http_max_entry_bytes"], values["caddy_cached_http_max_disk_bytes"]; memory != 5<<20 || disk != 6<<20 {
+		t.Errorf("the limits are %v and %v", memory, disk)
 	}
 }
 

@@ -47,6 +47,12 @@
 #define CACHED_HTTP_EVENT_LOG 4
 
 /*
+ The operation of the one token in `tokens` has ended with `status`: `OK` (`text` is the answer, JSON), `MISS` (nothing is
+ known of the name), `INVALID_NAME`, `INVALID_ARGUMENT` or `FAILED` (`text` says why), or `CLOSED`.
+ */
+#define CACHED_HTTP_EVENT_ANSWERED 5
+
+/*
  A `level`: for whoever looks closely.
  */
 #define CACHED_HTTP_LEVEL_DEBUG 1
@@ -81,6 +87,17 @@
  for a moment by a 204 that must not be stored.
  */
 #define CACHED_HTTP_LOOKUP_PEEK 4
+
+/*
+ A `mode`: whatever is known, the backend is asked now. What is held is served until a newer one is accepted; a
+ back-off is by-passed.
+ */
+#define CACHED_HTTP_ASK_REFRESH 1
+
+/*
+ A `mode`: the backend is asked for what is not held and fresh.
+ */
+#define CACHED_HTTP_ASK_PREFETCH 2
 
 /*
  The result of a call. 0 is success without an answer, 1 to 99 are answers of a lookup, 100 and up errors.
@@ -380,7 +397,7 @@ typedef struct {
    */
   uint32_t kind;
   /*
-   For `FINISHED`.
+   For `FINISHED` and `ANSWERED`.
    */
   cached_http_status status;
   /*
@@ -393,7 +410,7 @@ typedef struct {
    */
   cached_http_entry_id entry;
   /*
-   For `LOG`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
+   For `LOG` and `ANSWERED`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
    */
   cached_http_buffer text;
   /*
@@ -401,11 +418,15 @@ typedef struct {
    */
   uint32_t asked_backend;
   /*
+   For `FINISHED`: 1 if the backend said that what is stored is right.
+   */
+  uint32_t not_modified;
+  /*
    For `FINISHED`: the name in its normal form.
    */
   cached_http_buffer server_name;
   /*
-   For `FINISHED`.
+   For `FINISHED` and `ANSWERED`.
    */
   cached_http_tokens tokens;
 } cached_http_event;
@@ -482,9 +503,8 @@ cached_http_status cached_http_engine_close(cached_http_engine engine);
 
 /*
  Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
- `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list
- of name-value pairs), `trusted_ca_pem` and
- `client_certificate_pem`. They apply to the lookups made through this config. With `SETTINGS_REJECTED`, `message`
+ `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally
+ `share_names`, `headers` (a list of name-value pairs), `trusted_ca_pem` and `client_certificate_pem`. They apply to the lookups made through this config. With `SETTINGS_REJECTED`, `message`
  (may be NULL) receives the reason, for the caller to free.
 
  # Safety
@@ -578,7 +598,7 @@ uint64_t cached_http_live_handles(void);
  Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
  not link. The number grows with each change that breaks callers.
  */
-void cached_http_abi_3(void);
+void cached_http_abi_4(void);
 
 /*
  Looks up the certificate for a server name. Never waits and does no I/O.
@@ -601,6 +621,52 @@ cached_http_status fetch_cached_cert(cached_http_lookup_config config,
                                      uint64_t token,
                                      cached_http_entry_id *entry,
                                      cached_http_buffer *message);
+
+/*
+ Carries out an operation: `PENDING`, and one event `ANSWERED` with `token`, which is not 0. `operation` is JSON, one of
+
+ - `{"names": {"prefix", "state", "limit", "cursor"}}`, all but `limit` optional: `{"names": [...], "cursor"}`;
+ - `{"inspect": {"name"}}`: what is known of the name;
+ - `{"purge": {"names": [...]}}`, `{"purge_all": {}}`: `{"purged": N}`, once they are gone from memory and disk.
+
+ `rust/core/src/operations.rs` has their fields. `INVALID_ARGUMENT` with a `message` (may be NULL), for the caller to free,
+ if it is none; `OVERLOADED` if too many are under way.
+
+ # Safety
+ `operation` points to `operation_length` readable bytes; `message` is NULL or writable.
+ */
+cached_http_status cached_http_operate(cached_http_lookup_config config,
+                                       const uint8_t *operation,
+                                       size_t operation_length,
+                                       uint64_t token,
+                                       cached_http_buffer *message);
+
+/*
+ Asks the backend for a name as clients with these `hello_flags` would: `PENDING`, and one event `FINISHED` with `token`,
+ which is not 0. With `mode` `PREFETCH`, `HIT` or `UNSUPPORTED_KEY_TYPE` if what is held makes the request needless, and
+ `OVERLOADED` if too much waits to be written to disk: ask again in a moment. With `REFRESH`, `MISS` if there is nothing of this kind to refresh; a name that is not known is asked for as by clients that can use
+ ECDSA. `INVALID_NAME` with a `message` (may be NULL), for the caller to free.
+
+ # Safety
+ `server_name` points to `server_name_length` readable bytes; `message` is NULL or writable.
+ */
+cached_http_status cached_http_ask(cached_http_lookup_config config,
+                                   const uint8_t *server_name,
+                                   size_t server_name_length,
+                                   uint32_t hello_flags,
+                                   uint32_t mode,
+                                   uint64_t token,
+                                   cached_http_buffer *message);
+
+/*
+ Whether a name is one that operations take: `OK`, or `INVALID_NAME` with a `message` (may be NULL), for the caller to free.
+
+ # Safety
+ `name` points to `name_length` readable bytes; `message` is NULL or writable.
+ */
+cached_http_status cached_http_check_name(const uint8_t *name,
+                                          size_t name_length,
+                                          cached_http_buffer *message);
 
 #ifdef __cplusplus
 }  // extern "C"

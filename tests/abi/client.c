@@ -73,7 +73,7 @@ static void *pump(void *argument) {
     if (count == 0 && read(descriptor, told_of, sizeof told_of) <= 0) break;
     for (size_t i = 0; i < count; i++) {
       if (events[i].kind == CACHED_HTTP_EVENT_CANDIDATE) on_candidate(engine, events[i].entry);
-      if (events[i].kind == CACHED_HTTP_EVENT_FINISHED) on_finished(&events[i]);
+      if (events[i].kind == CACHED_HTTP_EVENT_FINISHED || events[i].kind == CACHED_HTTP_EVENT_ANSWERED) on_finished(&events[i]);
       if (events[i].kind == CACHED_HTTP_EVENT_RETIRED) retired++;
       cached_http_buffer_free(events[i].text);
       cached_http_buffer_free(events[i].server_name);
@@ -89,18 +89,32 @@ static cached_http_status look(cached_http_lookup_config config, const char *nam
   return fetch_cached_cert(config, BYTES(name), CACHED_HTTP_HELLO_ECDSA, BYTES("local_ip=127.0.0.1"), token, entry, NULL);
 }
 
-/* Looks with a token and waits for its event. */
-static cached_http_status ask(cached_http_lookup_config config, const char *name, cached_http_entry_id *entry) {
-  static uint64_t token = 100;
-  token++;
-  cached_http_status status = look(config, name, token, entry);
+static uint64_t last_token = 100;
+
+/* Waits for the event of the last token, if the call was one that has one. */
+static cached_http_status wait_for(cached_http_status status, cached_http_entry_id *entry) {
   if (status != CACHED_HTTP_STATUS_PENDING) return status;
   pthread_mutex_lock(&lock);
-  while (told_token != token) pthread_cond_wait(&told, &lock);
+  while (told_token != last_token) pthread_cond_wait(&told, &lock);
   status = last_finished.status;
   *entry = last_finished.entry;
   pthread_mutex_unlock(&lock);
   return status;
+}
+
+/* Looks with a token and waits for its event. */
+static cached_http_status ask(cached_http_lookup_config config, const char *name, cached_http_entry_id *entry) {
+  return wait_for(look(config, name, ++last_token, entry), entry);
+}
+
+static cached_http_status operate(cached_http_lookup_config config, const char *operation) {
+  cached_http_entry_id none;
+  return wait_for(cached_http_operate(config, BYTES(operation), ++last_token, NULL), &none);
+}
+
+static cached_http_status ask_now(cached_http_lookup_config config, const char *name, uint32_t mode) {
+  cached_http_entry_id none;
+  return wait_for(cached_http_ask(config, BYTES(name), CACHED_HTTP_HELLO_ECDSA, mode, ++last_token, NULL), &none);
 }
 
 static void write_file(const char *folder, const char *name, const void *data, size_t length) {
@@ -124,6 +138,27 @@ static void settings_are_checked(void) {
         "a folder that is none is rejected with a reason");
   cached_http_buffer_free(message);
   check(engine == 0 && cached_http_live_handles() == 0, "a rejected engine leaves nothing behind");
+}
+
+static void operations(cached_http_lookup_config config) {
+  cached_http_entry_id entry = 0;
+  cached_http_buffer message = {0};
+  check(cached_http_operate(config, BYTES("{\"prune\":{}}"), 1, &message) == CACHED_HTTP_STATUS_INVALID_ARGUMENT && message.length, "an operation that is none is rejected with a reason");
+  cached_http_buffer_free(message);
+  check(cached_http_operate(config, BYTES("{\"purge_all\":{}}"), 0, NULL) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "nor is one taken without a token");
+  message = (cached_http_buffer){0};
+  check(cached_http_check_name(BYTES("no name"), &message) == CACHED_HTTP_STATUS_INVALID_NAME && message.length && cached_http_check_name(BYTES("Any.example."), NULL) == CACHED_HTTP_STATUS_OK, "names are told from what is none");
+  cached_http_buffer_free(message);
+  check(operate(config, "{\"names\":{\"limit\":9}}") == CACHED_HTTP_STATUS_OK && strstr(last_text, "\"kept.example\""), "names are listed");
+  check(operate(config, "{\"inspect\":{\"name\":\"kept.example\"}}") == CACHED_HTTP_STATUS_OK && strstr(last_text, "\"leaf\"") && !strstr(last_text, "PRIVATE"), "one is told of, but not its key");
+  check(operate(config, "{\"inspect\":{\"name\":\"other.example\"}}") == CACHED_HTTP_STATUS_MISS, "an unknown one is not");
+  check(ask_now(config, "kept.example", CACHED_HTTP_ASK_PREFETCH) == CACHED_HTTP_STATUS_HIT, "what is held is not prefetched");
+  check(ask_now(config, "kept.example", 3) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "there is no third way to ask");
+  int before = backend_requests();
+  check(ask_now(config, "kept.example", CACHED_HTTP_ASK_REFRESH) == CACHED_HTTP_STATUS_HIT && backend_requests() == before + 1, "but refreshed");
+  check(operate(config, "{\"purge\":{\"names\":[\"kept.example\"]}}") == CACHED_HTTP_STATUS_OK && !strcmp(last_text, "{\"purged\":1}"), "and purged");
+  check(look(config, "kept.example", 0, &entry) == CACHED_HTTP_STATUS_MISS, "then it is not known");
+  check(ask_now(config, "kept.example", CACHED_HTTP_ASK_PREFETCH) == CACHED_HTTP_STATUS_HIT && look(config, "kept.example", 0, &entry) == CACHED_HTTP_STATUS_HIT, "until it is prefetched");
 }
 
 static void lookups(cached_http_engine engine, cached_http_lookup_config config, const char *folder) {
@@ -174,6 +209,7 @@ static void lookups(cached_http_engine engine, cached_http_lookup_config config,
   check(cached_http_engine_counters(engine, &counters) == CACHED_HTTP_STATUS_INVALID_ARGUMENT, "a struct of another version is not written");
   check(cached_http_fetch_time_bounds_ms[0] < cached_http_fetch_time_bounds_ms[CACHED_HTTP_FETCH_TIME_BOUNDS - 1], "the histogram's bounds ascend");
 
+  operations(config);
   check(cached_http_lookup_config_close(config) == CACHED_HTTP_STATUS_OK, "the config closes");
   check(look(config, "kept.example", 0, &again) == CACHED_HTTP_STATUS_CLOSED, "and is closed");
   check(cached_http_engine_close(engine) == CACHED_HTTP_STATUS_OK, "the engine closes");
@@ -188,7 +224,7 @@ static void lookups(cached_http_engine engine, cached_http_lookup_config config,
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
-  cached_http_abi_3();
+  cached_http_abi_4();
   settings_are_checked();
 
   char json[512], url[256];
@@ -207,7 +243,7 @@ int main(int argc, char **argv) {
   if (pthread_create(&thread, NULL, pump, &engine)) return 2;
   lookups(engine, config, argv[2]);
   pthread_join(thread, NULL);
-  check(closed && retired == 1, "the pump ends; what was not kept was retired");
+  check(closed && retired == 3, "the pump ends; what was not kept, replaced or purged was retired");
   check(cached_http_live_handles() == 0, "nothing is left open");
 
   printf("%d passed, %d failed\n", passed, failed);

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,7 +103,7 @@ func TestCommandShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serial := hex.EncodeToString(leaf.SerialNumber.Bytes())
+	serial := fmt.Sprintf("%X", leaf.SerialNumber.Bytes())
 	eventually(t, startLimit, "it is on disk", func() bool {
 		return strings.Contains(c.cachedHTTP("inspect", "good.example.com").out, "memory and disk")
 	})

@@ -87,7 +87,7 @@ func plant(text string) string {
 	return text
 }
 
-// noSecretInLogs looks through what every Caddy of the run has printed, debug lines included.
+// noSecretInLogs looks through what every Caddy of the run has printed, debug lines included, and what operators were told.
 func noSecretInLogs() error {
 	logs, err := filepath.Glob(filepath.Join(suiteFolder, "*", "*.log"))
 	if err != nil || len(logs) == 0 {

@@ -61,16 +61,16 @@ func CheckOnNegative(value string) error {
 	return nil
 }
 
-// Values of refresh_ahead; Off is one of stale_if_error, too.
+// Values of refresh_ahead and share_names; Off is one of stale_if_error, too.
 const (
 	On  = "on"
 	Off = "off"
 )
 
-// CheckRefreshAhead checks refresh_ahead.
-func CheckRefreshAhead(value string) error {
+// CheckSwitch checks an option that is on or off.
+func CheckSwitch(option, value string) error {
 	if value != On && value != Off {
-		return fmt.Errorf("refresh_ahead: %q is unknown; %s and %s are allowed", value, On, Off)
+		return fmt.Errorf("%s: %q is unknown; %s and %s are allowed", option, value, On, Off)
 	}
 	return nil
 }

@@ -115,6 +115,7 @@ func (g *Getter) LookupDocument() ([]byte, error) {
 		Timeout              int64       `json:"timeout_ms"`
 		StaleIfError         int64       `json:"stale_if_error_ms"`
 		RefreshAhead         bool        `json:"refresh_ahead"`
+		ShareNames           bool        `json:"share_names,omitempty"`
 		Headers              [][2]string `json:"headers,omitempty"`
 		TrustedCAPEM         string      `json:"trusted_ca_pem,omitempty"`
 		ClientCertificatePEM string      `json:"client_certificate_pem,omitempty"`
@@ -126,6 +127,7 @@ func (g *Getter) LookupDocument() ([]byte, error) {
 		Timeout:      time.Duration(g.Timeout).Milliseconds(),
 		StaleIfError: max(0, time.Duration(g.StaleIfError).Milliseconds()),
 		RefreshAhead: g.RefreshAhead == On,
+		ShareNames:   g.ShareNames == On,
 
 		Headers:              g.headers(),
 		TrustedCAPEM:         trustedCA,

@@ -48,6 +48,11 @@ type Getter struct {
 	// it expires within three days: `on` or `off`. Default: `on`.
 	RefreshAhead string `json:"refresh_ahead,omitempty"`
 
+	// Whether a certificate also answers for the other names that it covers, apex and www or all of a wildcard, until its
+	// lifetime ends: `on` or `off`. The backend is then asked once for all of them, and a name that it has no certificate for
+	// is served by one that covers it, unless the backend has said so of that name. Default: `off`.
+	ShareNames string `json:"share_names,omitempty"`
+
 	// A folder in which certificates **and their private keys, as plain text,** are kept over restarts. The
 	// first save creates it with mode 0700; one that belongs to another user, is open to others or is a
 	// symbolic link is refused. A relative path starts at the working directory. Default: none, memory only.
@@ -168,9 +173,11 @@ func (g *Getter) check() error {
 			return err
 		}
 	}
-	if g.RefreshAhead != "" {
-		if err := CheckRefreshAhead(g.RefreshAhead); err != nil {
-			return err
+	for option, value := range map[string]string{"refresh_ahead": g.RefreshAhead, "share_names": g.ShareNames} {
+		if value != "" {
+			if err := CheckSwitch(option, value); err != nil {
+				return err
+			}
 		}
 	}
 	if g.MaxConcurrentFetches != 0 {

@@ -20,6 +20,9 @@ const (
 	EventRetired EventKind = C.CACHED_HTTP_EVENT_RETIRED
 	// EventLog: Text is a JSON object with a "message", Level says how urgent it is.
 	EventLog EventKind = C.CACHED_HTTP_EVENT_LOG
+	// EventAnswered: the operation of the one token in Tokens has ended. Text is the answer if Status is StatusOK, and says
+	// why not otherwise.
+	EventAnswered EventKind = C.CACHED_HTTP_EVENT_ANSWERED
 )
 
 // LogLevel is how urgent an EventLog is.
@@ -45,6 +48,7 @@ type Event struct {
 	// Of EventFinished.
 	ServerName   string
 	AskedBackend bool
+	NotModified  bool // the backend said that what is stored is right
 }
 
 // eventBatch is how many events one call takes.
@@ -99,5 +103,6 @@ func takeEvent(event C.cached_http_event) Event {
 
 		ServerName:   takeText(event.server_name),
 		AskedBackend: event.asked_backend != 0,
+		NotModified:  event.not_modified != 0,
 	}
 }

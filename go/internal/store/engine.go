@@ -19,6 +19,8 @@ type Engine interface {
 // LookupConfig is the settings of one lease over an engine.
 type LookupConfig interface {
 	Lookup(serverName string, flags native.HelloFlags, query string, token uint64) native.Answer
+	Operate(operation []byte, token uint64) error
+	Ask(serverName string, flags native.HelloFlags, mode native.AskMode, token uint64) native.Answer
 	Close() error
 }
 

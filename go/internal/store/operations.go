@@ -61,8 +61,10 @@ const waitGrace = 400 * time.Millisecond
 // fetchResult is how a fetch ended. certificate is set if the pump has built it, which it alone can for an answer
 // that is not stored.
 type fetchResult struct {
-	answer      native.Answer
-	certificate *tls.Certificate
+	answer       native.Answer
+	certificate  *tls.Certificate
+	askedBackend bool
+	notModified  bool
 }
 
 // fetch joins the fetch of the name, or starts it, and waits for its end. The fetch goes on if this handshake

@@ -63,13 +63,15 @@ func (p *pump) handle(event native.Event) {
 		// It is not put into entries: a name is hot when it is asked for again, and this answer may be one
 		// that is not to be stored.
 		answer := native.Answer{Status: event.Status, Entry: event.Entry, Reason: event.Text}
-		p.waiters.wake(event.Tokens, fetchResult{answer, certificate})
+		p.waiters.wake(event.Tokens, fetchResult{answer, certificate, event.AskedBackend, event.NotModified})
 		if news, isNews := eventOf(event, p.backend); isNews {
 			select {
 			case p.events <- news:
 			default:
 			}
 		}
+	case native.EventAnswered:
+		p.waiters.wake(event.Tokens, fetchResult{answer: native.Answer{Status: event.Status, Reason: event.Text}})
 	case native.EventRetired:
 		p.entries.drop(event.Entry)
 	case native.EventLog:

@@ -24,9 +24,12 @@ import (
 type Store struct {
 	engine   Engine
 	backend  string
+	cacheDir string
 	entries  *entries
 	waiters  *waiters
 	failures failures
+
+	secondKind secondKind // of the backend's certificates, for prefetches
 
 	closing chan struct{} // closed when the engine is about to be
 	drained chan struct{} // closed when its last event is handled
@@ -41,6 +44,7 @@ func newStore(engine Engine, settings config.Engine) *Store {
 	s := &Store{
 		engine:   engine,
 		backend:  settings.Backend,
+		cacheDir: settings.CacheDir,
 		settings: settings,
 		entries:  newEntries(maxHotEntries),
 		waiters:  newWaiters(),

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 
 use crate::clock::Timestamp;
-use crate::entry::EntryKeyRef;
+use crate::entry::{EntryKey, EntryKeyRef};
 
 /// The first wait; each further one is twice as long.
 pub const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 /// So many different names must fail in a row before all names wait: one that fails alone is its own problem.
 pub const NAMES_TO_OPEN: usize = 5;
 
-/// Names whose failure is remembered; each takes about 150 bytes.
+/// Names whose failure is remembered; each takes about 200 bytes.
 const MAX_NAMES: usize = 16_384;
 
 /// What the end of a request says of the backend as a whole.
@@ -51,7 +51,7 @@ pub type Identity = u64;
 /// Failures of one backend. Thread-safe; where nothing has failed, a look costs one atomic load and one map
 /// lookup.
 pub struct BackOff {
-    by_name: Cache<u64, Failure>,
+    by_name: Cache<u64, OfName>,
     hasher: RandomState,
     breaker: Mutex<Breaker>,
     breaker_is_open: AtomicBool,
@@ -77,7 +77,7 @@ impl BackOff {
         {
             return Some(Arc::clone(&failure.reason));
         }
-        let failure = self.by_name.get(&self.hasher.hash_one(key))?;
+        let OfName { failure, .. } = self.by_name.get(&self.hasher.hash_one(key))?;
         failure.holds(identity, now).then_some(failure.reason)
     }
 
@@ -123,8 +123,9 @@ impl BackOff {
     ) {
         let hash = self.hasher.hash_one(key);
         let nth = |failures| Failure::new(failures, identity, reason, retry_after, now);
-        let failures = self.by_name.get(&hash).filter(|failure| failure.is_of(identity));
-        self.by_name.insert(hash, nth(failures.map_or(0, |failure| failure.failures) + 1));
+        let earlier = self.by_name.get(&hash).filter(|of_name| of_name.failure.is_of(identity));
+        let (failures, since) = earlier.map_or((0, now), |earlier| (earlier.failure.failures, earlier.since));
+        self.by_name.insert(hash, OfName { key: key.to_owned(), since, failure: nth(failures + 1) });
         let mut breaker = self.breaker.lock();
         match evidence {
             Evidence::Down { unreachable } => breaker.down(hash, unreachable, nth),
@@ -152,9 +153,19 @@ impl BackOff {
         self.by_name.remove(&self.hasher.hash_one(key)).is_some()
     }
 
-    /// The last failure of a name: its reason, and from when on it may be asked for again.
-    pub fn last_failure(&self, key: EntryKeyRef<'_>) -> Option<(Arc<str>, Timestamp)> {
-        self.by_name.get(&self.hasher.hash_one(key)).map(|failure| (failure.reason, failure.retry_at))
+    /// Forgets the failures of all names. That the backend is down stays known.
+    pub fn forget_all(&self) {
+        self.by_name.clear();
+    }
+
+    /// The last failure of a name.
+    pub fn last_failure(&self, key: EntryKeyRef<'_>) -> Option<LastFailure> {
+        self.by_name.peek(&self.hasher.hash_one(key)).map(|of_name| of_name.last_failure())
+    }
+
+    /// The last failures of all names that are there while it walks, in no order.
+    pub fn failures(&self) -> impl Iterator<Item = (EntryKey, LastFailure)> + '_ {
+        self.by_name.iter().map(|(_, of_name)| (of_name.key.clone(), of_name.last_failure()))
     }
 
     /// Whether all names wait.
@@ -170,6 +181,31 @@ impl BackOff {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+}
+
+/// What is told of a name whose last request failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// Why it failed.
+    pub reason: Arc<str>,
+    /// When the first of the failures in a row was.
+    pub since: Timestamp,
+    /// From when on it may be asked for again.
+    pub retry_at: Timestamp,
+}
+
+#[derive(Clone)]
+struct OfName {
+    key: EntryKey,
+    since: Timestamp,
+    failure: Failure,
+}
+
+impl OfName {
+    fn last_failure(&self) -> LastFailure {
+        let Failure { reason, retry_at, .. } = &self.failure;
+        LastFailure { reason: Arc::clone(reason), since: self.since, retry_at: *retry_at }
     }
 }
 

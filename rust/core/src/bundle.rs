@@ -9,6 +9,7 @@ mod names;
 use std::sync::Arc;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
@@ -123,6 +124,13 @@ impl Bundle {
     /// leaf anew, so it is for accepting a bundle, not for each handshake.
     pub fn check(&self, name: &str, now: Timestamp) -> Result<(), BundleError> {
         check(&parse_certificate(&self.leaf).ok_or(BundleError::MalformedCertificate(1))?, name, now)
+    }
+
+    /// The leaf's DNS names, in lower case. Parses the leaf anew.
+    pub fn dns_names(&self) -> Vec<CompactString> {
+        let leaf = parse_certificate(&self.leaf);
+        let names = leaf.as_ref().and_then(names::dns_names).into_iter().flatten();
+        names.map(|name| name.to_ascii_lowercase().into()).collect()
     }
 
     /// The chain's certificates as DER, leaf first; those that don't lead up from the leaf come last.

@@ -155,14 +155,13 @@ pub fn decode(text: &[u8], backend: &str, key: &EntryKey) -> Result<StoredEntry,
     Ok(StoredEntry { key: key.clone(), metadata, not_after, pem: Zeroizing::new(body[end + 1..].to_vec()) })
 }
 
-/// The metadata and the certificate's end of a file of which only the start was read, without a look at its
-/// checksum: enough to tell whether it can be of use at all.
-pub(crate) fn decode_metadata(start: &[u8]) -> Option<(ResponseMetadata, Timestamp)> {
+/// The header of a file of which only the start was read, without a look at its checksum: enough to tell what it says
+/// it is, and whether it can be of use at all.
+pub(crate) fn decode_start(start: &[u8]) -> Option<Header<'_>> {
     let rest = start.strip_prefix(FIRST_LINE.as_bytes())?;
     let body = rest.get("checksum: \n".len() + CHECKSUM_LENGTH..)?;
     let end = body.windows(2).position(|pair| pair == b"\n\n")? + 1;
-    let parsed = parse_header(std::str::from_utf8(&body[..end]).ok()?).ok()?;
-    Some((parsed.metadata, parsed.not_after))
+    parse_header(std::str::from_utf8(&body[..end]).ok()?).ok()
 }
 
 /// Tells an entry of another version from a text that is damaged or none of ours.
@@ -210,12 +209,13 @@ fn header(entry: &StoredEntry, backend: &str) -> Result<String, FormatError> {
     Ok(header)
 }
 
-struct Header<'a> {
-    backend: &'a str,
-    server_name: &'a str,
+/// What a header says.
+pub(crate) struct Header<'a> {
+    pub(crate) backend: &'a str,
+    pub(crate) server_name: &'a str,
     client: &'a str,
-    metadata: ResponseMetadata,
-    not_after: Timestamp,
+    pub(crate) metadata: ResponseMetadata,
+    pub(crate) not_after: Timestamp,
 }
 
 fn parse_header(header: &str) -> Result<Header<'_>, FormatError> {

@@ -17,6 +17,8 @@ mod directory;
 mod error;
 mod file;
 mod ledger;
+mod listing;
+mod removals;
 mod shard;
 mod sweep;
 mod temporary;
@@ -34,6 +36,8 @@ use crate::settings::DEFAULT_MAX_DISK;
 
 pub use error::DiskError;
 pub use ledger::DiskUsage;
+pub use listing::{DiskPage, ListedEntry};
+pub use removals::FailedRemovals;
 pub use sweep::{ENDED_GRACE, SWEEP_INTERVAL, SweepReport};
 
 use ledger::Ledger;
@@ -133,23 +137,6 @@ impl DiskStore {
             };
         }
         drop(writing);
-        directory::sync(directory_of(&path)).map_err(DiskError::io("sync", directory_of(&path)))
-    }
-
-    /// Removes what is kept under a key, whatever it is; after a return, also for a start after a power cut.
-    pub fn remove(&self, key: &EntryKey) -> Result<(), DiskError> {
-        let (shard, path) = self.place(key);
-        if !self.has_directory_of(&path)? {
-            return Ok(());
-        }
-        let mut writing = self.writing.lock();
-        let length = shard::length_of(&path);
-        if shard::remove(&path)? {
-            length.inspect(|length| writing.ledger.subtract(shard, *length));
-            self.publish(&writing.ledger);
-        }
-        drop(writing);
-        // Even if it was gone: another process may not have synced it yet.
         directory::sync(directory_of(&path)).map_err(DiskError::io("sync", directory_of(&path)))
     }
 

@@ -40,6 +40,12 @@ impl EarliestEnd {
         }
     }
 
+    /// Forgets what was noted. What is still in demand is noted again.
+    pub fn forget(&self) {
+        self.current.store(NONE, Ordering::Relaxed);
+        self.previous.store(NONE, Ordering::Relaxed);
+    }
+
     /// The earliest end; `None` if nothing was noted lately. It may have passed.
     pub fn earliest(&self, now: Timestamp) -> Option<Timestamp> {
         let earliest = match period(now).wrapping_sub(self.period.load(Ordering::Relaxed)) {
@@ -86,5 +92,7 @@ mod tests {
         assert_eq!(ends.earliest(at(121)), None);
         ends.note(at(450), at(5));
         assert_eq!(ends.earliest(at(5)), Some(at(450)), "the clock was set back");
+        ends.forget();
+        assert_eq!(ends.earliest(at(5)), None);
     }
 }

@@ -1,10 +1,13 @@
 //! The engine: the only module that knows the others. Read the path of one lookup in this order: [`Engine::lookup`],
 //! `engine/lookup.rs` (what memory says), `engine/fetch.rs` and its folder (what a miss sets in motion),
-//! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs`.
+//! `engine/storing.rs` (what is stored, and withdrawn), `engine/disk_writes.rs` and `engine/disk_writer.rs`. What an
+//! operator can ask for is in [`operations`].
 
+mod disk_writer;
 mod disk_writes;
 mod fetch;
 mod lookup;
+pub mod operations;
 mod outage;
 mod shared;
 mod storing;
@@ -22,9 +25,10 @@ use crate::clock::Clock;
 use crate::counters::{Counters, CountersSnapshot, FetchTimes, Sizes};
 use crate::disk_store::{DiskError, DiskStore};
 use crate::earliest_end::EarliestEnd;
-use crate::engine::disk_writes::DiskWrites;
+use crate::engine::disk_writes::{DiskWrite, DiskWrites};
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
+use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS};
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, Outcome};
@@ -35,6 +39,7 @@ use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
 use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
+use crate::shared_names::SharedNames;
 use crate::single_flight::{SingleFlight, Token};
 use crate::worker_pool::{Priority, WorkerPool};
 
@@ -51,6 +56,7 @@ pub struct LookupConfig {
     identity: Identity,
     freshness: FreshnessSettings,
     negative_ttl: Duration,
+    share_names: bool,
     timeout: Duration,
     warned_uncacheable: AtomicBool,
 }
@@ -131,6 +137,7 @@ impl Engine {
             handshake_params: Interner::default(),
             back_off: BackOff::default(),
             flights: SingleFlight::default(),
+            shared_names: SharedNames::default(),
             changes: Mutex::default(),
             candidates: Mutex::default(),
             fetchers: WorkerPool::new(
@@ -141,6 +148,7 @@ impl Engine {
             disk_readers: WorkerPool::without_reserve("cached_http_rd", DISK_READERS, MAX_QUEUED_FETCHES),
             // One thread: writes to one name keep their order.
             disk_writer: WorkerPool::without_reserve("cached_http_wr", 1, MAX_QUEUED_FETCHES),
+            operators: WorkerPool::without_reserve("cached_http_op", OPERATORS, MAX_QUEUED_OPERATIONS),
             lookup_configs: Mutex::default(),
             events: EventQueue::new().map_err(OpenError::Pipe)?,
             log_sampler: LogSampler::default(),
@@ -179,9 +187,12 @@ impl Engine {
                 refresh_ahead: settings.refresh_ahead,
             },
             negative_ttl: settings.negative_ttl,
+            share_names: settings.share_names,
             timeout: settings.timeout,
             warned_uncacheable: AtomicBool::new(false),
         });
+        // Newer settings may bridge for longer.
+        self.shared.first_bridge_end.forget();
         let mut lookup_configs = self.shared.lookup_configs.lock();
         lookup_configs.retain(|known| known.strong_count() > 0);
         lookup_configs.push(Arc::downgrade(&config));
@@ -194,11 +205,13 @@ impl Engine {
     }
 
     /// Forgets all that is known of a name, in every variant: certificates in memory and on disk, "no such name",
-    /// failures. What is under way is not stored. True if there was anything.
+    /// failures. What is under way is not stored. True if there was anything. Its files are removed soon after; who must know
+    /// that they are uses [`Engine::operate`].
     pub fn purge(&self, server_name: &[u8]) -> Result<bool, InvalidServerName> {
         let mut buffer = NameBuffer::default();
         let name = ServerName::parse(server_name, &mut buffer)?;
-        Ok(self.shared.purge(EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly }))
+        let key = EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly };
+        Ok(self.shared.purge(key, &DiskWrite::Remove(ClientKind::Ed25519)))
     }
 
     /// The entry with this id, while it is a candidate or in memory.
@@ -272,13 +285,20 @@ impl Engine {
         }
         for (server_name, tokens) in shared.flights.detach_all() {
             let outcome = Outcome::Failed(CLOSED.into());
-            let finished =
-                Event::Finished { server_name, asked_backend: false, accepted: None, tokens, outcome };
+            let finished = Event::Finished {
+                server_name,
+                asked_backend: false,
+                not_modified: false,
+                accepted: None,
+                tokens,
+                outcome,
+            };
             shared.events.push(finished);
         }
         for config in shared.lookup_configs.lock().drain(..).filter_map(|known| known.upgrade()) {
             config.backend.shutdown();
         }
+        shared.operators.close();
         shared.disk_readers.close();
         shared.fetchers.close();
         let undecided = std::mem::take(&mut *shared.candidates.lock());

@@ -82,7 +82,7 @@ pub struct EntryKey {
 }
 
 /// The borrowed form of [`EntryKey`], so that a lookup allocates nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryKeyRef<'a> {
     /// The normalised server name.
     pub name: &'a str,

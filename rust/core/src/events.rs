@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use crate::entry::EntryId;
+use crate::operations::{Answer, OperationError};
 use crate::single_flight::Token;
 
 /// Something the host must act on.
@@ -23,12 +24,21 @@ pub enum Event {
         server_name: Box<str>,
         /// Whether the backend was asked, or the disk knew.
         asked_backend: bool,
+        /// Whether the backend said that what is stored is right.
+        not_modified: bool,
         /// The candidate that the host agreed to, if there was one.
         accepted: Option<EntryId>,
         /// Who waited; nobody, if it was a refresh.
         tokens: Vec<Token>,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// An operation has ended.
+    Answered {
+        /// The one it was given.
+        token: Token,
+        /// What became of it.
+        answer: Box<Result<Answer, OperationError>>,
     },
     /// An entry that the host had opened has left memory: what was built from it must go too.
     Retired(EntryId),

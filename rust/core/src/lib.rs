@@ -67,7 +67,7 @@
 //!             // Here the host would have its own parser look at the certificate.
 //!             Event::Candidate(id) => assert!(engine.confirm(id)),
 //!             Event::Finished { outcome, .. } => break 'finished outcome,
-//!             Event::Retired(_) | Event::Log(_) => {}
+//!             Event::Retired(_) | Event::Log(_) | Event::Answered { .. } => {}
 //!         }
 //!     }
 //! };
@@ -83,7 +83,7 @@
 //! ```
 //!
 //! Imports point one way: [`engine`] knows the parts, and the parts know the leaves ([`clock`], [`counters`], [`entry`],
-//! [`freshness`], [`server_name`], [`settings`]); `tests/check/imports.sh` lists the few parts that know another.
+//! [`freshness`], [`operations`], [`server_name`], [`settings`]); `tests/check/imports.sh` lists the few parts that know another.
 #![forbid(unsafe_code)]
 // Who writes to a closed stderr outside of Go's threads ends the process by SIGPIPE.
 #![deny(clippy::dbg_macro, clippy::print_stderr, clippy::print_stdout)]
@@ -105,8 +105,10 @@ pub mod keys;
 pub mod log_sampler;
 pub mod memory_store;
 pub mod negative_store;
+pub mod operations;
 mod pem;
 pub mod server_name;
 pub mod settings;
+pub mod shared_names;
 pub mod single_flight;
 pub mod worker_pool;

@@ -60,6 +60,9 @@ pub struct LookupSettings {
     pub stale_if_error: Duration,
     /// Whether an entry is fetched anew before its lifetime ends.
     pub refresh_ahead: bool,
+    /// Whether an entry answers for the other names that its certificate covers, too.
+    #[serde(default)]
+    pub share_names: bool,
     /// Header fields added to each request, as name and value.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
@@ -103,6 +106,7 @@ impl std::fmt::Debug for LookupSettings {
             .field("timeout", &self.timeout)
             .field("stale_if_error", &self.stale_if_error)
             .field("refresh_ahead", &self.refresh_ahead)
+            .field("share_names", &self.share_names)
             .finish_non_exhaustive()
     }
 }

@@ -150,6 +150,17 @@ impl SingleFlight {
         }
     }
 
+    /// The same for all names.
+    pub fn detach_every(&self) {
+        let mut flights = self.flights.lock();
+        let keys: Vec<_> = flights.current.keys().cloned().collect();
+        for key in keys {
+            if let Some(flight) = flights.detach(key) {
+                flight.withdraw(ClientKind::Ed25519);
+            }
+        }
+    }
+
     /// Notes that all that is known of a name is to be forgotten: whoever comes from now on starts a flight of its
     /// own; those under way end for those who wait already. True if there was one.
     pub fn detach(&self, name: EntryKeyRef<'_>) -> bool {

@@ -12,6 +12,7 @@ extern crate cached_http as _;
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -56,6 +57,15 @@ struct Figures {
     weight_per_name: f64,
     lookup_ns: f64,
     refetches: usize,
+    /// All names, page by page, as an operator lists them.
+    walk: Duration,
+    /// The 99th percentile of lookups during the walk, as a multiple of that before it.
+    walk_p99_ratio: f64,
+    /// Everything purged: until nothing is found any more, and until its memory is given back.
+    purge: Duration,
+    give_back: Duration,
+    /// The longest lookup meanwhile.
+    longest_lookup: Duration,
 }
 
 fn measure(names: usize) -> Figures {
@@ -75,15 +85,81 @@ fn measure(names: usize) -> Figures {
     let mut rounds: Vec<f64> = (0..LOOKUP_ROUNDS).map(|_| time_lookups(&store, &order, now)).collect();
     rounds.sort_by(f64::total_cmp);
     let lookup_ns = rounds[LOOKUP_ROUNDS / 2];
+    let weight_per_name = store.bytes() as f64 / names as f64;
+
+    let quiet = lookups_during(&store, &order, now, || std::thread::sleep(Duration::from_millis(500)));
+    let start = Instant::now();
+    let walked = lookups_during(&store, &order, now, || walk(&store));
+    let walk = start.elapsed();
+    let mut purge = Duration::ZERO;
+    let start = Instant::now();
+    let purged = lookups_during(&store, &order, now, || {
+        store.invalidate();
+        purge = start.elapsed();
+        give_back(&store);
+    });
+    let give_back = start.elapsed();
 
     Figures {
         names,
         fill_us,
         rss_bytes,
         bytes_per_name: rss_bytes.saturating_sub(before) as f64 / names as f64,
-        weight_per_name: store.bytes() as f64 / names as f64,
+        weight_per_name,
         lookup_ns,
         refetches: names - found,
+        walk,
+        walk_p99_ratio: percentile(&walked, 99).as_secs_f64() / percentile(&quiet, 99).as_secs_f64(),
+        purge,
+        give_back,
+        longest_lookup: purged.last().copied().unwrap_or_default(),
+    }
+}
+
+/// How long lookups took while something else was done, in order.
+fn lookups_during(
+    store: &MemoryStore,
+    order: &[String],
+    now: Timestamp,
+    work: impl FnOnce(),
+) -> Vec<Duration> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let lookups = scope.spawn(|| {
+            let mut times = Vec::new();
+            let mut names = order.iter().cycle();
+            while !done.load(Ordering::Relaxed)
+                && let Some(name) = names.next()
+            {
+                let start = Instant::now();
+                black_box(look_up(store, name.as_bytes(), now));
+                times.push(start.elapsed());
+            }
+            times
+        });
+        work();
+        done.store(true, Ordering::Relaxed);
+        let mut times = lookups.join().expect("lookups don't panic");
+        times.sort();
+        times
+    })
+}
+
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times.get(times.len() * percent / 100).copied().unwrap_or_default()
+}
+
+fn walk(store: &MemoryStore) {
+    let mut after = String::new();
+    while let Some(next) = black_box(store.page("", &after, 256)).next {
+        after = next.to_string();
+    }
+}
+
+fn give_back(store: &MemoryStore) {
+    let mut after = String::new();
+    while let (_retired, Some(next)) = store.remove_invalid(&after) {
+        after = next.to_string();
     }
 }
 
@@ -236,6 +312,12 @@ fn report(figures: &Figures) {
     row("RSS", figures.rss_bytes as f64 / mebibyte, "MiB", (2 * GIBIBYTE) as f64 / mebibyte);
     row("lookup in random order", figures.lookup_ns, "ns", 1000.0);
     row("refetches", figures.refetches as f64, "names", 0.0);
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+    row("p99 of lookups while all are listed, of that before", figures.walk_p99_ratio, "x", 1.2);
+    row("all listed", milliseconds(figures.walk), "ms", 2000.0);
+    row("all purged: nothing is found", milliseconds(figures.purge), "ms", 1.0);
+    row("all purged: memory given back", milliseconds(figures.give_back), "ms", 2000.0);
+    row("longest lookup meanwhile", milliseconds(figures.longest_lookup), "ms", 50.0);
 }
 
 fn curve() {
@@ -252,7 +334,7 @@ fn curve() {
 }
 
 fn table_row(figures: &Figures) {
-    let Figures { names, rss_bytes, bytes_per_name, weight_per_name, lookup_ns, refetches, fill_us } =
+    let Figures { names, rss_bytes, bytes_per_name, weight_per_name, lookup_ns, refetches, fill_us, .. } =
         figures;
     let mebibytes = rss_bytes >> 20;
     println!(

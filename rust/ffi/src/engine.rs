@@ -84,9 +84,8 @@ pub extern "C" fn cached_http_engine_close(engine: EngineHandle) -> Status {
 }
 
 /// Opens a config over an engine: `settings` is JSON with `url`, `ttl_ms` (optional), `default_ttl_ms`,
-/// `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally `headers` (a list
-/// of name-value pairs), `trusted_ca_pem` and
-/// `client_certificate_pem`. They apply to the lookups made through this config. With `SETTINGS_REJECTED`, `message`
+/// `negative_ttl_ms`, `timeout_ms`, `stale_if_error_ms` (0 for never), `refresh_ahead`, and optionally
+/// `share_names`, `headers` (a list of name-value pairs), `trusted_ca_pem` and `client_certificate_pem`. They apply to the lookups made through this config. With `SETTINGS_REJECTED`, `message`
 /// (may be NULL) receives the reason, for the caller to free.
 ///
 /// # Safety

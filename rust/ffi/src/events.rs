@@ -2,6 +2,7 @@
 
 use cached_http_core::entry;
 use cached_http_core::events::{Event, LogLevel, LogRecord, Outcome};
+use cached_http_core::operations::OperationError;
 
 use crate::boundary::{guarded, take_panics};
 use crate::bytes::{Buffer, Tokens, output, view};
@@ -18,6 +19,9 @@ pub const CACHED_HTTP_EVENT_RETIRED: u32 = 3;
 /// `text` is a JSON object with `message` and perhaps `server_name` and `suppressed` (how many records like it
 /// were not written since the last one); `level` says how urgent it is.
 pub const CACHED_HTTP_EVENT_LOG: u32 = 4;
+/// The operation of the one token in `tokens` has ended with `status`: `OK` (`text` is the answer, JSON), `MISS` (nothing is
+/// known of the name), `INVALID_NAME`, `INVALID_ARGUMENT` or `FAILED` (`text` says why), or `CLOSED`.
+pub const CACHED_HTTP_EVENT_ANSWERED: u32 = 5;
 
 /// A `level`: for whoever looks closely.
 pub const CACHED_HTTP_LEVEL_DEBUG: u32 = 1;
@@ -35,20 +39,22 @@ pub const CACHED_HTTP_LEVEL_ERROR: u32 = 4;
 pub struct EventView {
     /// One of the `CACHED_HTTP_EVENT` numbers.
     pub kind: u32,
-    /// For `FINISHED`.
+    /// For `FINISHED` and `ANSWERED`.
     pub status: Status,
     /// For `LOG`: one of the `CACHED_HTTP_LEVEL` numbers.
     pub level: u32,
     /// For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
     /// or not, or 0.
     pub entry: EntryId,
-    /// For `LOG`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
+    /// For `LOG` and `ANSWERED`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
     pub text: Buffer,
     /// For `FINISHED`: 1 if the backend was asked, 0 if the disk knew or nobody was asked.
     pub asked_backend: u32,
+    /// For `FINISHED`: 1 if the backend said that what is stored is right.
+    pub not_modified: u32,
     /// For `FINISHED`: the name in its normal form.
     pub server_name: Buffer,
-    /// For `FINISHED`.
+    /// For `FINISHED` and `ANSWERED`.
     pub tokens: Tokens,
 }
 
@@ -125,6 +131,16 @@ fn found(found: bool) -> Result<Status, Status> {
     if found { Ok(Status::Ok) } else { Err(Status::Gone) }
 }
 
+fn error_status(error: &OperationError) -> Status {
+    match error {
+        OperationError::InvalidName { .. } => Status::InvalidName,
+        OperationError::InvalidCursor => Status::InvalidArgument,
+        OperationError::UnknownName => Status::Miss,
+        OperationError::Disk(_) => Status::Failed,
+        OperationError::Closed => Status::Closed,
+    }
+}
+
 impl From<Event> for EventView {
     fn from(event: Event) -> Self {
         let empty = EventView {
@@ -132,6 +148,7 @@ impl From<Event> for EventView {
             status: Status::Ok,
             level: 0,
             asked_backend: 0,
+            not_modified: 0,
             entry: 0,
             text: Buffer::EMPTY,
             server_name: Buffer::EMPTY,
@@ -150,13 +167,22 @@ impl From<Event> for EventView {
                 let text = serde_json::to_vec(&record).unwrap_or_default().into();
                 EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }
             }
-            Event::Finished { server_name, asked_backend, accepted, tokens, outcome } => {
+            Event::Answered { token, answer } => {
+                let tokens = vec![token.0].into();
+                let (status, text) = match *answer {
+                    Ok(answer) => (Status::Ok, answer.to_json()),
+                    Err(error) => (error_status(&error), error.to_string().into_bytes()),
+                };
+                EventView { kind: CACHED_HTTP_EVENT_ANSWERED, status, text: text.into(), tokens, ..empty }
+            }
+            Event::Finished { server_name, asked_backend, not_modified, accepted, tokens, outcome } => {
                 let tokens = tokens.into_iter().map(|token| token.0).collect::<Vec<_>>().into();
                 let server_name = server_name.into_boxed_bytes().into_vec().into();
-                let asked_backend = u32::from(asked_backend);
+                let (asked_backend, not_modified) = (u32::from(asked_backend), u32::from(not_modified));
                 let kind = CACHED_HTTP_EVENT_FINISHED;
                 let entry = accepted.map_or(0, |id| id.0);
-                let finished = EventView { kind, entry, asked_backend, server_name, tokens, ..empty };
+                let finished =
+                    EventView { kind, entry, asked_backend, not_modified, server_name, tokens, ..empty };
                 match outcome {
                     Outcome::Found(id) => EventView { status: Status::Hit, entry: id.0, ..finished },
                     Outcome::NoCertificate => EventView { status: Status::Negative, ..finished },

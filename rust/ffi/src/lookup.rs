@@ -17,6 +17,16 @@ pub const CACHED_HTTP_HELLO_ED25519: u32 = 2;
 /// for a moment by a 204 that must not be stored.
 pub const CACHED_HTTP_LOOKUP_PEEK: u32 = 4;
 
+/// What a client with these bits can use.
+pub(crate) fn client_kind(hello_flags: u32) -> ClientKind {
+    let has = |flag| hello_flags & flag != 0;
+    match () {
+        () if has(CACHED_HTTP_HELLO_ED25519) => ClientKind::Ed25519,
+        () if has(CACHED_HTTP_HELLO_ECDSA) => ClientKind::Ecdsa,
+        () => ClientKind::RsaOnly,
+    }
+}
+
 /// Looks up the certificate for a server name. Never waits and does no I/O.
 ///
 /// `server_name` is the SNI as the client sent it. With `token` 0 a miss starts nothing; another token joins, on a
@@ -51,17 +61,12 @@ pub unsafe extern "C" fn fetch_cached_cert(
                 optional_output(message),
             )
         };
-        let has = |flag| hello_flags & flag != 0;
         let request = LookupRequest {
             server_name,
-            client: match () {
-                () if has(CACHED_HTTP_HELLO_ED25519) => ClientKind::Ed25519,
-                () if has(CACHED_HTTP_HELLO_ECDSA) => ClientKind::Ecdsa,
-                () => ClientKind::RsaOnly,
-            },
+            client: client_kind(hello_flags),
             handshake_params: std::str::from_utf8(query).map_err(|_| Status::InvalidArgument)?,
             token: (token != 0).then_some(Token(token)),
-            peek: has(CACHED_HTTP_LOOKUP_PEEK),
+            peek: hello_flags & CACHED_HTTP_LOOKUP_PEEK != 0,
         };
         Ok(match open.engine.lookup(&open.config, &request) {
             Lookup::Hit(id) => {

@@ -15,6 +15,7 @@ use cached_http::engine::*;
 use cached_http::entries::*;
 use cached_http::events::*;
 use cached_http::lookup::fetch_cached_cert;
+use cached_http::operations::*;
 use cached_http::status::Status;
 use fail::FailScenario;
 
@@ -125,6 +126,9 @@ fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     panics!(cached_http_candidate_confirm(engine, 1));
     panics!(cached_http_candidate_reject(engine, 1, null_mut(), 0));
     panics!(fetch_cached_cert(config, null_mut(), 0, 0, null_mut(), 0, 0, null_mut(), null_mut()));
+    panics!(cached_http_operate(config, null_mut(), 0, 1, null_mut()));
+    panics!(cached_http_ask(config, null_mut(), 0, 0, 0, 1, null_mut()));
+    panics!(cached_http_check_name(null_mut(), 0, null_mut()));
     fail::remove("export");
 
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/cached_http.h");

@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 	chart := flag.String("chart", "", "where the chart goes; default: beside the results")
 	isQuick := flag.Bool("quick", false, "less of everything: under three minutes")
 	strict := flag.Bool("strict", false, "a missed target is a failure")
-	sections := flag.String("only", "handshakes,memory,cold,starts,commands", "what to measure")
+	sections := flag.String("only", "handshakes,memory,cold,operate,starts,commands", "what to measure")
 	variants := flag.String("variants", strings.Join([]string{static, stock, pureGo, cachedHTTP}, ","), "who takes part")
 	flag.BoolVar(&bench.x25519, "x25519", false, "key exchange without ML-KEM")
 	flag.Parse()
@@ -112,6 +112,7 @@ func (b *bench) measure(ctx context.Context, sections []string) error {
 		}},
 		{"memory", func() error { return b.memory(ctx) }},
 		{"cold", func() error { return errors.Join(b.cold(ctx, false), b.cold(ctx, true)) }},
+		{"operate", func() error { return errors.Join(b.operate(ctx, false), b.operate(ctx, true)) }},
 		{"starts", func() error { return b.starts(ctx) }},
 		{"commands", func() error { return b.commands(ctx, list) }},
 	}
@@ -120,7 +121,8 @@ func (b *bench) measure(ctx context.Context, sections []string) error {
 		if !slices.Contains(sections, section.name) || ctx.Err() != nil {
 			continue
 		}
-		if section.name == "starts" && !slices.Contains(b.variants, cachedHTTP) {
+		isOurs := section.name == "starts" || section.name == "operate"
+		if isOurs && !slices.Contains(b.variants, cachedHTTP) {
 			continue
 		}
 		begin := time.Now()

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -46,6 +47,7 @@ type Engine struct {
 	Confirmed  []native.EntryID
 	Rejected   map[native.EntryID]string
 	Resized    []string
+	Operations map[string]native.Event // what follows an operation, by its kind
 	Settings   []string
 
 	DuringOpen func() // called once by OpenEntry, after it has found the entry
@@ -185,6 +187,24 @@ func (e *Engine) IsClosed() bool {
 type lookupConfig struct{ *Engine }
 
 func (lookupConfig) Close() error { return nil }
+
+// Operate is answered as Operations says, by the kind of the operation; not at all for others.
+func (e *Engine) Operate(operation []byte, token uint64) error {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	for kind, answer := range e.Operations {
+		if strings.HasPrefix(string(operation), `{"`+kind+`":`) {
+			answer.Kind, answer.Tokens = native.EventAnswered, []uint64{token}
+			e.Events <- answer
+		}
+	}
+	return nil
+}
+
+// Ask is a lookup that starts a fetch.
+func (e *Engine) Ask(serverName string, flags native.HelloFlags, _ native.AskMode, token uint64) native.Answer {
+	return e.Lookup(serverName, flags, "", token)
+}
 
 // Key is a private key that counts.
 type Key struct {

@@ -76,7 +76,8 @@ fn look_at(path: &Path) -> io::Result<Option<Found>> {
     Ok(Some(Found { path: path.to_owned(), length: found.len(), modified: found.modified()? }))
 }
 
-fn is_entry_name(name: &str) -> bool {
+/// Whether it is the name of an entry's file.
+pub(super) fn is_entry_name(name: &str) -> bool {
     let hash = name.strip_suffix(".pem").unwrap_or_default();
     hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

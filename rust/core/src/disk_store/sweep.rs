@@ -14,7 +14,7 @@ use super::ledger::{self, Ledger, SHARDS};
 use super::shard::{self, Found};
 use super::{DiskError, DiskStore, directory, file, temporary};
 use crate::clock::Timestamp;
-use crate::disk_format::{self, MAX_HEADER_LENGTH};
+use crate::disk_format::{self, Header, MAX_HEADER_LENGTH};
 use crate::freshness::{self, Freshness, FreshnessSettings, RefreshJitter};
 
 /// How long an entry stays on disk that may not be served any more while its certificate lasts: a longer
@@ -221,7 +221,8 @@ fn shard_of(entries: &Path, shard: usize) -> PathBuf {
     entries.join(shard_name(shard))
 }
 
-fn shard_name(shard: usize) -> String {
+/// The name of a shard's directory.
+pub(super) fn shard_name(shard: usize) -> String {
     format!("{shard:02x}")
 }
 
@@ -251,7 +252,8 @@ fn has_ended(path: &Path, now: Timestamp, settings: &[FreshnessSettings]) -> boo
     if file.take(MAX_HEADER_LENGTH as u64).read_to_end(&mut start).is_err() {
         return false;
     }
-    let Some((metadata, not_after)) = disk_format::decode_metadata(&start) else { return false };
+    let Some(header) = disk_format::decode_start(&start) else { return false };
+    let Header { metadata, not_after, .. } = header;
     if now >= not_after {
         return true;
     }

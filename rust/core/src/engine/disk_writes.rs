@@ -2,19 +2,13 @@
 //! undo a later removal, nor a removal a later save. Who reads a key asks here first.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::bundle::Bundle;
-use crate::disk_format::{self, StoredEntry};
-use crate::disk_store::{DiskError, DiskStore, SWEEP_INTERVAL};
-use crate::engine::shared::Shared;
+use crate::disk_store::SWEEP_INTERVAL;
 use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef, ResponseMetadata};
-use crate::log_sampler::LogKind;
-use crate::worker_pool::Priority;
 
 /// What is to become of a key's file.
 #[derive(Clone)]
@@ -22,6 +16,24 @@ pub(super) enum DiskWrite {
     Save(Arc<Entry>, ResponseMetadata),
     /// Remove it, unless its certificate is one that clients of this kind can't use.
     Remove(ClientKind),
+    /// Remove it, whatever it is: an operator wants that, and however many it are, each has room.
+    Purge,
+}
+
+impl DiskWrite {
+    /// Of certificates for which clients it is, if it is a removal.
+    fn removes(&self) -> Option<ClientKind> {
+        match self {
+            DiskWrite::Save(..) => None,
+            DiskWrite::Remove(up_to) => Some(*up_to),
+            DiskWrite::Purge => Some(ClientKind::Ed25519),
+        }
+    }
+
+    /// Whether it takes of the room for removals.
+    fn takes_room(&self) -> bool {
+        matches!(self, DiskWrite::Remove(_))
+    }
 }
 
 /// Saves that may wait; beyond it an entry stays in memory only.
@@ -39,11 +51,39 @@ pub(super) struct DiskWrites {
 struct State {
     wanted: HashMap<EntryKey, Wanted>,
     order: VecDeque<EntryKey>,
+    saves: usize,
+    /// Those that take of the room for removals.
     removals: usize,
     is_scheduled: bool,
     swept_at: Option<Instant>,
     clearing: Clearing,
     next_number: u64,
+}
+
+impl State {
+    fn note(&mut self, key: EntryKey, wanted: Wanted) {
+        self.forget(&key);
+        self.count(&wanted.write, 1);
+        self.wanted.insert(key, wanted);
+    }
+
+    fn forget(&mut self, key: &EntryKey) {
+        if let Some(wanted) = self.wanted.remove(key) {
+            self.count(&wanted.write, -1);
+        }
+    }
+
+    fn removal_of(&self, key: &EntryKey) -> Option<&Wanted> {
+        self.wanted.get(key).filter(|wanted| wanted.write.removes().is_some())
+    }
+
+    fn count(&mut self, write: &DiskWrite, more: isize) {
+        match write {
+            DiskWrite::Save(..) => self.saves = self.saves.saturating_add_signed(more),
+            DiskWrite::Remove(_) => self.removals = self.removals.saturating_add_signed(more),
+            DiskWrite::Purge => {}
+        }
+    }
 }
 
 /// Whether everything on disk is to go, since a removal found no room. Until it has, nothing of it is read.
@@ -76,14 +116,45 @@ pub(super) enum Pending {
     Saved(Arc<Entry>, ResponseMetadata),
 }
 
+/// What the writer does next.
+pub(super) enum Next {
+    Save { key: EntryKey, number: u64, entry: Arc<Entry>, metadata: ResponseMetadata },
+    Removals(Vec<Removal>),
+}
+
+pub(super) struct Removal {
+    pub(super) key: EntryKey,
+    pub(super) number: u64,
+    pub(super) up_to: ClientKind,
+}
+
+/// What has become of removals that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outstanding {
+    None,
+    Some,
+    /// The disk has refused all that are left; they are tried again.
+    Refused,
+}
+
 impl DiskWrites {
     pub(super) fn pending(&self, key: EntryKeyRef<'_>) -> Pending {
         let state = self.state.lock();
         match state.wanted.get(&key.to_owned()).map(|wanted| &wanted.write) {
             None if state.clearing == Clearing::NotWanted => Pending::Nothing,
-            None | Some(DiskWrite::Remove(_)) => Pending::Removed,
+            None | Some(DiskWrite::Remove(_) | DiskWrite::Purge) => Pending::Removed,
             Some(DiskWrite::Save(entry, metadata)) => Pending::Saved(Arc::clone(entry), metadata.clone()),
         }
+    }
+
+    /// Whether whoever can wait with a save should.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.state.lock().saves >= MAX_SAVES / 2
+    }
+
+    /// Whether the file of a key is as good as gone.
+    pub(super) fn is_removed(&self, key: EntryKeyRef<'_>) -> bool {
+        matches!(self.pending(key), Pending::Removed)
     }
 
     pub(super) fn is_pending(&self, key: EntryKeyRef<'_>) -> bool {
@@ -91,18 +162,19 @@ impl DiskWrites {
     }
 
     /// Notes what is wanted of a key in place of what was. `Err` if there is no room for it.
-    fn want(&self, key: EntryKey, write: DiskWrite) -> Result<(), ()> {
+    pub(super) fn want(&self, key: EntryKey, write: DiskWrite) -> Result<(), ()> {
         let state = &mut *self.state.lock();
         let previous = state.wanted.get(&key);
         let earlier = previous.and_then(|wanted| wanted.removal);
-        let was_removal = previous.is_some_and(|wanted| matches!(wanted.write, DiskWrite::Remove(_)));
-        let is_removal = matches!(write, DiskWrite::Remove(_));
-        if !is_removal && previous.is_none() && state.wanted.len() - state.removals >= MAX_SAVES {
+        let took_room = previous.is_some_and(|wanted| wanted.write.takes_room());
+        let takes_room = write.takes_room();
+        let is_removal = write.removes().is_some();
+        if !is_removal && previous.is_none() && state.saves >= MAX_SAVES {
             return Err(());
         }
-        if is_removal && !was_removal && state.removals >= MAX_REMOVALS {
+        if takes_room && !took_room && state.removals >= MAX_REMOVALS {
             state.clearing = Clearing::Wanted;
-            state.wanted.remove(&key);
+            state.forget(&key);
             return Ok(());
         }
         // The one before may be of more.
@@ -111,13 +183,13 @@ impl DiskWrites {
                 let up_to = earlier.map_or(up_to, |earlier| earlier.max(up_to));
                 (DiskWrite::Remove(up_to), Some(up_to))
             }
+            DiskWrite::Purge => (DiskWrite::Purge, Some(ClientKind::Ed25519)),
             save => (save, earlier),
         };
         let is_queued = previous.is_some_and(|wanted| !wanted.has_failed);
-        state.removals = state.removals + usize::from(is_removal) - usize::from(was_removal);
         state.next_number += 1;
         let wanted = Wanted { number: state.next_number, write, removal, has_failed: false };
-        state.wanted.insert(key.clone(), wanted);
+        state.note(key.clone(), wanted);
         match is_removal {
             // What must not come back goes before what would be good to have: the process may end at any moment.
             true => state.order.push_front(key),
@@ -128,12 +200,12 @@ impl DiskWrites {
     }
 
     /// Whether the caller must schedule the writer.
-    fn schedule(&self) -> bool {
+    pub(super) fn schedule(&self) -> bool {
         !std::mem::replace(&mut self.state.lock().is_scheduled, true)
     }
 
     /// Whether the caller is to remove everything; holds the last write that it stands for.
-    fn begin_clearing(&self) -> Option<u64> {
+    pub(super) fn begin_clearing(&self) -> Option<u64> {
         let state = &mut *self.state.lock();
         let is_wanted = state.clearing == Clearing::Wanted;
         is_wanted.then(|| {
@@ -142,15 +214,12 @@ impl DiskWrites {
         })
     }
 
-    fn end_clearing(&self, last_number: u64, succeeded: bool) {
+    pub(super) fn end_clearing(&self, last_number: u64, succeeded: bool) {
         let state = &mut *self.state.lock();
         if succeeded {
-            let is_made = |wanted: &Wanted| {
-                wanted.number <= last_number && matches!(wanted.write, DiskWrite::Remove(_))
-            };
+            let is_made = |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
             state.wanted.retain(|_, wanted| !is_made(wanted));
-            let removals = |wanted: &&Wanted| matches!(wanted.write, DiskWrite::Remove(_));
-            state.removals = state.wanted.values().filter(removals).count();
+            state.removals = state.wanted.values().filter(|wanted| wanted.write.takes_room()).count();
         }
         // If it is wanted again by now, that comes next.
         if state.clearing == Clearing::UnderWay {
@@ -158,30 +227,82 @@ impl DiskWrites {
         }
     }
 
-    fn next(&self) -> Option<(EntryKey, u64, DiskWrite)> {
+    /// Everything on disk is to go, and what waits to be written before it is not to be.
+    pub(super) fn want_clearing(&self) {
         let state = &mut *self.state.lock();
+        state.wanted.clear();
+        state.order.clear();
+        (state.saves, state.removals) = (0, 0);
+        state.clearing = Clearing::Wanted;
+    }
+
+    /// The next save, or all removals up to it.
+    pub(super) fn next(&self) -> Option<Next> {
+        let state = &mut *self.state.lock();
+        let mut removals = Vec::new();
         while let Some(key) = state.order.pop_front() {
-            if let Some(wanted) = state.wanted.get(&key) {
-                return Some((key, wanted.number, wanted.write.clone()));
+            let Some(wanted) = state.wanted.get(&key) else { continue };
+            let number = wanted.number;
+            match (&wanted.write, wanted.write.removes()) {
+                (_, Some(up_to)) => removals.push(Removal { key, number, up_to }),
+                (DiskWrite::Save(entry, metadata), _) if removals.is_empty() => {
+                    return Some(Next::Save {
+                        key,
+                        number,
+                        entry: Arc::clone(entry),
+                        metadata: metadata.clone(),
+                    });
+                }
+                _ => {
+                    state.order.push_front(key);
+                    break;
+                }
             }
         }
-        None
+        (!removals.is_empty()).then_some(Next::Removals(removals))
+    }
+
+    /// Which of these removals are not made yet; `None` for everything that is to go. Those the disk has refused are
+    /// told apart.
+    pub(super) fn outstanding(&self, keys: Option<&mut Vec<EntryKey>>) -> Outstanding {
+        let state = self.state.lock();
+        let clearing = match state.clearing {
+            Clearing::NotWanted => Outstanding::None,
+            Clearing::Wanted | Clearing::UnderWay => Outstanding::Some,
+            Clearing::HasFailed => Outstanding::Refused,
+        };
+        let Some(keys) = keys else { return clearing };
+        // Not all of many are walked before it is worth it.
+        while keys.last().is_some_and(|last| state.removal_of(last).is_none()) {
+            keys.pop();
+        }
+        let all_failed =
+            || keys.iter().all(|key| state.removal_of(key).is_none_or(|wanted| wanted.has_failed));
+        match keys.last().and_then(|last| state.removal_of(last)) {
+            None => clearing,
+            Some(last) if last.has_failed && all_failed() => Outstanding::Refused,
+            Some(_) => Outstanding::Some,
+        }
+    }
+
+    pub(super) fn note_sweep(&self) {
+        self.state.lock().swept_at = Some(Instant::now());
     }
 
     /// Ends the caller's turn, unless something came meanwhile.
-    fn rest(&self) -> bool {
+    pub(super) fn rest(&self) -> bool {
         let state = &mut *self.state.lock();
         state.is_scheduled = !state.order.is_empty() || state.clearing == Clearing::Wanted;
         !state.is_scheduled
     }
 
     /// Whether it is time for a step of the sweep.
-    fn is_sweep_due(&self) -> bool {
+    pub(super) fn is_sweep_due(&self) -> bool {
         self.state.lock().swept_at.is_none_or(|swept_at| swept_at.elapsed() >= SWEEP_INTERVAL)
     }
 
     /// Notes how a write ended. If something else is wanted of the key by now, that comes next.
-    fn ended(&self, key: &EntryKey, number: u64, succeeded: bool) {
+    pub(super) fn ended(&self, key: &EntryKey, number: u64, succeeded: bool) {
         let state = &mut *self.state.lock();
         let Some(wanted) = state.wanted.get_mut(key) else { return };
         if wanted.number != number {
@@ -189,23 +310,21 @@ impl DiskWrites {
             state.order.push_back(key.clone());
             return;
         }
-        let is_removal = matches!(wanted.write, DiskWrite::Remove(_));
-        if is_removal && !succeeded {
+        if wanted.write.removes().is_some() && !succeeded {
             wanted.has_failed = true;
             return;
         }
-        if !succeeded && let Some(up_to) = wanted.removal {
-            wanted.write = DiskWrite::Remove(up_to);
-            state.removals += 1;
+        let removal = wanted.removal.filter(|_| !succeeded);
+        state.forget(key);
+        if let Some(up_to) = removal {
+            let write = DiskWrite::Remove(up_to);
+            state.note(key.clone(), Wanted { number, write, removal, has_failed: false });
             state.order.push_back(key.clone());
-            return;
         }
-        state.wanted.remove(key);
-        state.removals -= usize::from(is_removal);
     }
 
     /// Lines up what the disk has refused: it works again.
-    fn retry(&self) {
+    pub(super) fn retry(&self) {
         let state = &mut *self.state.lock();
         if state.clearing == Clearing::HasFailed {
             state.clearing = Clearing::Wanted;
@@ -216,122 +335,4 @@ impl DiskWrites {
             state.order.push_back(key.clone());
         }
     }
-}
-
-impl Shared {
-    /// Writes or removes in the background; a disk that fails fails no handshake.
-    pub(super) fn queue_write(self: &Arc<Self>, key: EntryKeyRef<'_>, write: DiskWrite) {
-        if self.disk.is_none() {
-            return;
-        }
-        if self.disk_writes.want(key.to_owned(), write).is_err() {
-            return self.disk_failed(key, &"the disk under cache_dir is too slow: an entry is not written");
-        }
-        self.schedule_writes();
-    }
-
-    /// A disk that is only read is swept, too.
-    pub(super) fn sweep_if_due(self: &Arc<Self>) {
-        if self.disk_writes.is_sweep_due() {
-            self.schedule_writes();
-        }
-    }
-
-    fn schedule_writes(self: &Arc<Self>) {
-        if self.disk_writes.schedule() {
-            let shared = Arc::clone(self);
-            // A pool that is closed takes none; then nothing is worth writing.
-            let _ = self.disk_writer.submit(Priority::Foreground, Box::new(move || shared.make_writes()));
-        }
-    }
-
-    fn make_writes(&self) {
-        let Some(disk) = &self.disk else { return };
-        let mut sweeps = self.disk_writes.is_sweep_due();
-        loop {
-            if let Some(last_number) = self.disk_writes.begin_clearing() {
-                self.clear(disk, last_number);
-            }
-            let Some((key, number, write)) = self.disk_writes.next() else {
-                // What waits to be written goes before the next step.
-                sweeps = sweeps && !self.closed.load(Ordering::Acquire) && self.sweep(disk);
-                if !sweeps && self.disk_writes.rest() {
-                    return;
-                }
-                continue;
-            };
-            let is_removal = matches!(write, DiskWrite::Remove(_));
-            let result = match write {
-                DiskWrite::Save(entry, metadata) => save(disk, &entry, metadata),
-                DiskWrite::Remove(up_to) => remove(disk, &key, up_to),
-            };
-            match &result {
-                Ok(()) if is_removal => {}
-                Ok(()) => self.counters.disk_writes.increment(),
-                Err(error) => self.disk_failed(key.borrowed(), error),
-            }
-            self.disk_writes.ended(&key, number, result.is_ok());
-            if result.is_ok() && !is_removal {
-                self.disk_writes.retry();
-            }
-        }
-    }
-
-    /// What the disk has refused, once more, before the engine ends.
-    pub(super) fn make_last_writes(&self) {
-        self.disk_writes.retry();
-        self.make_writes();
-    }
-
-    fn clear(&self, disk: &DiskStore, last_number: u64) {
-        let result = disk.remove_all();
-        self.disk_writes.end_clearing(last_number, result.is_ok());
-        if let Err(error) = result {
-            self.counters.disk_errors.increment();
-            self.log_of(LogKind::Disk, None, || error.to_string());
-        }
-    }
-
-    /// One step of keeping the disk within its bounds; true if the next is to follow at once.
-    fn sweep(&self, disk: &DiskStore) -> bool {
-        let configs: Vec<_> = {
-            let configs = self.lookup_configs.lock();
-            configs.iter().filter_map(Weak::upgrade).map(|config| config.freshness).collect()
-        };
-        let report = disk.sweep_step(self.clock.now(), &configs);
-        self.disk_writes.state.lock().swept_at = Some(Instant::now());
-        match report {
-            Ok(report) => report.more,
-            Err(error) => {
-                self.counters.disk_errors.increment();
-                self.log_of(LogKind::Disk, None, || error.to_string());
-                false
-            }
-        }
-    }
-
-    pub(super) fn disk_failed(&self, key: EntryKeyRef<'_>, error: &dyn std::fmt::Display) {
-        self.counters.disk_errors.increment();
-        self.log(LogKind::Disk, key, || error.to_string());
-    }
-}
-
-fn save(disk: &DiskStore, entry: &Entry, metadata: ResponseMetadata) -> Result<(), DiskError> {
-    #[cfg(feature = "failpoints")]
-    fail::fail_point!("disk_save");
-    let pem = disk_format::pem_of(&entry.bundle);
-    disk.save(&StoredEntry { key: entry.key().to_owned(), metadata, not_after: entry.not_after(), pem })
-}
-
-/// Whatever can't be read, or told to be of another kind, is removed: it may be what was withdrawn.
-fn remove(disk: &DiskStore, key: &EntryKey, up_to: ClientKind) -> Result<(), DiskError> {
-    #[cfg(feature = "failpoints")]
-    fail::fail_point!("disk_remove");
-    if up_to < key.client
-        && let Ok(Some(stored)) = disk.load(key)
-        && Bundle::parse(&stored.pem).is_ok_and(|bundle| !up_to.can_use(bundle.private_key().algorithm()))
-    {
-        return Ok(());
-    }
-    disk.remove(key)
 }

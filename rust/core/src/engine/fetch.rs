@@ -36,6 +36,10 @@ pub(super) struct Fetch {
     accepted: Option<EntryId>,
     deadline: Instant,
     asked_backend: bool,
+    /// Whether the backend said that what is stored is right.
+    not_modified: bool,
+    /// An operator wants to know it now, whatever failed before.
+    past_the_back_off: bool,
     outcome_if_dropped: Outcome,
     finished: bool,
 }
@@ -60,6 +64,8 @@ impl Fetch {
             accepted: None,
             deadline: Instant::now() + config.timeout,
             asked_backend: false,
+            not_modified: false,
+            past_the_back_off: false,
             outcome_if_dropped: Outcome::Overloaded,
             finished: false,
         }
@@ -77,6 +83,17 @@ impl Fetch {
         fetch.priority = Priority::Background;
         shared.counters.refreshes.increment();
         fetch
+    }
+
+    /// One that no handshake waits for.
+    pub(super) fn in_background(mut self) -> Self {
+        self.priority = Priority::Background;
+        self
+    }
+
+    pub(super) fn past_the_back_off(mut self) -> Self {
+        self.past_the_back_off = true;
+        self
     }
 
     /// Begins with the first source; returns at once.
@@ -102,6 +119,7 @@ impl Fetch {
         self.shared.events.push(Event::Finished {
             server_name,
             asked_backend: self.asked_backend,
+            not_modified: self.not_modified,
             accepted: self.accepted,
             tokens,
             outcome,

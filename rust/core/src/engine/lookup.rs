@@ -14,8 +14,8 @@ use crate::server_name::{NameBuffer, ServerName};
 use crate::single_flight::Joined;
 
 /// An answer from memory, and the entry to fetch anew meanwhile.
-struct CachedAnswer {
-    answer: Lookup,
+pub(super) struct CachedAnswer {
+    pub(super) answer: Lookup,
     refresh: Option<Arc<Entry>>,
 }
 
@@ -65,7 +65,7 @@ impl Shared {
     }
 
     /// What memory says: a hit, a negative, or nothing.
-    fn cached_answer(
+    pub(super) fn cached_answer(
         &self,
         config: &LookupConfig,
         key: EntryKeyRef<'_>,
@@ -98,12 +98,40 @@ impl Shared {
         }
         let negative = if self.is_negative(config, key, peek, now) {
             Lookup::Negative
+        } else if config.share_names
+            && let Some(answer) = self.shared_answer(config, key, now)
+        {
+            return Some(answer);
         } else if self.is_unsupported(key, now) {
             Lookup::UnsupportedKeyType
         } else {
             return None;
         };
         Some(CachedAnswer { answer: negative, refresh: None })
+    }
+
+    /// An entry of another name, within its lifetime, that covers this one.
+    fn shared_answer(
+        &self,
+        config: &LookupConfig,
+        key: EntryKeyRef<'_>,
+        now: Timestamp,
+    ) -> Option<CachedAnswer> {
+        for (id, asked_since) in self.shared_names.covering(key.name, key.client.usable()) {
+            let Some(entry) = self.memory.entry(id) else { continue };
+            let is_older = asked_since.is_some_and(|since| entry.metadata.fetched_at <= since);
+            if is_older || !key.client.can_use(entry.algorithm()) {
+                continue;
+            }
+            let refresh = match config.evaluate(&entry, now) {
+                Freshness::Fresh => None,
+                Freshness::RefreshDue => Some(Arc::clone(&entry)),
+                Freshness::Stale | Freshness::Expired => continue,
+            };
+            self.first_certificate_end.note(entry.not_after(), now);
+            return Some(CachedAnswer { answer: Lookup::Hit(id), refresh });
+        }
+        None
     }
 
     /// Whether the backend has no certificate for such a client: it said so, or said so to one that can do more.

@@ -18,7 +18,7 @@ impl Shared {
         match (was_open, self.back_off.breaker_is_open()) {
             (false, true) => {
                 let last = self.back_off.last_failure(key.borrowed());
-                let reason = last.map(|(reason, _)| reason).unwrap_or_default();
+                let reason = last.map(|last| last.reason).unwrap_or_default();
                 self.log(LogKind::Breaker, key.borrowed(), || {
                     format!(
                         "the backend {} fails for one name after the other; until it answers it is asked by \

@@ -22,6 +22,7 @@ use crate::interner::Interner;
 use crate::log_sampler::{LogKind, LogSampler};
 use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
+use crate::shared_names::SharedNames;
 use crate::single_flight::SingleFlight;
 use crate::worker_pool::WorkerPool;
 
@@ -40,12 +41,14 @@ pub(super) struct Shared {
     pub(super) handshake_params: Interner<str>,
     pub(super) back_off: BackOff,
     pub(super) flights: SingleFlight,
+    pub(super) shared_names: SharedNames,
     /// Held by whoever stores or withdraws an answer, so that a withdrawal finds it stored or under way.
     pub(super) changes: Mutex<()>,
     pub(super) candidates: Mutex<HashMap<EntryId, Candidate>>,
     pub(super) fetchers: WorkerPool,
     pub(super) disk_readers: WorkerPool,
     pub(super) disk_writer: WorkerPool,
+    pub(super) operators: WorkerPool,
     pub(super) lookup_configs: Mutex<Vec<Weak<LookupConfig>>>,
     pub(super) events: EventQueue,
     pub(super) log_sampler: LogSampler,
@@ -72,6 +75,7 @@ impl Shared {
 
     /// Tells the host of entries that left memory, if it had built something from them.
     pub(super) fn retire(&self, entries: Vec<Arc<Entry>>) {
+        entries.iter().for_each(|entry| self.shared_names.remove(entry));
         for entry in entries.into_iter().filter(|entry| entry.was_opened()) {
             self.events.push(Event::Retired(entry.id));
         }

@@ -23,7 +23,13 @@ pub(super) enum DiskCopy {
 impl Shared {
     /// Stores what a flight has brought; false if it was withdrawn since the flight began, or a newer one is stored
     /// already.
-    pub(super) fn store(self: &Arc<Self>, flight: &Flight, entry: &Arc<Entry>, to_write: DiskCopy) -> bool {
+    pub(super) fn store(
+        self: &Arc<Self>,
+        flight: &Flight,
+        entry: &Arc<Entry>,
+        to_write: DiskCopy,
+        share_names: bool,
+    ) -> bool {
         let kind = ClientKind::for_key(entry.algorithm());
         let (fetched_at, now) = (entry.metadata.fetched_at, self.clock.now());
         // One from the future is no measure: the clock was set back.
@@ -48,6 +54,9 @@ impl Shared {
                 DiskCopy::Remove => self.queue_write(entry.key(), DiskWrite::Remove(ClientKind::Ed25519)),
                 DiskCopy::IsThere => {}
             }
+            if share_names {
+                self.shared_names.insert(entry);
+            }
             self.memory.insert(Arc::clone(entry))
         };
         self.counters.evictions.add(retired.evicted);
@@ -71,6 +80,7 @@ impl Shared {
                 return;
             }
             self.negatives.insert(key, negative);
+            self.shared_names.deny(key.name, negative.fetched_at);
             for client in ClientKind::ALL.into_iter().filter(|client| *client <= key.client) {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
@@ -88,19 +98,39 @@ impl Shared {
         }
     }
 
-    /// Forgets all that is known of a name; true if that was anything. Who comes from now on is answered anew.
-    pub(super) fn purge(self: &Arc<Self>, name: EntryKeyRef<'_>) -> bool {
-        let (retired, known) = {
+    /// Forgets all that is known of a name, and of those whose certificates answer for it; true if that was anything. Who comes
+    /// from now on is answered anew. The removal of files is queued as `removal`.
+    pub(super) fn purge(self: &Arc<Self>, name: EntryKeyRef<'_>, removal: &DiskWrite) -> bool {
+        let mut retired = Vec::new();
+        let known = {
             let _change = self.changes.lock();
-            let mut known = self.flights.detach(name);
-            for key in name.all_kinds() {
-                known |=
-                    self.negatives.remove(key) | self.unsupported.remove(key) | self.back_off.forget(key);
+            let covering = self.shared_names.covering(name.name, &ClientKind::ALL);
+            let covering: Vec<_> = covering.filter_map(|(id, _)| self.memory.entry(id)).collect();
+            self.shared_names.purged(self.clock.now());
+            let others = covering.iter().map(|entry| entry.key()).filter(|other| other.name != name.name);
+            for other in others {
+                self.forget(other, removal, &mut retired);
             }
-            (self.remove(name, ClientKind::Ed25519, false), known)
+            self.forget(name, removal, &mut retired)
         };
         let known = known || !retired.is_empty();
         self.retire(retired);
+        known
+    }
+
+    /// Forgets a name; true if anything but a certificate was known. The caller holds `changes`.
+    fn forget(
+        self: &Arc<Self>,
+        name: EntryKeyRef<'_>,
+        removal: &DiskWrite,
+        retired: &mut Vec<Arc<Entry>>,
+    ) -> bool {
+        let mut known = self.flights.detach(name);
+        for key in name.all_kinds() {
+            known |= self.negatives.remove(key) | self.unsupported.remove(key) | self.back_off.forget(key);
+            self.queue_write(key, removal.clone());
+            retired.extend(self.memory.remove(key));
+        }
         known
     }
 

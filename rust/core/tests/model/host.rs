@@ -63,7 +63,7 @@ impl World {
                 self.seen[name] += 1;
                 self.finished(name, asked_backend, &tokens, &outcome);
             }
-            Event::Retired(_) | Event::Log(_) => {}
+            Event::Retired(_) | Event::Log(_) | Event::Answered { .. } => {}
         }
     }
 

@@ -10,6 +10,7 @@ use cached_http_core::clock::Clock;
 use cached_http_core::engine::{Engine, Lookup, LookupConfig, LookupRequest};
 use cached_http_core::entry::{ClientKind, EntryId};
 use cached_http_core::events::{Event, LogRecord, Outcome};
+use cached_http_core::operations::{Answer, Operation, OperationError};
 use cached_http_core::settings::{DEFAULT_MAX_DISK, EngineSettings, LookupSettings};
 use cached_http_core::single_flight::Token;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
@@ -25,6 +26,7 @@ pub struct Host {
     pub logs: Vec<LogRecord>,
     pub retired: Vec<EntryId>,
     pub reject: Option<&'static str>,
+    pub answers: Vec<Result<Answer, OperationError>>,
     reader: PipeReader,
 }
 
@@ -46,7 +48,16 @@ impl Host {
         let engine = Engine::open(&settings, clock.clone()).unwrap();
         let config = engine.lookup_config(&lookup_settings(backend, options)).unwrap();
         let reader = engine.event_reader().unwrap();
-        Host { engine, config, clock, logs: Vec::new(), retired: Vec::new(), reject: None, reader }
+        Host {
+            engine,
+            config,
+            clock,
+            logs: Vec::new(),
+            retired: Vec::new(),
+            reject: None,
+            answers: Vec::new(),
+            reader,
+        }
     }
 
     pub fn look(&self, name: &str) -> Lookup {
@@ -98,6 +109,20 @@ impl Host {
         }
     }
 
+    /// Has an operation carried out, and plays the host until it is answered.
+    pub fn operate(&mut self, operation: &str) -> Result<Answer, OperationError> {
+        let operation = Operation::from_json(operation.as_bytes()).unwrap();
+        self.engine.operate(&self.config, operation, next_token()).unwrap();
+        loop {
+            if let Some(answer) = self.answers.pop() {
+                return answer;
+            }
+            for event in self.next_events(1) {
+                self.handle(event);
+            }
+        }
+    }
+
     /// Waits until there are events.
     pub fn next_events(&mut self, max: usize) -> Vec<Event> {
         loop {
@@ -123,6 +148,7 @@ impl Host {
             Event::Finished { tokens, outcome, .. } => return Some((tokens, outcome)),
             Event::Retired(id) => self.retired.push(id),
             Event::Log(record) => self.logs.push(record),
+            Event::Answered { answer, .. } => self.answers.push(*answer),
         }
         None
     }

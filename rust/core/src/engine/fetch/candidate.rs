@@ -55,6 +55,7 @@ impl Candidate {
     /// Stores the entry and ends the flight with it.
     pub(in crate::engine) fn confirm(mut self) {
         self.fetch.accepted = Some(self.entry.id);
+        self.fetch.not_modified = self.source == Source::Confirmation;
         if self.source != Source::Disk {
             self.note_answer();
         }
@@ -122,7 +123,7 @@ impl Candidate {
             (_, None) => DiskCopy::Remove,
         };
         // One that comes late is served to who waits for it, and not stored.
-        shared.store(&fetch.flight, entry, to_write)
+        shared.store(&fetch.flight, entry, to_write, fetch.config.share_names)
     }
 
     /// The certificate is of a kind that the client who asked can't use. It is not stored: it came for a query that

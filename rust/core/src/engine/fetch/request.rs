@@ -15,7 +15,9 @@ impl Fetch {
     pub(in crate::engine) fn queue_request(self) {
         let shared = Arc::clone(&self.shared);
         let (key, identity) = (self.key.borrowed(), self.config.identity);
-        if let Some(reason) = shared.back_off.reason(key, identity, shared.clock.now()) {
+        if !self.past_the_back_off
+            && let Some(reason) = shared.back_off.reason(key, identity, shared.clock.now())
+        {
             return self.back_off(&reason);
         }
         let (priority, name) = (self.priority, self.key.clone());
@@ -48,7 +50,9 @@ impl Fetch {
         }
         let now = shared.clock.now();
         let (key, identity) = (self.key.borrowed(), self.config.identity);
-        if let Err(reason) = shared.back_off.admit(key, self.is_known(), identity, now) {
+        if !self.past_the_back_off
+            && let Err(reason) = shared.back_off.admit(key, self.is_known(), identity, now)
+        {
             return self.back_off(&reason);
         }
         self.asked_backend = true;

@@ -123,9 +123,10 @@ impl Fetch {
         self.stored.is_some() || client.usable().iter().any(is_usable)
     }
 
-    /// A handshake that waits has the reason in its own error; a refresh has nobody to tell but the log.
+    /// A handshake that waits has the reason in its own error, a prefetch in its result; a refresh has nobody to tell but
+    /// the log.
     fn log_failed_refresh(&self, kind: LogKind, reason: &str) {
-        if self.priority == Priority::Background {
+        if self.stored.is_some() {
             let message =
                 || format!("{reason}; the stored certificate is served meanwhile, as stale_if_error allows");
             self.shared.log(kind, self.key.borrowed(), message);

@@ -1,0 +1,118 @@
+// Package operate is what an operator can ask of the caches over HTTP: what they hold, and to purge, refresh and
+// prefetch names. Caddy's admin API and a site's handler, both in the root package, are doors to it.
+package operate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/store"
+)
+
+// Cache is a *store.Store. Tests have one of their own.
+type Cache interface {
+	ID() string
+	Backend() string
+	CacheDir() string
+	Limits() store.Limits
+	Counters() (native.Counters, error)
+	Names(ctx context.Context, query store.NamesQuery) (store.NamesPage, error)
+	Inspect(ctx context.Context, name string) (store.NameFacts, error)
+	Purge(ctx context.Context, names []string) (purged int, err error)
+	PurgeAll(ctx context.Context) (purged int, err error)
+	Refresh(ctx context.Context, name string) store.RefreshResult
+	Prefetch(ctx context.Context, name string) store.RefreshResult
+	PrefetchShare() int
+}
+
+// Running are the caches of the configuration that runs.
+func Running() []Cache {
+	stores := store.RunningStores()
+	caches := make([]Cache, len(stores))
+	for i, running := range stores {
+		caches[i] = running
+	}
+	return caches
+}
+
+type service struct {
+	caches        func() []Cache
+	configuration func() context.Context
+}
+
+// New returns the service over these caches. A request ends with the context that configuration returns at its
+// beginning, that of the configuration that runs; nil says that none does yet.
+func New(caches func() []Cache, configuration func() context.Context) http.Handler {
+	s := &service{caches: caches, configuration: configuration}
+	routes := http.NewServeMux()
+	for _, route := range []struct {
+		method, pattern string
+		answer          answer
+	}{
+		{http.MethodGet, "/caches", s.listCaches},
+		{http.MethodGet, "/names", s.listNames},
+		{http.MethodGet, "/names/{name}", s.inspect},
+		{http.MethodPost, "/purge", s.purge},
+		{http.MethodPost, "/refresh", s.refresh},
+		{http.MethodPost, "/prefetch", s.prefetch},
+	} {
+		routes.Handle(route.pattern, s.route(route.method, route.answer))
+	}
+	routes.Handle("/", s.route("", func(http.ResponseWriter, *http.Request) error { return errNoSuchPath }))
+	return routes
+}
+
+// answer writes an answer, or returns an error if it has written nothing.
+type answer func(response http.ResponseWriter, request *http.Request) error
+
+// route serves a path to requests of one method, of any if it is empty.
+func (s *service) route(method string, answer answer) http.Handler {
+	return http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		header := response.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		isHead := request.Method == http.MethodHead && method == http.MethodGet
+		if method != "" && request.Method != method && !isHead {
+			header.Set("Allow", method)
+			writeProblem(response, wrongMethod(request.URL.Path, method))
+			return
+		}
+		if err := s.serve(response, request, answer); err != nil {
+			writeProblem(response, problemOf(err))
+		}
+	})
+}
+
+// serve ends the request's context with the configuration, too, so that nothing of the one before is kept busy by a
+// request that goes on.
+func (s *service) serve(response http.ResponseWriter, request *http.Request, answer answer) error {
+	configuration := s.configuration()
+	if configuration == nil {
+		return errLoading
+	}
+	ctx, cancel := context.WithCancelCause(request.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(configuration, func() { cancel(errReloaded) })()
+	err := answer(response, request.WithContext(ctx))
+	if err != nil && context.Cause(ctx) == errReloaded {
+		return errReloaded
+	}
+	return err
+}
+
+// writeJSON writes one document.
+func writeJSON(response http.ResponseWriter, status int, document any) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // it is no HTML, and URLs have &
+	if err := encoder.Encode(document); err != nil {
+		http.Error(response, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	response.Header().Set("Content-Type", "application/json")
+	response.WriteHeader(status)
+	_, _ = response.Write(text.Bytes())
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+)
+
+// What an operator can ask of a store and have done. The settings of its newest running lease apply. Nothing here counts
+// as a handshake, and looking changes nothing.
+
+// The answers that say that there is none.
+var (
+	ErrUnknownName = &native.Error{Status: native.StatusMiss, Message: "nothing is known of this name"}
+	ErrNotRunning  = &native.Error{Status: native.StatusClosed}
+)
+
+// ID is the same for the same backend and cache_dir, also after a restart: 8 hexadecimal digits.
+func (s *Store) ID() string {
+	sum := sha256.Sum256([]byte(s.backend + "\n" + s.cacheDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+// CacheDir is empty for a store that keeps nothing on disk.
+func (s *Store) CacheDir() string { return s.cacheDir }
+
+// Limits returns the limits as they apply now.
+func (s *Store) Limits() Limits {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return Limits{
+		MaxMemory:            s.settings.MaxMemory,
+		MaxNegativeMemory:    s.settings.MaxNegativeMemory,
+		MaxDisk:              s.settings.MaxDisk,
+		MaxConcurrentFetches: s.settings.MaxConcurrentFetches,
+	}
+}
+
+// CheckName tells whether a name is one that somebody could own; ErrInvalidName, with a reason, if not.
+func CheckName(name string) error { return native.CheckName(name) }
+
+// Names returns a page of names.
+func (s *Store) Names(ctx context.Context, query NamesQuery) (NamesPage, error) {
+	var page namesPage
+	err := s.operate(ctx, "names", namesOperation{query.Prefix, query.State, query.Limit, query.Cursor}, &page)
+	return page.public(), err
+}
+
+// Inspect tells all that is known of a name; ErrUnknownName if that is nothing, ErrInvalidName if nobody could own it.
+func (s *Store) Inspect(ctx context.Context, name string) (NameFacts, error) {
+	var facts nameFacts
+	if err := s.operate(ctx, "inspect", map[string]string{"name": name}, &facts); err != nil {
+		return NameFacts{}, err
+	}
+	return facts.public()
+}
+
+// Purge forgets all that is known of these names, in memory and on disk, for good: what is under way is not kept. It returns
+// how many of them were known. ErrInvalidName, and nothing is done, if one is none that anybody could own.
+func (s *Store) Purge(ctx context.Context, names []string) (purged int, err error) {
+	var result purgeResult
+	err = s.operate(ctx, "purge", map[string][]string{"names": names}, &result)
+	return result.Purged, err
+}
+
+// PurgeAll is Purge of all names.
+func (s *Store) PurgeAll(ctx context.Context) (purged int, err error) {
+	var result purgeResult
+	err = s.operate(ctx, "purge_all", struct{}{}, &result)
+	return result.Purged, err
+}
+
+// operate has the engine carry out an operation and waits for its answer, as long as ctx allows. What is begun is ended all
+// the same.
+func (s *Store) operate(ctx context.Context, kind string, arguments, answer any) error {
+	lease := s.runningLease()
+	if lease == nil {
+		return ErrNotRunning
+	}
+	operation, err := json.Marshal(map[string]any{kind: arguments})
+	if err != nil {
+		return err
+	}
+	token, done := s.waiters.register()
+	defer s.waiters.forget(token)
+	if err := lease.lookups.Operate(operation, token); err != nil {
+		return err
+	}
+	select {
+	case result := <-done:
+		if result.answer.Status != native.StatusOK {
+			return &native.Error{Status: result.answer.Status, Message: result.answer.Reason}
+		}
+		if err := json.Unmarshal([]byte(result.answer.Reason), answer); err != nil {
+			return fmt.Errorf("reading the answer of the certificate cache (a bug, please report it): %w", err)
+		}
+		return nil
+	case <-s.closing:
+		return ErrNotRunning
+	case <-ctx.Done():
+		return errors.Join(errNoAnswer, context.Cause(ctx))
+	}
+}
+
+var errNoAnswer = errors.New("the certificate cache has not answered; what was begun goes on")

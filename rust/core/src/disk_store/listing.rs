@@ -1,0 +1,91 @@
+//! What lies on disk, for whoever looks: nothing is changed, not even what is damaged.
+
+use std::io::Read;
+
+use zeroize::Zeroizing;
+
+use super::sweep::shard_name;
+use super::{DiskError, DiskStore, directory, file};
+use crate::clock::Timestamp;
+use crate::disk_format::{self, MAX_FILE_LENGTH, MAX_HEADER_LENGTH, StoredEntry};
+use crate::entry::{EntryKey, ResponseMetadata};
+
+/// A part of what lies on disk.
+#[derive(Debug, Default)]
+pub struct DiskPage {
+    /// In no order that means anything.
+    pub entries: Vec<ListedEntry>,
+    /// Where to go on; `None` after the last page.
+    pub next: Option<String>,
+}
+
+/// What the header of a file says, without a look at its checksum.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ListedEntry {
+    /// The name it is for.
+    pub server_name: String,
+    /// What the response said.
+    pub metadata: ResponseMetadata,
+    /// When its certificate ends.
+    pub not_after: Timestamp,
+}
+
+impl DiskStore {
+    /// As [`DiskStore::load`], but what can't be used is left alone and not told from nothing.
+    pub fn peek(&self, key: &EntryKey) -> Option<StoredEntry> {
+        let (_, path) = self.place(key);
+        if !self.has_directory_of(&path).ok()? {
+            return None;
+        }
+        let (mut file, found) = file::open(&path).ok()??;
+        let length = usize::try_from(found.len()).ok().filter(|length| *length <= MAX_FILE_LENGTH)?;
+        let mut text = Zeroizing::new(vec![0; length]);
+        file.read_exact(&mut text).ok()?;
+        disk_format::decode(&text, &self.backend, key).ok()
+    }
+
+    /// Reads the headers of up to `most` files, from where a page before has ended.
+    pub fn list(&self, from: Option<&str>, most: usize) -> Result<DiskPage, DiskError> {
+        let mut page = DiskPage::default();
+        let mut looked_at = 0;
+        let first_shard = from.and_then(|from| from.get(..2));
+        let first_shard = first_shard.and_then(|digits| usize::from_str_radix(digits, 16).ok()).unwrap_or(0);
+        for shard in (first_shard..super::ledger::SHARDS).map(|shard| self.entries.join(shard_name(shard))) {
+            // Who looks gets no further than who uses: what is unusual on the way is an error there.
+            if !self.has_directory_of(&shard.join("entry"))? {
+                continue;
+            }
+            let mut names = directory::names(&shard).map_err(DiskError::io("read", &shard))?;
+            names.sort_unstable();
+            for name in &names {
+                let Some(name) = name.to_str().filter(|name| super::shard::is_entry_name(name)) else {
+                    continue;
+                };
+                if from.is_some_and(|from| name <= from) {
+                    continue;
+                }
+                if looked_at == most {
+                    return Ok(page);
+                }
+                looked_at += 1;
+                page.next = Some(name.to_owned());
+                page.entries.extend(self.header_of(&shard.join(name)));
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    fn header_of(&self, path: &std::path::Path) -> Option<ListedEntry> {
+        let (file, _) = file::open(path).ok()??;
+        let mut start = Vec::with_capacity(MAX_HEADER_LENGTH);
+        file.take(MAX_HEADER_LENGTH as u64).read_to_end(&mut start).ok()?;
+        let header = disk_format::decode_start(&start)?;
+        let (server_name, metadata) = (header.server_name.to_owned(), header.metadata);
+        (header.backend == self.backend).then_some(ListedEntry {
+            server_name,
+            metadata,
+            not_after: header.not_after,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! The one thread that writes to disk: saves, removals, and the sweep that keeps the disk within its bounds.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use crate::bundle::Bundle;
+use crate::disk_format::{self, StoredEntry};
+use crate::disk_store::DiskStore;
+use crate::engine::disk_writes::{DiskWrite, Next, Removal};
+use crate::engine::shared::Shared;
+use crate::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+use crate::log_sampler::LogKind;
+use crate::worker_pool::Priority;
+
+impl Shared {
+    /// Writes or removes in the background; a disk that fails fails no handshake.
+    pub(super) fn queue_write(self: &Arc<Self>, key: EntryKeyRef<'_>, write: DiskWrite) {
+        if self.disk.is_none() {
+            return;
+        }
+        if self.disk_writes.want(key.to_owned(), write).is_err() {
+            return self.disk_failed(key, &"the disk under cache_dir is too slow: an entry is not written");
+        }
+        self.schedule_writes();
+    }
+
+    /// A disk that is only read is swept, too.
+    pub(super) fn sweep_if_due(self: &Arc<Self>) {
+        if self.disk_writes.is_sweep_due() {
+            self.schedule_writes();
+        }
+    }
+
+    fn schedule_writes(self: &Arc<Self>) {
+        if self.disk_writes.schedule() {
+            let shared = Arc::clone(self);
+            // A pool that is closed takes none; then nothing is worth writing.
+            let _ = self.disk_writer.submit(Priority::Foreground, Box::new(move || shared.make_writes()));
+        }
+    }
+
+    fn make_writes(&self) {
+        let Some(disk) = &self.disk else { return };
+        let mut sweeps = self.disk_writes.is_sweep_due();
+        loop {
+            if let Some(last_number) = self.disk_writes.begin_clearing() {
+                self.clear(disk, last_number);
+            }
+            match self.disk_writes.next() {
+                Some(Next::Save { key, number, entry, metadata }) => {
+                    self.save(disk, &key, number, &entry, metadata);
+                }
+                Some(Next::Removals(removals)) => self.remove_from(disk, removals),
+                // What waits to be written goes before the next step.
+                None => {
+                    sweeps = sweeps && !self.closed.load(Ordering::Acquire) && self.sweep(disk);
+                    if !sweeps && self.disk_writes.rest() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn save(&self, disk: &DiskStore, key: &EntryKey, number: u64, entry: &Entry, metadata: ResponseMetadata) {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("disk_save");
+        let pem = disk_format::pem_of(&entry.bundle);
+        let stored = StoredEntry { key: entry.key().to_owned(), metadata, not_after: entry.not_after(), pem };
+        let result = disk.save(&stored);
+        match &result {
+            Ok(()) => self.counters.disk_writes.increment(),
+            Err(error) => self.disk_failed(key.borrowed(), error),
+        }
+        self.disk_writes.ended(key, number, result.is_ok());
+        if result.is_ok() {
+            self.disk_writes.retry();
+        }
+    }
+
+    fn remove_from(&self, disk: &DiskStore, removals: Vec<Removal>) {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("disk_remove");
+        let (kept, removed): (Vec<_>, Vec<_>) =
+            removals.into_iter().partition(|removal| is_of_another_kind(disk, removal));
+        let failed = disk.remove_many(removed.iter().map(|removal| &removal.key));
+        for error in &failed.errors {
+            self.counters.disk_errors.increment();
+            self.log_of(LogKind::Disk, None, || error.to_string());
+        }
+        for Removal { key, number, .. } in kept.iter().chain(&removed) {
+            self.disk_writes.ended(key, *number, !failed.keys.contains(key));
+        }
+    }
+
+    /// Has everything on disk removed. The caller holds `changes`.
+    pub(super) fn queue_clearing(self: &Arc<Self>) {
+        if self.disk.is_some() {
+            self.disk_writes.want_clearing();
+            self.schedule_writes();
+        }
+    }
+
+    /// What the disk has refused, once more, before the engine ends.
+    pub(super) fn make_last_writes(&self) {
+        self.disk_writes.retry();
+        self.make_writes();
+    }
+
+    fn clear(&self, disk: &DiskStore, last_number: u64) {
+        let result = disk.remove_all();
+        self.disk_writes.end_clearing(last_number, result.is_ok());
+        if let Err(error) = result {
+            self.counters.disk_errors.increment();
+            self.log_of(LogKind::Disk, None, || error.to_string());
+        }
+    }
+
+    /// One step of keeping the disk within its bounds; true if the next is to follow at once.
+    fn sweep(&self, disk: &DiskStore) -> bool {
+        let configs: Vec<_> = {
+            let configs = self.lookup_configs.lock();
+            configs.iter().filter_map(Weak::upgrade).map(|config| config.freshness).collect()
+        };
+        let report = disk.sweep_step(self.clock.now(), &configs);
+        self.disk_writes.note_sweep();
+        match report {
+            Ok(report) => report.more,
+            Err(error) => {
+                self.counters.disk_errors.increment();
+                self.log_of(LogKind::Disk, None, || error.to_string());
+                false
+            }
+        }
+    }
+
+    pub(super) fn disk_failed(&self, key: EntryKeyRef<'_>, error: &dyn std::fmt::Display) {
+        self.counters.disk_errors.increment();
+        self.log(LogKind::Disk, key, || error.to_string());
+    }
+}
+
+/// Whether what lies under the key is to stay. Whatever can't be read goes: it may be what was withdrawn.
+fn is_of_another_kind(disk: &DiskStore, Removal { key, up_to, .. }: &Removal) -> bool {
+    if *up_to >= key.client {
+        return false;
+    }
+    let Ok(Some(stored)) = disk.load(key) else { return false };
+    Bundle::parse(&stored.pem).is_ok_and(|bundle| !up_to.can_use(bundle.private_key().algorithm()))
+}

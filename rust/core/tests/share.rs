@@ -1,0 +1,137 @@
+//! `share_names`: a certificate answers for the other names it covers, and nothing that was withdrawn comes back by it.
+
+mod support;
+
+use std::time::Duration;
+
+use cached_http_core::engine::Lookup;
+use cached_http_core::events::Outcome;
+use cached_http_core::operations::Answer;
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
+use support::Step;
+use support::host::{CacheDirectory, Host, RSA_ONLY};
+use support::told::ToldBackend;
+
+const ON: &str = r#","share_names":true"#;
+const APEX: &str = "example.com";
+const WWW: &str = "www.example.com";
+
+fn covering(names: &[&str], rsa: bool) -> Vec<Step> {
+    let key = if rsa { KeyPair::generate_for(&PKCS_RSA_SHA256) } else { KeyPair::generate() }.unwrap();
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let bundle = certificate.pem() + &key.serialize_pem();
+    vec![Step::respond("200 OK", "Cache-Control: s-maxage=1000\r\n", bundle)]
+}
+
+fn no_certificate() -> Vec<Step> {
+    vec![Step::send("HTTP/1.1 204 No Content\r\n\r\n")]
+}
+
+/// A host that has fetched a certificate for [`APEX`] that covers these names.
+fn host(names: &[&str], options: &str) -> (ToldBackend, Host) {
+    let backend = ToldBackend::start();
+    let mut host = Host::new(&backend.backend, None, options);
+    backend.tell(&covering(names, false));
+    assert!(matches!(host.ask(APEX), Outcome::Found(_)));
+    (backend, host)
+}
+
+#[test]
+fn apex_and_www_cost_one_request() {
+    let (backend, host) = host(&[APEX, "WWW.example.com"], ON);
+    let Lookup::Hit(apex) = host.look(APEX) else { panic!() };
+    assert_eq!(host.look(WWW), Lookup::Hit(apex));
+    assert_eq!(host.look("shop.example.com"), Lookup::Miss);
+    assert_eq!(backend.backend.count(), 1);
+}
+
+#[test]
+fn it_is_off_unless_asked_for() {
+    let (_backend, host) = host(&[APEX, WWW], "");
+    assert_eq!(host.look(WWW), Lookup::Miss);
+}
+
+#[test]
+fn a_wildcard_answers_for_one_label() {
+    let (_backend, host) = host(&[APEX, "*.example.com"], ON);
+    assert!(matches!(host.look(WWW), Lookup::Hit(_)));
+    assert!(matches!(host.look("any.example.com"), Lookup::Hit(_)));
+    assert_eq!(host.look("a.b.example.com"), Lookup::Miss);
+    assert_eq!(host.engine.sizes().entries, 1, "a scan of its names takes no room");
+}
+
+#[test]
+fn until_its_lifetime_ends() {
+    let (_backend, host) =
+        host(&[APEX, WWW], r#","share_names":true,"stale_if_error_ms":900000000,"refresh_ahead":false"#);
+    host.clock.advance(Duration::from_secs(1001));
+    assert!(matches!(host.look(APEX), Lookup::Stale(_)));
+    assert_eq!(host.look(WWW), Lookup::Miss);
+}
+
+#[test]
+fn a_clients_kind_counts() {
+    let (backend, mut host) = host(&[APEX, WWW], ON);
+    assert_eq!(host.look_as(WWW, RSA_ONLY, None), Lookup::Miss, "it is ECDSA");
+    backend.tell(&covering(&[APEX, WWW], true));
+    assert!(matches!(host.ask_as(APEX, RSA_ONLY), Outcome::Found(_)));
+    assert!(matches!(host.look_as(WWW, RSA_ONLY, None), Lookup::Hit(_)));
+}
+
+#[test]
+fn a_no_beats_it_and_goes_on_doing_so() {
+    let backend = ToldBackend::start();
+    let mut host = Host::new(&backend.backend, None, ON);
+    backend.tell(&no_certificate());
+    assert_eq!(host.ask(WWW), Outcome::NoCertificate);
+    backend.tell(&covering(&[APEX, WWW], false));
+    assert!(matches!(host.ask(APEX), Outcome::Found(_)));
+    assert_eq!(host.look(WWW), Lookup::Negative);
+    // Told no by a prefetch, or because it was asked before: what is older does not answer when the no is over.
+    host.clock.advance(Duration::from_secs(61));
+    assert!(matches!(host.look(WWW), Lookup::Hit(_)), "the certificate is newer than the no");
+    backend.tell(&no_certificate());
+    host.clock.advance(Duration::from_secs(1));
+    let config = host.config.clone();
+    let token = support::host::next_token();
+    let mode = cached_http_core::engine::operations::AskMode::Refresh;
+    host.engine.ask(&config, WWW.as_bytes(), support::host::MODERN, mode, token);
+    assert_eq!(host.pump_until(token), Outcome::NoCertificate);
+    host.clock.advance(Duration::from_secs(61));
+    assert_eq!(host.look(WWW), Lookup::Miss, "the no is newer than the certificate");
+    assert!(matches!(host.look(APEX), Lookup::Hit(_)));
+}
+
+#[test]
+fn what_covers_a_purged_name_goes_with_it() {
+    for operation in [r#"{"purge": {"names": ["www.example.com"]}}"#, r#"{"purge_all": {}}"#] {
+        let (backend, directory) = (ToldBackend::start(), CacheDirectory::new());
+        let mut host = Host::new(&backend.backend, Some(&directory.path), ON);
+        backend.tell(&covering(&[APEX, WWW], false));
+        assert!(matches!(host.ask(APEX), Outcome::Found(_)));
+        backend.tell(&covering(&["other.example"], false));
+        assert!(matches!(host.ask("other.example"), Outcome::Found(_)));
+        assert!(matches!(host.operate(operation), Ok(Answer::Purged { purged: 1.. })));
+        assert_eq!((host.look(WWW), host.look(APEX)), (Lookup::Miss, Lookup::Miss), "{operation}");
+        let other = host.look("other.example");
+        assert_eq!(matches!(other, Lookup::Hit(_)), !operation.contains("all"), "{operation}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_before_a_purge_is_not_shared_after_it() {
+    let backend = ToldBackend::start();
+    let mut host = Host::new(&backend.backend, None, ON);
+    let token = support::host::next_token();
+    assert_eq!(host.look_as(APEX, support::host::MODERN, Some(token)), Lookup::Pending);
+    let kept = backend.next();
+    assert_eq!(
+        host.operate(r#"{"purge": {"names": ["www.example.com"]}}"#),
+        Ok(Answer::Purged { purged: 0 })
+    );
+    kept.answer(&covering(&[APEX, WWW], false));
+    assert!(matches!(host.pump_until(token), Outcome::Found(_)));
+    assert!(matches!(host.look(APEX), Lookup::Hit(_)));
+    assert_eq!(host.look(WWW), Lookup::Miss);
+}
