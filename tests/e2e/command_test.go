@@ -175,8 +175,15 @@ func TestCommandExitCodes(t *testing.T) {
 	t.Parallel()
 	c, _ := startCommanded(t)
 	for _, arguments := range [][]string{
-		{"no-such"}, {"names", "--no-such"}, {"names", "--limit", "-1"}, {"names", "--state", "good"}, {"inspect"},
-		{"inspect", "no name"}, {"purge", "good.example.com", "no name"}, {"refresh", "no name"}, {"prefetch", "one", "two"},
+		{"no-such"},
+		{"names", "--no-such"},
+		{"names", "--limit", "-1"},
+		{"names", "--state", "good"},
+		{"inspect"},
+		{"inspect", "no name"},
+		{"purge", "good.example.com", "no name"},
+		{"refresh", "no name"},
+		{"prefetch", "one", "two"},
 	} {
 		c.cachedHTTP(arguments...).expect(t, 2, "Error: ")
 	}

@@ -61,8 +61,7 @@ func findAddress(address, config, adapter string) (string, error) {
 
 // reason is why there was no answer, without the URL, which says nothing to whoever gave an address.
 func reason(err error) string {
-	var operation *net.OpError
-	if errors.As(err, &operation) {
+	if operation, ok := errors.AsType[*net.OpError](err); ok {
 		return operation.Err.Error()
 	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {

@@ -29,6 +29,7 @@ func TestCaddyIsFoundAsByStop(t *testing.T) {
 	writeFile(t, native.Dir, "caddy.json", `{"admin":{"listen":"`+fake.address+`"}}`)
 	for _, command := range []execution{{"flag", flag}, {"environment", environment}, {"Caddyfile", caddyfile}, {"adapter", adapted}, {"JSON", native}} {
 		t.Run(command.name, func(t *testing.T) {
+			t.Parallel()
 			finish(t, command.Cmd).is(t, oneCache+"\n")
 		})
 	}
@@ -93,11 +94,13 @@ func TestCaddyWithoutTheModule(t *testing.T) {
 func TestAnswersThatAreNone(t *testing.T) {
 	t.Parallel()
 	for text, answer := range map[string]http.HandlerFunc{
-		"HTTP 502":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) },
-		"HTTP 500":         func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{}`, 500) },
-		"HTTP 302":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) },
-		"none of this":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
-		"host not allowed": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"host not allowed: x"}`, 403) },
+		"HTTP 502":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+		"HTTP 500":     func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{}`, http.StatusInternalServerError) },
+		"HTTP 302":     func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+		"none of this": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"host not allowed": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"error":"host not allowed: x"}`, http.StatusForbidden)
+		},
 		"unexpected EOF": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "9")
 			_, _ = w.Write([]byte("["))

@@ -35,7 +35,7 @@ func printable(text string) string {
 
 func isHidden(r rune) bool { return !unicode.IsPrint(r) }
 
-var errNoJSON = errors.New("Caddy's answer is not JSON")
+var errNoJSON = errors.New("the answer is not JSON")
 
 // printableJSON is the same document on one line, with what can't be seen written as JSON's escapes.
 func printableJSON(document []byte) ([]byte, error) {

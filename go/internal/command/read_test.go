@@ -149,9 +149,9 @@ func TestInspect(t *testing.T) {
 	fake.HandleFunc("/cached_http/names/{name}", func(response http.ResponseWriter, request *http.Request) {
 		switch cache := request.FormValue("cache"); {
 		case request.PathValue("name") == "a/b":
-			http.Error(response, `{"error":"\"a/b\": a name has no slash"}`, 400)
+			http.Error(response, `{"error":"\"a/b\": a name has no slash"}`, http.StatusBadRequest)
 		case request.PathValue("name") != "shop.example" || cache == "99999999":
-			http.Error(response, `{"error":"nothing is known"}`, 404)
+			http.Error(response, `{"error":"nothing is known"}`, http.StatusNotFound)
 		case cache == "7f3a90c1":
 			fmt.Fprint(response, document)
 		case cache == "11223344":

@@ -30,14 +30,16 @@ func newTally() *tally { return &tally{begun: time.Now(), by: make(map[string]in
 // String is the summary: 2,000 names in 3 s: 1,990 found, 10 failed.
 func (t *tally) String() string {
 	text := names(t.done) + " in " + span(time.Since(t.begun))
-	separator := ": "
+	var parts []string
 	for _, known := range outcomes {
 		if count := t.by[known.outcome]; count > 0 {
-			text += separator + fmt.Sprintf("%s %s", comma(count), known.text)
-			separator = ", "
+			parts = append(parts, comma(count)+" "+known.text)
 		}
 	}
-	return text
+	if len(parts) == 0 {
+		return text
+	}
+	return text + ": " + strings.Join(parts, ", ")
 }
 
 // maxLine is more than a result takes.
