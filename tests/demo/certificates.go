@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/x509"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -12,8 +14,18 @@ func (d *demo) writeAuthority(path string) error {
 	return os.WriteFile(path, d.authority.RootPEM(), 0o644) //nolint:gosec // it is public
 }
 
-// writeBundle writes what a backend answers with: the chain of a name and its key, as bundles/NAME.pem.
-func (d *demo) writeBundle(name string, algorithm testca.Algorithm) error {
+// writeBundle writes what a backend answers with: the chain of a name and its key, as bundles/NAME.pem. It returns the
+// certificate's serial.
+func (d *demo) writeBundle(name string, algorithm testca.Algorithm) (serial string, err error) {
 	bundle := d.authority.Issue(testca.Leaf{Names: []string{name}, Algorithm: algorithm})
-	return os.WriteFile(filepath.Join(d.path("bundles"), name+".pem"), bundle.PEM(), 0o600)
+	leaf, err := x509.ParseCertificate(bundle.Chain[0])
+	if err != nil {
+		return "", err
+	}
+	return serialOf(leaf), os.WriteFile(filepath.Join(d.path("bundles"), name+".pem"), bundle.PEM(), 0o600)
+}
+
+// serialOf is the beginning of the serial that openssl and `caddy cached-http inspect` print: enough to tell two apart.
+func serialOf(leaf *x509.Certificate) string {
+	return fmt.Sprintf("%X", leaf.SerialNumber.Bytes())[:8]
 }

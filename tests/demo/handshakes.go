@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"strings"
@@ -13,10 +12,11 @@ import (
 // expectation is what one handshake must come to.
 type expectation struct {
 	refused  bool
-	requests int // what it costs the backend
+	requests int    // what it costs the backend
+	serial   string // of the certificate; empty if any will do
 }
 
-const rowFormat = "  %-26s %-34s %8s %10s %10s\n"
+const rowFormat = "  %-26s %-38s %8s %10s %10s\n"
 
 func heading(text string) {
 	fmt.Printf("\n%s\n", text)
@@ -43,6 +43,8 @@ func (d *demo) handshakes(ctx context.Context, want expectation, names ...string
 			return fmt.Errorf("the handshake of %s should have been refused", name)
 		case err != nil && !strings.Contains(err.Error(), "remote error"):
 			return fmt.Errorf("%s was to be refused by the server, but: %w", name, err)
+		case !strings.HasSuffix(result, want.serial):
+			return fmt.Errorf("%s was served another certificate than %s", name, want.serial)
 		case d.requests-before != want.requests:
 			return fmt.Errorf("the handshake of %s cost %d backend requests instead of %d",
 				name, d.requests-before, want.requests)
@@ -66,11 +68,9 @@ func (d *demo) handshake(ctx context.Context, name string) (string, time.Duratio
 		return "refused: " + strings.TrimPrefix(err.Error(), "remote error: "), took, err
 	}
 	state := client.ConnectionState()
-	return "ok, " + tls.VersionName(state.Version) + ", " + keyName(state.PeerCertificates[0]), took, nil
-}
-
-func keyName(leaf *x509.Certificate) string {
-	return leaf.PublicKeyAlgorithm.String() + " key"
+	leaf := state.PeerCertificates[0]
+	key := leaf.PublicKeyAlgorithm.String() + ","
+	return fmt.Sprintf("ok, %s, %-6s serial %s", tls.VersionName(state.Version), key, serialOf(leaf)), took, nil
 }
 
 // settleRequests reads the backend's log. A line is written just after its answer is sent, so the expected count may

@@ -53,6 +53,13 @@ func (d *demo) story(ctx context.Context) error {
 		return err
 	}
 
+	if err := d.leakedKey(ctx, names[0]); err != nil {
+		return err
+	}
+	if err := d.prefetch(ctx); err != nil {
+		return err
+	}
+
 	heading("The backend is stopped: known names are served all the same")
 	d.backend.stop()
 	if err := d.handshakes(ctx, expectation{requests: 0}, names...); err != nil {
@@ -93,7 +100,7 @@ func (d *demo) setTheStage(ctx context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, site := range demoNames {
-		if err := d.writeBundle(site.name, site.algorithm); err != nil {
+		if _, err := d.writeBundle(site.name, site.algorithm); err != nil {
 			return nil, err
 		}
 		names = append(names, site.name)
