@@ -18,7 +18,7 @@ func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	shop, other := realisticCaches()
 	f := startFake(t, true, shop, other)
-	b := openTab(t, f.URL, "#cache="+shop.ID+"&list=memory")
+	b := openTab(t, f.URL, "#cache="+shop.id+"&list=memory")
 	b.awaitText("#note", "34 names.")
 	at := func(wanted string) {
 		t.Helper()
@@ -86,7 +86,7 @@ func TestScreenReader(t *testing.T) {
 	t.Parallel()
 	shop, other := realisticCaches()
 	f := startFake(t, true, shop, other)
-	b := openTab(t, f.URL, "#cache="+shop.ID+"&list=failing&name=checkout.harbourcoffee.example")
+	b := openTab(t, f.URL, "#cache="+shop.id+"&list=failing&name=checkout.harbourcoffee.example")
 	b.awaitText("#certificates", "ECDSA")
 	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 	if err != nil {
@@ -140,7 +140,7 @@ func TestContrast(t *testing.T) {
 	f := startFake(t, true, shop, other)
 	grounds := map[string]string{}
 	for _, scheme := range []string{"light", "dark"} {
-		b := openTab(t, f.URL, "#cache="+shop.ID+"&list=failing&name=checkout.harbourcoffee.example")
+		b := openTab(t, f.URL, "#cache="+shop.id+"&list=failing&name=checkout.harbourcoffee.example")
 		b.media("prefers-color-scheme", scheme)
 		b.awaitText("#certificates", "ECDSA")
 		grounds[scheme] = value[string](b, "getComputedStyle(document.body).backgroundColor")
@@ -186,7 +186,7 @@ func TestNarrow(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat(strings.Repeat("l", 63)+".", 3) + strings.Repeat("l", 61)
 	cache := newCache("00c0ffee", failing(served(long, 30*time.Hour), time.Hour, strings.Repeat("x", 500)), served("shop.example", 50*day))
-	cache.Backend, cache.CacheDir = "https://app.internal/"+strings.Repeat("b", 300), "/"+strings.Repeat("d", 300)
+	cache.backend, cache.cacheDir = "https://app.internal/"+strings.Repeat("b", 300), "/"+strings.Repeat("d", 300)
 	other := newCache("00decade")
 	f := startFake(t, true, cache, other)
 	for _, fragment := range []string{"#list=failing", "#list=memory", "#name=unknown.example", "#list=memory&name=" + long} {

@@ -33,6 +33,13 @@ type tab struct {
 // openTab opens the page at a site's URL, with a fragment or without.
 func openTab(t *testing.T, site, fragment string) *tab {
 	t.Helper()
+	b := newTab(t, site)
+	b.do(chromedp.Navigate(site + fragment))
+	return b
+}
+
+func newTab(t *testing.T, site string) *tab {
+	t.Helper()
 	if browser == nil {
 		t.Skip("no Chromium")
 	}
@@ -53,7 +60,6 @@ func openTab(t *testing.T, site, fragment string) *tab {
 		t.Fatal(err)
 	}
 	b.size(1280, 800)
-	b.do(chromedp.Navigate(site + fragment))
 	return b
 }
 

@@ -1,73 +1,59 @@
 package page
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
+	"github.com/cached-http/caddy-cached-http/go/internal/operate"
 	page "github.com/cached-http/caddy-cached-http/go/internal/operate/page"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
-// fake is the service and the page with made-up caches, for what a real one does not show on demand: a million names,
+// fake is the page and its service over made-up caches, for what a real one does not show on demand: a million names,
 // hostile texts, faults.
 type fake struct {
 	URL     string
-	handler http.Handler
+	handler http.Handler // the page and the service
+	service http.Handler
 
 	mutex    sync.Mutex
-	caches   []*fakeCache
 	fault    http.HandlerFunc // answers instead of the service
 	requests []string         // to the service: method, path and query
 }
 
-// fakeCache is one row of GET /caches, and its names in order.
-type fakeCache struct {
-	ID                  string       `json:"id"`
-	Backend             string       `json:"backend"`
-	CacheDir            string       `json:"cache_dir,omitempty"`
-	Entries             uint64       `json:"entries"`
-	EntryBytes          uint64       `json:"entry_bytes"`
-	Negatives           uint64       `json:"negatives"`
-	FailingNames        uint64       `json:"failing_names"`
-	BreakerOpen         bool         `json:"breaker_open"`
-	DiskEntries         uint64       `json:"disk_entries"`
-	DiskBytes           uint64       `json:"disk_bytes"`
-	FirstCertificateEnd time.Time    `json:"first_certificate_end,omitzero"`
-	FirstBridgeEnd      time.Time    `json:"first_bridge_end,omitzero"`
-	Limits              store.Limits `json:"limits"`
-
-	names []store.NameFacts
-}
-
 // startFake serves the page and these caches until the test ends.
 func startFake(t *testing.T, write bool, caches ...*fakeCache) *fake {
-	f := &fake{caches: caches}
+	f := &fake{}
+	var running []operate.Cache
+	for _, cache := range caches {
+		cache.fake = f
+		running = append(running, cache)
+	}
+	f.service = operate.ForSite(operate.New(func() []operate.Cache { return running }, t.Context), write)
 	front := page.Handler(write)
-	service := http.NewServeMux()
-	service.HandleFunc("GET /caches", f.answerCaches)
-	service.HandleFunc("GET /names", f.answerNames)
-	service.HandleFunc("GET /names/{name}", f.answerFacts)
-	service.HandleFunc("POST /purge", f.purge)
-	service.HandleFunc("POST /refresh", f.refresh)
 	f.handler = http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
 		if page.Serves(request.URL.Path) {
 			front.ServeHTTP(response, request)
 			return
 		}
-		fault := f.note(request)
+		var fault http.HandlerFunc
+		f.change(func() {
+			f.requests = append(f.requests, request.Method+" "+request.URL.RequestURI())
+			fault = f.fault
+		})
 		if fault != nil {
 			fault(response, request)
 			return
 		}
-		service.ServeHTTP(response, request)
+		f.service.ServeHTTP(response, request)
 	})
 	server := httptest.NewServer(f.handler)
 	t.Cleanup(func() {
@@ -76,13 +62,6 @@ func startFake(t *testing.T, write bool, caches ...*fakeCache) *fake {
 	})
 	f.URL = server.URL + "/"
 	return f
-}
-
-func (f *fake) note(request *http.Request) http.HandlerFunc {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	f.requests = append(f.requests, request.Method+" "+request.URL.RequestURI())
-	return f.fault
 }
 
 // change changes something under the lock.
@@ -104,105 +83,74 @@ func (f *fake) asked(prefix string) (count int) {
 	return count
 }
 
-func (f *fake) answerCaches(response http.ResponseWriter, _ *http.Request) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	answer(response, http.StatusOK, f.caches)
-}
-
-func (f *fake) answerNames(response http.ResponseWriter, request *http.Request) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	query := request.URL.Query()
-	cache := f.cache(response, query.Get("cache"))
-	if cache == nil {
-		return
-	}
-	limit, _ := strconv.Atoi(query.Get("limit"))
-	answer(response, http.StatusOK, cache.page(store.NameState(query.Get("state")), query.Get("prefix"), limit, query.Get("cursor")))
-}
-
-func (f *fake) answerFacts(response http.ResponseWriter, request *http.Request) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	cache := f.cache(response, request.URL.Query().Get("cache"))
-	if cache == nil {
-		return
-	}
-	index, known := cache.find(request.PathValue("name"))
-	switch {
-	case strings.ContainsAny(request.PathValue("name"), " !"):
-		problem(response, http.StatusBadRequest, strconv.Quote(request.PathValue("name"))+": is no server name")
-	case !known:
-		problem(response, http.StatusNotFound, "nothing is known of it")
-	default:
-		answer(response, http.StatusOK, struct {
-			store.NameFacts
-			Cache   string `json:"cache"`
-			Backend string `json:"backend"`
-		}{cache.names[index], cache.ID, cache.Backend})
-	}
-}
-
-type change struct {
-	Names []string `json:"names"`
-	Cache string   `json:"cache"`
-}
-
-func (f *fake) purge(response http.ResponseWriter, request *http.Request) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	wanted, cache := f.changed(response, request)
-	if cache == nil {
-		return
-	}
-	before := len(cache.names)
-	cache.names = slices.DeleteFunc(cache.names, func(facts store.NameFacts) bool { return slices.Contains(wanted, facts.Name) })
-	answer(response, http.StatusOK, map[string]int{"purged": before - len(cache.names)})
-}
-
-func (f *fake) refresh(response http.ResponseWriter, request *http.Request) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	wanted, cache := f.changed(response, request)
-	if cache == nil {
-		return
-	}
-	response.Header().Set("Content-Type", "application/x-ndjson")
-	for _, name := range wanted {
-		result := store.RefreshResult{Name: name, Outcome: store.OutcomeFound}
-		if index, known := cache.find(name); known && cache.names[index].LastError != "" {
-			result = store.RefreshResult{Name: name, Outcome: store.OutcomeFailed, Reason: cache.names[index].LastError}
-		}
-		_ = json.NewEncoder(response).Encode(result)
-	}
-}
-
-func (f *fake) changed(response http.ResponseWriter, request *http.Request) ([]string, *fakeCache) {
-	var wanted change
-	if request.Header.Get("Content-Type") != "application/json" || json.NewDecoder(request.Body).Decode(&wanted) != nil {
-		problem(response, http.StatusBadRequest, "this is no JSON")
-		return nil, nil
-	}
-	return wanted.Names, f.cache(response, wanted.Cache)
-}
-
-func (f *fake) cache(response http.ResponseWriter, id string) *fakeCache {
-	for _, cache := range f.caches {
-		if cache.ID == id {
-			return cache
-		}
-	}
-	problem(response, http.StatusNotFound, "there is no cache "+url.QueryEscape(id))
-	return nil
-}
-
-func answer(response http.ResponseWriter, status int, document any) {
+func problem(response http.ResponseWriter, status int, text string) {
 	response.Header().Set("Content-Type", "application/json")
 	response.WriteHeader(status)
-	_ = json.NewEncoder(response).Encode(document)
+	_ = json.NewEncoder(response).Encode(map[string]string{"error": text})
 }
 
-func problem(response http.ResponseWriter, status int, text string) {
-	answer(response, status, map[string]string{"error": text})
+// fakeCache is an operate.Cache with made-up counters and names, these in order.
+type fakeCache struct {
+	id, backend, cacheDir string
+	counters              native.Counters
+	names                 []store.NameFacts
+
+	fake *fake
+}
+
+func (c *fakeCache) ID() string         { return c.id }
+func (c *fakeCache) Backend() string    { return c.backend }
+func (c *fakeCache) CacheDir() string   { return c.cacheDir }
+func (c *fakeCache) PrefetchShare() int { return 1 }
+
+func (c *fakeCache) Limits() store.Limits {
+	return store.Limits{MaxMemory: 256 << 20, MaxNegativeMemory: 16 << 20, MaxDisk: 4 << 30, MaxConcurrentFetches: 512}
+}
+
+func (c *fakeCache) Counters() (counters native.Counters, err error) {
+	c.fake.change(func() { counters = c.counters })
+	return counters, nil
+}
+
+func (c *fakeCache) Names(_ context.Context, query store.NamesQuery) (names store.NamesPage, err error) {
+	c.fake.change(func() { names = c.page(query) })
+	return names, nil
+}
+
+func (c *fakeCache) Inspect(_ context.Context, name string) (facts store.NameFacts, err error) {
+	err = cmp.Or(store.CheckName(name), error(store.ErrUnknownName))
+	c.fake.change(func() {
+		if index, known := c.find(name); known {
+			facts, err = c.names[index], nil
+		}
+	})
+	return facts, err
+}
+
+func (c *fakeCache) Purge(_ context.Context, names []string) (purged int, err error) {
+	c.fake.change(func() {
+		before := len(c.names)
+		c.names = slices.DeleteFunc(c.names, func(facts store.NameFacts) bool { return slices.Contains(names, facts.Name) })
+		purged = before - len(c.names)
+	})
+	return purged, nil
+}
+
+func (*fakeCache) PurgeAll(context.Context) (purged int, err error) {
+	panic("the page never asks for that")
+}
+
+func (c *fakeCache) Refresh(ctx context.Context, name string) store.RefreshResult {
+	if facts, err := c.Inspect(ctx, name); err == nil && facts.LastError != "" {
+		return store.RefreshResult{Name: name, Outcome: store.OutcomeFailed, Reason: facts.LastError}
+	}
+	return store.RefreshResult{Name: name, Outcome: store.OutcomeFound}
+}
+
+func (*fakeCache) Prefetch(context.Context, string) store.RefreshResult {
+	panic("the page never asks for that")
+}
+
+func (c *fakeCache) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(c.names, name, func(facts store.NameFacts, name string) int { return cmp.Compare(facts.Name, name) })
 }

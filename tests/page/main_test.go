@@ -17,7 +17,7 @@ var browser context.Context
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "4") // most of a test is waiting for the next poll
+	_ = flag.Set("test.parallel", "8") // most of a test is waiting for the next poll
 	os.Exit(run(m))
 }
 

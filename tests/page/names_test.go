@@ -15,22 +15,20 @@ const day = 24 * time.Hour
 // newCache is a cache with these names.
 func newCache(id string, names ...store.NameFacts) *fakeCache {
 	slices.SortFunc(names, func(one, other store.NameFacts) int { return cmp.Compare(one.Name, other.Name) })
-	c := &fakeCache{
-		ID: id, Backend: "https://app.internal/certificates", CacheDir: "/var/lib/caddy/cached_http", names: names,
-		Limits: store.Limits{MaxMemory: 256 << 20, MaxNegativeMemory: 16 << 20, MaxDisk: 4 << 30, MaxConcurrentFetches: 512},
-	}
+	c := &fakeCache{id: id, backend: "https://app.internal/certificates", cacheDir: "/var/lib/caddy/cached_http", names: names}
 	for _, facts := range names {
 		if len(facts.Entries) > 0 {
-			c.Entries++
+			c.counters.Entries++
 		}
 		if facts.NegativeUntil != nil {
-			c.Negatives++
+			c.counters.Negatives++
 		}
 		if facts.FailingSince != nil {
-			c.FailingNames++
+			c.counters.FailingNames++
 		}
 	}
-	c.EntryBytes, c.DiskEntries, c.DiskBytes = c.Entries*2300, c.Entries, c.Entries*4096
+	held := c.counters.Entries
+	c.counters.EntryBytes, c.counters.DiskEntries, c.counters.DiskBytes = held*2300, held, held*4096
 	return c
 }
 
@@ -79,12 +77,9 @@ func many(count int) []store.NameFacts {
 	return names
 }
 
-func (c *fakeCache) find(name string) (int, bool) {
-	return slices.BinarySearchFunc(c.names, name, func(facts store.NameFacts, name string) int { return cmp.Compare(facts.Name, name) })
-}
-
 // page looks at a thousand names at most, so that a page may be empty and yet have a cursor.
-func (c *fakeCache) page(state store.NameState, prefix string, limit int, cursor string) store.NamesPage {
+func (c *fakeCache) page(query store.NamesQuery) store.NamesPage {
+	state, prefix, limit, cursor := query.State, query.Prefix, query.Limit, query.Cursor
 	if state == store.StateEnding {
 		return c.ending(limit)
 	}

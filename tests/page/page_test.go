@@ -51,10 +51,10 @@ func TestCachesAndLists(t *testing.T) {
 	b.awaitText("#note", "No certificate in memory is past its use.")
 	b.choose("list", "memory")
 	b.awaitText("#note", "34 names.")
-	f.change(func() { shop.BreakerOpen = false })
+	f.change(func() { shop.counters.BreakerIsOpen = false })
 
 	// The other cache, which is in memory only.
-	b.choose("cache", other.ID)
+	b.choose("cache", other.id)
 	b.awaitText("#note", "2 names.")
 	if names := b.names(); !slices.Equal(names, []string{"docs.example", "status.example"}) {
 		t.Errorf("names of the other cache: %v", names)
@@ -184,7 +184,7 @@ func TestHostileTexts(t *testing.T) {
 	hostile.Entries[0].Issuer, hostile.Entries[0].DNSNames = markup, []string{markup, "\u202eelpmaxe"}
 	cache := newCache("00c0ffee", hostile, served(long, 50*day), served("xn--mnchen-3ya.example", 50*day),
 		served("xn--80ak6aa92e.example", 50*day), served("xn--a-0a0a0a0a0a.example", 50*day), served("xn---.example", 50*day))
-	cache.Backend, cache.CacheDir = "https://"+markup, markup
+	cache.backend, cache.cacheDir = "https://"+markup, markup
 	f := startFake(t, true, cache)
 	b := openTab(t, f.URL, "#list=memory&name="+markup)
 	b.awaitText("#facts-name", markup)

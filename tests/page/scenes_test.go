@@ -29,17 +29,17 @@ func realisticCache() *fakeCache {
 		}
 	}
 	cache := newCache("5f1c09ab", names...)
-	cache.BreakerOpen = true
-	cache.FirstBridgeEnd, cache.FirstCertificateEnd = time.Now().Add(20*time.Hour+50*time.Minute), time.Now().Add(31*time.Hour)
-	cache.Entries, cache.EntryBytes = 48_211, 108<<20
-	cache.DiskEntries, cache.DiskBytes = 61_904, 61_904*4096
-	cache.Negatives = 4_318
+	cache.counters.BreakerIsOpen = true
+	cache.counters.FirstBridgeEnd, cache.counters.FirstCertificateEnd = time.Now().Add(20*time.Hour+50*time.Minute), time.Now().Add(31*time.Hour)
+	cache.counters.Entries, cache.counters.EntryBytes = 48_211, 108<<20
+	cache.counters.DiskEntries, cache.counters.DiskBytes = 61_904, 61_904*4096
+	cache.counters.Negatives = 4_318
 	return cache
 }
 
 func realisticCaches() (shop, other *fakeCache) {
 	other = newCache("c2e81d77", served("status.example", 70*day), served("docs.example", 71*day))
-	other.Backend, other.CacheDir = "https://certs.partner.example/v1/bundle?account=2", ""
+	other.backend, other.cacheDir = "https://certs.partner.example/v1/bundle?account=2", ""
 	return realisticCache(), other
 }
 

@@ -24,7 +24,7 @@ func TestTrouble(t *testing.T) {
 	}{
 		"forbidden":   {status(http.StatusForbidden, "not you"), "The server does not let us ask (403: not you)."},
 		"loading":     {status(http.StatusServiceUnavailable, "still loading"), "Not available (503: still loading)."},
-		"no caches":   {func(response http.ResponseWriter, _ *http.Request) { answer(response, http.StatusOK, []any{}) }, "No cache is running"},
+		"no caches":   {func(response http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(response, "[]") }, "No cache is running"},
 		"broken":      {status(http.StatusInternalServerError, ""), "The server failed (500"},
 		"other place": {func(response http.ResponseWriter, request *http.Request) { http.NotFound(response, request) }, "The service is not here"},
 		"a page": {func(response http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(response, "<h1>Sign in</h1>") },
@@ -105,7 +105,7 @@ func TestPollsNeverOverlap(t *testing.T) {
 	slow := func(response http.ResponseWriter, request *http.Request) {
 		select {
 		case <-time.After(150 * time.Millisecond):
-			answer(response, http.StatusOK, f.caches)
+			f.service.ServeHTTP(response, request)
 		case <-request.Context().Done():
 		}
 	}
@@ -182,7 +182,7 @@ func TestPollsDisturbNothing(t *testing.T) {
 		.observe({ type: 'layout-shift' }), document.querySelectorAll('#list tbody a')[7].focus(), getSelection().selectAllChildren(document.querySelector('#facts code')),
 		window.cell = document.querySelector('#list tbody td'), document.documentElement.scrollTop = 240, ''`)
 	polls := f.asked("GET /caches")
-	f.change(func() { cache.Entries, cache.EntryBytes = 987, 200<<20 })
+	f.change(func() { cache.counters.Entries, cache.counters.EntryBytes = 987, 200<<20 })
 	for end := time.Now().Add(patience); f.asked("GET /caches") < polls+2; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("no polls")
