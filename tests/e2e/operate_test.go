@@ -94,7 +94,7 @@ func TestOperateTellsWhatIsKnown(t *testing.T) {
 			t.Fatalf("%s: %+v", door.title, facts)
 		}
 		entry := facts.Entries[0]
-		if entry.KeyType != "RSA 2048" || entry.Serial != hex.EncodeToString(leaf.SerialNumber.Bytes()) ||
+		if entry.KeyType != "RSA 2048" || entry.Serial != strings.ToUpper(hex.EncodeToString(leaf.SerialNumber.Bytes())) ||
 			entry.SHA256 != hex.EncodeToString(digest[:]) || !slices.Equal(entry.DNSNames, leaf.DNSNames) ||
 			entry.Issuer != leaf.Issuer.String() || !entry.NotAfter.Equal(leaf.NotAfter) || entry.State != "fresh" ||
 			!slices.Equal(entry.In, []string{"memory", "disk"}) || entry.FreshUntil.Sub(entry.FetchedAt).Round(time.Minute) != time.Hour {
