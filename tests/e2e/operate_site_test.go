@@ -175,6 +175,23 @@ func TestGuardsComeBeforeTheHandler(t *testing.T) {
 	}
 }
 
+// The page for people is the handler's alone: browsers don't get into the admin API.
+func TestHandlerServesThePage(t *testing.T) {
+	t.Parallel()
+	c, door := startGuarded(t, "cached_http_api")
+	for path, contentType := range map[string]string{"/": "text/html", "/page.js": "text/javascript", "/page.css": "text/css"} {
+		status, text, header := door.ask(http.MethodGet, path, "")
+		if status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Type"), contentType) || text == "" {
+			t.Errorf("%s: %d %v", path, status, header)
+		}
+	}
+	for _, path := range []string{"/", "/page.js"} {
+		if status, text, _ := c.adminDoor().ask(http.MethodGet, path, ""); status != http.StatusNotFound {
+			t.Errorf("%s: %d %.100s", path, status, text)
+		}
+	}
+}
+
 // Under a prefix, beside another answer.
 func TestHandlerUnderAPrefix(t *testing.T) {
 	t.Parallel()

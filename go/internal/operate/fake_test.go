@@ -24,6 +24,7 @@ type fakeCache struct {
 	known               map[string]store.NameFacts
 	page                store.NamesPage
 	purgeError          error
+	namesError          error
 	work                func(ctx context.Context, name string) store.RefreshOutcome // of refresh and prefetch
 
 	mutex     sync.Mutex
@@ -56,7 +57,7 @@ func (c *fakeCache) Names(_ context.Context, query store.NamesQuery) (store.Name
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.queries = append(c.queries, query)
-	return c.page, nil
+	return c.page, c.namesError
 }
 
 func (c *fakeCache) Inspect(_ context.Context, name string) (store.NameFacts, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/operate"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
@@ -52,6 +53,15 @@ func TestListsNames(t *testing.T) {
 		if status, text, _ := ask(service, "GET", "/names?state="+state, ""); status != http.StatusOK {
 			t.Errorf("%s: %d %s", state, status, text)
 		}
+	}
+}
+
+func TestTellsOfACursorOfNowhere(t *testing.T) {
+	cache := newFake("11111111")
+	cache.namesError = &native.Error{Status: native.StatusInvalidArgument, Message: "the cursor is none that a page has given"}
+	status, text, _ := ask(serviceOver(cache), "GET", "/names?cursor=nowhere", "")
+	if status != http.StatusBadRequest || !strings.Contains(text, "that a page has given; begin without one") {
+		t.Errorf("%d %s", status, text)
 	}
 }
 
