@@ -148,6 +148,7 @@ func (d *demo) printHowToTry() {
 	name := demoNames[0].name
 	fmt.Printf("\nBoth servers are still up. Try:\n  curl --cacert %s --resolve %s:%d:127.0.0.1 https://%s:%d/\n",
 		d.path("ca.pem"), name, d.httpsPort, name, d.httpsPort)
+	fmt.Printf("What the cache holds:\n  %s cached-http names --address %s\n", d.caddy, loopback(d.adminPort))
 	fmt.Printf("The backend's requests:\n  cat %s\n", d.backendLog)
 	fmt.Printf("Stop them with:\n  kill %s %s && rm -rf %s\n", d.front.processID(), d.backend.processID(), d.folder)
 }
