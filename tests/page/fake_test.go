@@ -103,6 +103,8 @@ func (c *fakeCache) Backend() string    { return c.backend }
 func (c *fakeCache) CacheDir() string   { return c.cacheDir }
 func (c *fakeCache) PrefetchShare() int { return 1 }
 
+func (c *fakeCache) Sync(context.Context) error { return nil }
+
 func (c *fakeCache) Limits() store.Limits {
 	return store.Limits{MaxMemory: 256 << 20, MaxNegativeMemory: 16 << 20, MaxDisk: 4 << 30, MaxConcurrentFetches: 512}
 }

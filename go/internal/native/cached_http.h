@@ -627,7 +627,8 @@ cached_http_status fetch_cached_cert(cached_http_lookup_config config,
 
  - `{"names": {"prefix", "state", "limit", "cursor"}}`, all but `limit` optional: `{"names": [...], "cursor"}`;
  - `{"inspect": {"name"}}`: what is known of the name;
- - `{"purge": {"names": [...]}}`, `{"purge_all": {}}`: `{"purged": N}`, once they are gone from memory and disk.
+ - `{"purge": {"names": [...]}}`, `{"purge_all": {}}`: `{"purged": N}`, once they are gone from memory and disk;
+ - `{"sync": {}}`: `{}`, once all that was to be written to disk is there.
 
  `rust/core/src/operations.rs` has their fields. `INVALID_ARGUMENT` with a `message` (may be NULL), for the caller to free,
  if it is none; `OVERLOADED` if too many are under way.

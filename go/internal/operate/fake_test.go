@@ -25,6 +25,7 @@ type fakeCache struct {
 	page                store.NamesPage
 	purgeError          error
 	namesError          error
+	syncError           error
 	work                func(ctx context.Context, name string) store.RefreshOutcome // of refresh and prefetch
 
 	mutex     sync.Mutex
@@ -40,10 +41,11 @@ func newFake(id string) *fakeCache {
 	return &fakeCache{id: id, backend: "https://backend.example/" + id, share: 4, known: map[string]store.NameFacts{}}
 }
 
-func (c *fakeCache) ID() string         { return c.id }
-func (c *fakeCache) Backend() string    { return c.backend }
-func (c *fakeCache) CacheDir() string   { return c.folder }
-func (c *fakeCache) PrefetchShare() int { return c.share }
+func (c *fakeCache) ID() string                 { return c.id }
+func (c *fakeCache) Backend() string            { return c.backend }
+func (c *fakeCache) CacheDir() string           { return c.folder }
+func (c *fakeCache) PrefetchShare() int         { return c.share }
+func (c *fakeCache) Sync(context.Context) error { return c.syncError }
 
 func (c *fakeCache) Limits() store.Limits {
 	return store.Limits{MaxMemory: 1, MaxNegativeMemory: 2, MaxDisk: 3, MaxConcurrentFetches: 4}

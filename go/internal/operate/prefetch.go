@@ -38,7 +38,12 @@ func (s *service) prefetch(response http.ResponseWriter, request *http.Request) 
 	go reader.read(ctx, request.Body, cancel)
 	defer reader.stop(control)
 	defer cancel(nil)
-	failure := func() error { return reader.failure }
+	failure := func() error {
+		if reader.failure != nil {
+			return reader.failure
+		}
+		return cache.Sync(ctx) // or what was fetched would be lost with a restart
+	}
 	return stream(response, request.WithContext(ctx), cache, reader.names, cache.Prefetch, failure)
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
@@ -45,6 +46,16 @@ func TestPrefetchEndsAtALineThatIsTooLong(t *testing.T) {
 	}
 	if len(cache.asked) != 2 {
 		t.Errorf("asked for %v", cache.asked)
+	}
+}
+
+func TestPrefetchEndsOnceAllIsOnDisk(t *testing.T) {
+	cache := newFake("slow")
+	cache.syncError = &native.Error{Status: native.StatusFailed, Message: "the disk does not answer: 7 certificates are not written yet"}
+	server := serve(t, serviceOver(cache))
+	got := texts(lines(t, post(t, server, "/prefetch", strings.NewReader("a.example\n"))))
+	if len(got) != 2 || got[0] != "a.example found" || !strings.Contains(got[1], "7 certificates are not written") {
+		t.Errorf("%q", got)
 	}
 }
 

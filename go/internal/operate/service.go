@@ -26,6 +26,7 @@ type Cache interface {
 	Refresh(ctx context.Context, name string) store.RefreshResult
 	Prefetch(ctx context.Context, name string) store.RefreshResult
 	PrefetchShare() int
+	Sync(ctx context.Context) error
 }
 
 // Running are the caches of the configuration that runs.

@@ -75,6 +75,11 @@ func (s *Store) PurgeAll(ctx context.Context) (purged int, err error) {
 	return result.Purged, err
 }
 
+// Sync waits until all that was to be written to disk is there: after a restart nothing of it need be fetched again.
+func (s *Store) Sync(ctx context.Context) error {
+	return s.operate(ctx, "sync", struct{}{}, new(struct{}))
+}
+
 // operate has the engine carry out an operation and waits for its answer, as long as ctx allows. What is begun is ended all
 // the same.
 func (s *Store) operate(ctx context.Context, kind string, arguments, answer any) error {

@@ -37,6 +37,8 @@ pub enum Operation {
     },
     /// The same for all names.
     PurgeAll {},
+    /// Waits until all that was to be written to disk is there.
+    Sync {},
 }
 
 impl Operation {
@@ -69,6 +71,8 @@ pub enum Answer {
     Names(NamesPage),
     /// Of [`Operation::Inspect`].
     Facts(NameFacts),
+    /// Of [`Operation::Sync`].
+    Done {},
     /// Of a purge: how many names were known.
     Purged {
         /// Names in memory or on disk.

@@ -147,6 +147,11 @@ impl DiskWrites {
         }
     }
 
+    /// How many wait to be written.
+    pub(super) fn saves(&self) -> usize {
+        self.state.lock().saves
+    }
+
     /// Whether whoever can wait with a save should.
     pub(super) fn is_half_full(&self) -> bool {
         self.state.lock().saves >= MAX_SAVES / 2

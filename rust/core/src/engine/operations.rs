@@ -90,6 +90,7 @@ impl Shared {
             }
             Operation::Inspect { name } => self.facts(config, &name).map(Answer::Facts),
             Operation::Purge { names } => self.purge_names(&names).map(|purged| Answer::Purged { purged }),
+            Operation::Sync {} => self.sync().map(|()| Answer::Done {}),
             Operation::PurgeAll {} => self.purge_all().map(|purged| Answer::Purged { purged }),
         }
     }

@@ -6,6 +6,7 @@ use cached_http_core::engine::Lookup;
 use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::entry::ClientKind;
 use cached_http_core::events::{Event, Outcome};
+use cached_http_core::operations::Answer;
 
 use crate::help::{Cache, ECDSA, ED25519, NAME, ecdsa, no_certificate, rsa};
 use crate::support::Step;
@@ -119,10 +120,25 @@ fn a_prefetch_gets_what_is_stale_or_was_denied_and_waits_after_failures() {
 }
 
 #[test]
+fn what_was_fetched_is_on_disk_when_a_sync_is_answered() {
+    let mut cache = Cache::open();
+    for n in 0..50 {
+        cache.gets(&format!("n{n}.example"), ECDSA, &certificate_for(&format!("n{n}.example")));
+    }
+    assert_eq!(cache.host.operate(r#"{"sync": {}}"#), Ok(Answer::Done {}));
+    assert_eq!(cache.host.engine.counters().disk_writes, 50);
+}
+
+#[test]
 fn a_kind_that_the_backend_does_not_have_is_asked_for_once() {
     let mut cache = Cache::with(&ecdsa());
     assert!(matches!(ask(&mut cache, RSA_ONLY, AskMode::Prefetch), Ok((Outcome::UnsupportedKeyType, _))));
     assert_eq!(ask(&mut cache, RSA_ONLY, AskMode::Prefetch), Err(Asked::UnsupportedKeyType));
+}
+
+fn certificate_for(name: &str) -> Vec<Step> {
+    let fields = "Cache-Control: s-maxage=1000\r\n";
+    vec![Step::respond("200 OK", fields, crate::support::host::bundle(name, false))]
 }
 
 impl Cache {

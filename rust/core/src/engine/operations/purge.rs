@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,27 @@ impl Shared {
         }
         self.wait_for_removals(None)?;
         Ok(purged)
+    }
+
+    /// Waits until nothing waits to be written, which more may come to meanwhile.
+    pub(super) fn sync(&self) -> Result<(), OperationError> {
+        let begin = Instant::now();
+        let (mut last, mut progress) = (usize::MAX, begin);
+        loop {
+            let waiting = self.disk_writes.saves();
+            if waiting == 0 {
+                return Ok(());
+            }
+            if waiting < last {
+                (last, progress) = (waiting, Instant::now());
+            }
+            if progress.elapsed() > DISK_TIMEOUT || self.closed.load(Ordering::Acquire) {
+                return Err(OperationError::Disk(format!(
+                    "the disk does not answer: {waiting} certificates are not written yet, and are lost with a restart"
+                )));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits until these keys, or all if `None`, are gone from disk. They are not read any more in any case.
