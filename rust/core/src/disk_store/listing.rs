@@ -44,6 +44,11 @@ impl DiskStore {
         disk_format::decode(&text, &self.backend, key).ok()
     }
 
+    /// Whether this is where a page has ended.
+    pub fn is_cursor(text: &str) -> bool {
+        super::shard::is_entry_name(text)
+    }
+
     /// Reads the headers of up to `most` files, from where a page before has ended.
     pub fn list(&self, from: Option<&str>, most: usize) -> Result<DiskPage, DiskError> {
         let mut page = DiskPage::default();

@@ -167,10 +167,10 @@ fn a_cursor_that_is_none_finds_what_lies_behind_it_or_nothing() {
         for cursor in ["zz", "\u{fc}", "../../etc/passwd", "ff"] {
             let query = format!(r#"{{"names": {{"limit":9,"state":"{state}","cursor":"{cursor}"}}}}"#);
             let answer = host.operate(&query);
-            assert!(
-                matches!(answer, Ok(Answer::Names(_)) | Err(OperationError::InvalidCursor)),
-                "{state}: {answer:?}"
-            );
+            match state {
+                "disk" => assert_eq!(answer, Err(OperationError::InvalidCursor)),
+                _ => assert!(matches!(answer, Ok(Answer::Names(_))), "{state}: {answer:?}"),
+            }
         }
     }
 }

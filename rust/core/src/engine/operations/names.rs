@@ -8,6 +8,7 @@ use compact_str::CompactString;
 
 use crate::backoff::LastFailure;
 use crate::clock::Timestamp;
+use crate::disk_store::DiskStore;
 use crate::engine::LookupConfig;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryKeyRef};
@@ -142,6 +143,9 @@ impl Shared {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<NamesPage, OperationError> {
+        if cursor.is_some_and(|cursor| !DiskStore::is_cursor(cursor)) {
+            return Err(OperationError::InvalidCursor);
+        }
         let Some(disk) = &self.disk else { return Ok(NamesPage::default()) };
         let page = disk.list(cursor, limit).map_err(|error| OperationError::Disk(error.to_string()))?;
         let mut names = Vec::new();
