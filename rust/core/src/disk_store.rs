@@ -37,7 +37,7 @@ use crate::settings::DEFAULT_MAX_DISK;
 pub use error::DiskError;
 pub use ledger::DiskUsage;
 pub use listing::{DiskPage, ListedEntry};
-pub use removals::FailedRemovals;
+pub use removals::Removals;
 pub use sweep::{ENDED_GRACE, SWEEP_INTERVAL, SweepReport};
 
 use ledger::Ledger;
@@ -141,19 +141,20 @@ impl DiskStore {
     }
 
     /// Removes all entries of this backend, at once however many they are: they are put where nobody looks for
-    /// them, and following steps of [`DiskStore::sweep_step`], in this process or a later one, remove the files.
-    pub fn remove_all(&self) -> Result<(), DiskError> {
+    /// them, and following steps of [`DiskStore::sweep_step`], in this process or a later one, remove the files. Returns how
+    /// many there are.
+    pub fn remove_all(&self) -> Result<u64, DiskError> {
         let mut writing = self.writing.lock();
         for directory in [&self.root, directory_of(&self.entries), &self.entries] {
             if !directory::is_private(directory)? {
-                return Ok(());
+                return Ok(0);
             }
         }
         directory::ensure(&self.temporary)?;
-        temporary::put_away(&self.entries, &self.temporary)?;
+        let put_away = temporary::put_away(&self.entries, &self.temporary)?;
         writing.ledger = Ledger::empty();
         self.publish(&writing.ledger);
-        Ok(())
+        Ok(put_away.map_or(0, |tree| shard::count_tree(&tree)))
     }
 
     /// The number of its shard, and its file.

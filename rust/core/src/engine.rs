@@ -28,7 +28,8 @@ use crate::earliest_end::EarliestEnd;
 use crate::engine::disk_writes::{DiskWrite, DiskWrites};
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
-use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS};
+use crate::engine::operations::looks::{LOOKERS, MAX_QUEUED_LOOKS};
+use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS, WAITERS};
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, Outcome};
@@ -138,6 +139,7 @@ impl Engine {
             back_off: BackOff::default(),
             flights: SingleFlight::default(),
             shared_names: SharedNames::default(),
+            shares_names: AtomicBool::new(false),
             changes: Mutex::default(),
             candidates: Mutex::default(),
             fetchers: WorkerPool::new(
@@ -149,6 +151,8 @@ impl Engine {
             // One thread: writes to one name keep their order.
             disk_writer: WorkerPool::without_reserve("cached_http_wr", 1, MAX_QUEUED_FETCHES),
             operators: WorkerPool::without_reserve("cached_http_op", OPERATORS, MAX_QUEUED_OPERATIONS),
+            waiters: WorkerPool::without_reserve("cached_http_wa", WAITERS, MAX_QUEUED_OPERATIONS),
+            lookers: WorkerPool::without_reserve("cached_http_lo", LOOKERS, MAX_QUEUED_LOOKS),
             lookup_configs: Mutex::default(),
             events: EventQueue::new().map_err(OpenError::Pipe)?,
             log_sampler: LogSampler::default(),
@@ -191,6 +195,7 @@ impl Engine {
             timeout: settings.timeout,
             warned_uncacheable: AtomicBool::new(false),
         });
+        self.shared.shares_names.fetch_or(settings.share_names, Ordering::Relaxed);
         // Newer settings may bridge for longer.
         self.shared.first_bridge_end.forget();
         let mut lookup_configs = self.shared.lookup_configs.lock();
@@ -299,6 +304,8 @@ impl Engine {
             config.backend.shutdown();
         }
         shared.operators.close();
+        shared.waiters.close();
+        shared.lookers.close();
         shared.disk_readers.close();
         shared.fetchers.close();
         let undecided = std::mem::take(&mut *shared.candidates.lock());

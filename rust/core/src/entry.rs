@@ -186,6 +186,12 @@ impl Entry {
         }
     }
 
+    /// Counts what the names take that it shares.
+    pub fn with_further_weight(mut self, bytes: usize) -> Self {
+        self.weight = self.weight.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self
+    }
+
     /// What it is kept under.
     pub fn key(&self) -> EntryKeyRef<'_> {
         EntryKeyRef { name: &self.name, client: self.client }

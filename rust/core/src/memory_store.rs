@@ -76,10 +76,8 @@ impl MemoryStore {
     /// Drops what is stored under a key.
     #[must_use]
     pub fn remove(&self, key: EntryKeyRef<'_>) -> Vec<Arc<Entry>> {
-        if let Some((_, entry)) = self.by_key.remove(&key) {
-            self.bookkeeping.retire(entry);
-        }
-        self.bookkeeping.take_retired()
+        let removed = self.by_key.remove(&key);
+        removed.map(|(_, entry)| self.bookkeeping.forget(entry)).into_iter().collect()
     }
 
     /// Changes the capacity; returns what had to go.
@@ -100,14 +98,11 @@ impl MemoryStore {
     #[must_use]
     pub fn remove_invalid(&self, after: &str) -> (Vec<Arc<Entry>>, Option<CompactString>) {
         let Page { entries, next } = self.bookkeeping.by_name.page("", after, INVALID_PAGE);
-        for entry in entries.iter().filter(|entry| !self.is_valid(entry.id)) {
-            // A newer one may have taken its place.
-            let removed = self.by_key.remove_if(&entry.key(), |stored| stored.id == entry.id);
-            if let Some((_, entry)) = removed {
-                self.bookkeeping.retire(entry);
-            }
-        }
-        (self.bookkeeping.take_retired(), next)
+        let invalid = entries.iter().filter(|entry| !self.is_valid(entry.id));
+        // A newer one may have taken its place.
+        let removed =
+            invalid.filter_map(|entry| self.by_key.remove_if(&entry.key(), |stored| stored.id == entry.id));
+        (removed.map(|(_, entry)| self.bookkeeping.forget(entry)).collect(), next)
     }
 
     fn is_valid(&self, id: EntryId) -> bool {
@@ -192,10 +187,11 @@ struct Bookkeeping {
 }
 
 impl Bookkeeping {
-    fn retire(&self, entry: Arc<Entry>) {
+    /// Forgets an entry that was removed.
+    fn forget(&self, entry: Arc<Entry>) -> Arc<Entry> {
         self.by_id.write().remove(&entry.id);
         self.by_name.remove(&entry);
-        self.retired.lock().push(entry);
+        entry
     }
 
     fn take_retired(&self) -> Vec<Arc<Entry>> {
@@ -207,6 +203,7 @@ impl Lifecycle<ByKey, Arc<Entry>> for Bookkeeping {
     type RequestState = <DefaultLifecycle<ByKey, Arc<Entry>> as Lifecycle<ByKey, Arc<Entry>>>::RequestState;
 
     fn on_evict(&self, _state: &mut Self::RequestState, _key: ByKey, entry: Arc<Entry>) {
-        self.retire(entry);
+        let entry = self.forget(entry);
+        self.retired.lock().push(entry);
     }
 }

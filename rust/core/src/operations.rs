@@ -181,6 +181,9 @@ pub struct NameFacts {
     /// Why the last request failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Why it is not known what lies on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_error: Option<String>,
 }
 
 /// One certificate of a name.

@@ -1,7 +1,8 @@
 //! Names that certificates in memory cover beside the one that they were fetched for: apex and www, or all of a wildcard,
 //! for one request.
 //!
-//! What was asked for before a withdrawal is not shared after it: it may hold the key that was withdrawn.
+//! Only what the backend has sent in this process is shared. What comes from disk may be older than a "no" or a purge that
+//! nobody remembers, and what was asked for before a purge may hold the key that was withdrawn.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,7 @@ use compact_str::CompactString;
 use parking_lot::RwLock;
 
 use crate::clock::Timestamp;
-use crate::entry::{ClientKind, Entry, EntryId};
+use crate::entry::{Entry, EntryId};
 
 /// Entries by the names they cover. Thread-safe.
 #[derive(Default)]
@@ -19,8 +20,8 @@ pub struct SharedNames {
 
 #[derive(Default)]
 struct State {
-    /// By exact name, or by what is behind a wildcard's star, from the dot on; the newest for each kind of client.
-    by_name: HashMap<CompactString, [Option<EntryId>; 3]>,
+    /// By exact name, or by what is behind a wildcard's star, from the dot on; the newest last.
+    by_name: HashMap<CompactString, Vec<EntryId>>,
     /// Names that the backend has no certificate for, and when it said so: what is older does not answer for them.
     denied: HashMap<CompactString, Timestamp>,
     last_purge: Option<Timestamp>,
@@ -28,8 +29,12 @@ struct State {
 
 /// Names whose denial is remembered; beyond it nothing is shared that was fetched before.
 const MAX_DENIED: usize = 16_384;
+/// Entries that share one name: apex and www, in each kind, and then some.
+const MAX_HOLDERS: usize = 8;
 /// Names of one certificate that are shared; a certificate authority signs a hundred or two.
-const MAX_NAMES: usize = 256;
+pub const MAX_NAMES: usize = 256;
+/// Bytes that a name takes here, about.
+pub const WEIGHT_OF_NAME: usize = 128;
 
 impl SharedNames {
     /// Notes what an entry covers, if it was asked for since the last purge.
@@ -39,11 +44,21 @@ impl SharedNames {
         if state.last_purge.is_some_and(|last| entry.metadata.fetched_at <= last) {
             return;
         }
-        for pattern in patterns.into_iter().take(MAX_NAMES) {
-            if let Some(name) = place_of(&pattern) {
-                state.by_name.entry(name.into()).or_default()[entry.key().client as usize] = Some(entry.id);
+        for place in patterns.iter().filter_map(|pattern| place_of(pattern)).take(MAX_NAMES) {
+            let holders = state.by_name.entry(place.into()).or_default();
+            if holders.len() == MAX_HOLDERS {
+                holders.remove(0);
             }
+            holders.push(entry.id);
         }
+    }
+
+    /// Whether an entry is shared.
+    pub fn contains(&self, entry: &Entry) -> bool {
+        let patterns = entry.bundle.dns_names();
+        let state = self.state.read();
+        let mut places = patterns.iter().filter_map(|pattern| place_of(pattern));
+        places.any(|place| state.by_name.get(place).is_some_and(|holders| holders.contains(&entry.id)))
     }
 
     /// Forgets an entry that has left memory.
@@ -54,34 +69,27 @@ impl SharedNames {
         let patterns = entry.bundle.dns_names();
         let mut state = self.state.write();
         for place in patterns.iter().filter_map(|pattern| place_of(pattern)) {
-            let Some(ids) = state.by_name.get_mut(place) else { continue };
-            let id = &mut ids[entry.key().client as usize];
-            *id = id.filter(|id| *id != entry.id);
-            if ids.iter().all(Option::is_none) {
+            let Some(holders) = state.by_name.get_mut(place) else { continue };
+            holders.retain(|id| *id != entry.id);
+            if holders.is_empty() {
                 state.by_name.remove(place);
             }
         }
     }
 
-    /// The entries that cover a name, kept under one of these kinds: exact ones first. With each, since when it must have
-    /// been asked for.
-    pub fn covering(
-        &self,
-        name: &str,
-        kinds: &[ClientKind],
-    ) -> impl Iterator<Item = (EntryId, Option<Timestamp>)> {
+    /// The entries that cover a name, exact ones first, the newest of them first; and since when they must have been asked
+    /// for.
+    pub fn covering(&self, name: &str) -> (Vec<EntryId>, Option<Timestamp>) {
         let state = self.state.read();
         let wildcard = name.find('.').map(|dot| &name[dot..]);
         let places = [Some(name), wildcard].into_iter().flatten();
-        let ids = places.filter_map(|place| state.by_name.get(place));
-        let denied = state.denied.get(name).copied();
-        let found: Vec<_> = ids.flat_map(|ids| kinds.iter().filter_map(|kind| ids[*kind as usize])).collect();
-        found.into_iter().map(move |id| (id, denied))
+        let holders = places.filter_map(|place| state.by_name.get(place));
+        (holders.flat_map(|ids| ids.iter().rev().copied()).collect(), state.denied.get(name).copied())
     }
 
     /// The backend has no certificate for a name.
     pub fn deny(&self, name: &str, at: Timestamp) {
-        if self.covering(name, &ClientKind::ALL).next().is_none() {
+        if self.covering(name).0.is_empty() {
             return;
         }
         let mut state = self.state.write();
@@ -112,12 +120,14 @@ impl State {
     }
 }
 
-/// Where a certificate's name is looked for; `None` for a star that covers nothing.
+/// Where a certificate's name is looked for; `None` for what covers nothing.
 fn place_of(pattern: &str) -> Option<&str> {
-    match pattern.strip_prefix('*') {
-        None => Some(pattern),
-        Some(domain) => domain.strip_prefix('.').is_some_and(|rest| rest.contains('.')).then_some(domain),
-    }
+    let (place, name) = match pattern.strip_prefix("*.") {
+        None => (pattern, pattern),
+        Some(domain) => (&pattern[1..], domain),
+    };
+    let is_host = name.contains('.') && !name.starts_with('.') && !name.contains('*');
+    is_host.then_some(place)
 }
 
 #[cfg(test)]
@@ -125,11 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_star_with_two_labels_covers() {
+    fn only_a_whole_label_and_a_star_with_two_labels_behind_cover() {
         assert_eq!(place_of("www.example.com"), Some("www.example.com"));
         assert_eq!(place_of("*.example.com"), Some(".example.com"));
-        for nothing in ["*.com", "*", "*com", "*.", "*..com"] {
-            assert!(place_of(nothing).is_none_or(|place| place == "..com"), "{nothing}");
+        for nothing in
+            ["*.com", "*", "*com", "*.", "*..com", ".example.com", "w*.example.com", "*.*.example.com", ""]
+        {
+            assert_eq!(place_of(nothing), None, "{nothing}");
         }
     }
 }

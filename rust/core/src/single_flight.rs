@@ -117,6 +117,19 @@ impl SingleFlight {
         Joined::Leader(flight)
     }
 
+    /// Starts a flight whatever is under way. What is goes on to its end for those who wait already, and what it brings
+    /// is not stored: it is older.
+    pub fn begin_anew(&self, key: EntryKey, token: Token) -> Arc<Flight> {
+        let mut flights = self.flights.lock();
+        if let Some(flight) = flights.detach(key.clone()) {
+            flight.withdraw(ClientKind::Ed25519);
+        }
+        let state = State { tokens: vec![token], withdrawn: None };
+        let flight = Arc::new(Flight { key: key.clone(), state: Mutex::new(state) });
+        flights.current.insert(key, Arc::clone(&flight));
+        flight
+    }
+
     /// Ends a flight and returns who waited for it.
     pub fn finish(&self, flight: &Arc<Flight>) -> Vec<Token> {
         self.flights.lock().remove(flight);

@@ -8,11 +8,13 @@ use super::sweep::Writing;
 use super::{DiskError, DiskStore, directory, directory_of, shard};
 use crate::entry::EntryKey;
 
-/// What could not be removed.
+/// What became of removals.
 #[derive(Debug, Default)]
-pub struct FailedRemovals {
+pub struct Removals<'a> {
+    /// The keys that had a file.
+    pub removed: Vec<&'a EntryKey>,
     /// The keys whose files may still be there.
-    pub keys: Vec<EntryKey>,
+    pub failed: Vec<&'a EntryKey>,
     /// Why, once for each directory.
     pub errors: Vec<DiskError>,
 }
@@ -46,26 +48,20 @@ impl DiskStore {
     }
 
     /// The same for many keys: each directory is synced once.
-    pub fn remove_many<'a>(&self, keys: impl Iterator<Item = &'a EntryKey>) -> FailedRemovals {
+    pub fn remove_many<'a>(&self, keys: impl Iterator<Item = &'a EntryKey>) -> Removals<'a> {
         let by_shard = self.by_shard(keys);
-        let mut failed = FailedRemovals::default();
+        let mut done = Removals::default();
         let mut writing = self.writing.lock();
         for (shard, files) in by_shard {
-            if let Err(error) = self.remove_of_shard(&mut writing, shard, &files) {
-                failed.keys.extend(files.into_iter().map(|(key, _)| key.clone()));
-                failed.errors.push(error);
+            match self.remove_of_shard(&mut writing, shard, &files) {
+                Ok(removed) => done.removed.extend(removed),
+                Err(error) => {
+                    done.failed.extend(files.into_iter().map(|(key, _)| key));
+                    done.errors.push(error);
+                }
             }
         }
-        failed
-    }
-
-    /// The keys under which anything lies, whatever it is; none where the disk can't be read.
-    pub fn contained<'a>(&self, keys: impl Iterator<Item = &'a EntryKey>) -> Vec<&'a EntryKey> {
-        let mut contained = Vec::new();
-        for files in self.by_shard(keys).into_values() {
-            contained.extend(present(&files).into_iter().flatten().map(|(key, _)| *key));
-        }
-        contained
+        done
     }
 
     fn by_shard<'a>(&self, keys: impl Iterator<Item = &'a EntryKey>) -> BTreeMap<usize, Vec<Place<'a>>> {
@@ -77,30 +73,31 @@ impl DiskStore {
         by_shard
     }
 
-    fn remove_of_shard(
+    fn remove_of_shard<'a>(
         &self,
         writing: &mut Writing,
         shard: usize,
-        files: &[Place<'_>],
-    ) -> Result<(), DiskError> {
-        let Some((_, first)) = files.first() else { return Ok(()) };
+        files: &[Place<'a>],
+    ) -> Result<Vec<&'a EntryKey>, DiskError> {
+        let Some((_, first)) = files.first() else { return Ok(Vec::new()) };
         if !self.has_directory_of(first)? {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let mut result = Ok(());
-        for (_, path) in present(files)? {
+        let (mut removed, mut failure) = (Vec::new(), None);
+        for (key, path) in present(files)? {
             let length = shard::length_of(path);
             match shard::remove(path) {
                 Ok(true) => {
+                    removed.push(*key);
                     length.inspect(|length| writing.ledger.subtract(shard, *length));
                 }
                 Ok(false) => {}
-                Err(error) => result = Err(error),
+                Err(error) => failure = Some(error),
             }
         }
         self.publish(&writing.ledger);
         // Even if all were gone: another process may not have synced it yet.
         directory::sync(directory_of(first)).map_err(DiskError::io("sync", directory_of(first)))?;
-        result
+        failure.map_or(Ok(removed), Err)
     }
 }

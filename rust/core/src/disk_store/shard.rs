@@ -68,6 +68,13 @@ pub(super) fn remove_tree(tree: &Path, mut budget: usize) -> io::Result<usize> {
     Ok(budget)
 }
 
+/// How many entries there are in a directory of shards, as far as it can be read.
+pub(super) fn count_tree(tree: &Path) -> u64 {
+    let shards = directory::names(tree).unwrap_or_default().into_iter();
+    let files = shards.flat_map(|shard| directory::names(&tree.join(shard)).unwrap_or_default());
+    files.filter(|name| name.to_str().is_some_and(is_entry_name)).count() as u64
+}
+
 fn look_at(path: &Path) -> io::Result<Option<Found>> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() || found.uid() != directory::own_user() {

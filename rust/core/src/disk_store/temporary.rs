@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -52,17 +52,17 @@ pub(super) fn sweep(folder: &Path) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Puts a directory of entries where [`remove_purged`] finds it.
-pub(super) fn put_away(entries: &Path, folder: &Path) -> Result<(), DiskError> {
+/// Puts a directory of entries where [`remove_purged`] finds it; `None` if there was none.
+pub(super) fn put_away(entries: &Path, folder: &Path) -> Result<Option<PathBuf>, DiskError> {
     let purged = folder.join(format!("{PURGED}{:016x}", fastrand::u64(..)));
     match fs::rename(entries, &purged) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(DiskError::io("remove", entries))?,
     }
     for directory in [directory_of(entries), folder] {
         directory::sync(directory).map_err(DiskError::io("sync", directory))?;
     }
-    Ok(())
+    Ok(Some(purged))
 }
 
 /// Removes up to `budget` files of what was put away; what is left of the budget.

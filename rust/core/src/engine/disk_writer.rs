@@ -1,5 +1,6 @@
 //! The one thread that writes to disk: saves, removals, and the sweep that keeps the disk within its bounds.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -45,6 +46,7 @@ impl Shared {
         loop {
             if let Some(last_number) = self.disk_writes.begin_clearing() {
                 self.clear(disk, last_number);
+                sweeps = true; // which removes the files
             }
             match self.disk_writes.next() {
                 Some(Next::Save { key, number, entry, metadata }) => {
@@ -83,13 +85,18 @@ impl Shared {
         fail::fail_point!("disk_remove");
         let (kept, removed): (Vec<_>, Vec<_>) =
             removals.into_iter().partition(|removal| is_of_another_kind(disk, removal));
-        let failed = disk.remove_many(removed.iter().map(|removal| &removal.key));
-        for error in &failed.errors {
+        let done = disk.remove_many(removed.iter().map(|removal| &removal.key));
+        let (had_file, failed): (HashSet<_>, HashSet<_>) =
+            (done.removed.into_iter().collect(), done.failed.into_iter().collect());
+        for error in &done.errors {
             self.counters.disk_errors.increment();
             self.log_of(LogKind::Disk, None, || error.to_string());
         }
-        for Removal { key, number, .. } in kept.iter().chain(&removed) {
-            self.disk_writes.ended(key, *number, !failed.keys.contains(key));
+        for Removal { key, number, purged, .. } in kept.iter().chain(&removed) {
+            if let Some(purged) = purged.as_ref().filter(|_| had_file.contains(key)) {
+                purged.lock().insert(key.name.clone());
+            }
+            self.disk_writes.ended(key, *number, !failed.contains(key));
         }
     }
 
@@ -109,7 +116,7 @@ impl Shared {
 
     fn clear(&self, disk: &DiskStore, last_number: u64) {
         let result = disk.remove_all();
-        self.disk_writes.end_clearing(last_number, result.is_ok());
+        self.disk_writes.end_clearing(last_number, result.as_ref().ok().copied());
         if let Err(error) = result {
             self.counters.disk_errors.increment();
             self.log_of(LogKind::Disk, None, || error.to_string());

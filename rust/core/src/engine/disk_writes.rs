@@ -1,10 +1,11 @@
 //! What waits to be written to disk or removed from it: for each key the last that was wanted, so that a save can't
 //! undo a later removal, nor a removal a later save. Who reads a key asks here first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use compact_str::CompactString;
 use parking_lot::Mutex;
 
 use crate::disk_store::SWEEP_INTERVAL;
@@ -16,9 +17,13 @@ pub(super) enum DiskWrite {
     Save(Arc<Entry>, ResponseMetadata),
     /// Remove it, unless its certificate is one that clients of this kind can't use.
     Remove(ClientKind),
-    /// Remove it, whatever it is: an operator wants that, and however many it are, each has room.
-    Purge,
+    /// Remove it, whatever it is, and note that it was there: an operator wants that, and however many it are, each has
+    /// room.
+    Purge(Arc<PurgedNames>),
 }
+
+/// Names of which a purge has removed a file. Thread-safe.
+pub(super) type PurgedNames = Mutex<HashSet<CompactString>>;
 
 impl DiskWrite {
     /// Of certificates for which clients it is, if it is a removal.
@@ -26,7 +31,7 @@ impl DiskWrite {
         match self {
             DiskWrite::Save(..) => None,
             DiskWrite::Remove(up_to) => Some(*up_to),
-            DiskWrite::Purge => Some(ClientKind::Ed25519),
+            DiskWrite::Purge(_) => Some(ClientKind::Ed25519),
         }
     }
 
@@ -57,6 +62,8 @@ struct State {
     is_scheduled: bool,
     swept_at: Option<Instant>,
     clearing: Clearing,
+    /// Files that the last clearing has found.
+    cleared: u64,
     next_number: u64,
 }
 
@@ -73,15 +80,17 @@ impl State {
         }
     }
 
+    /// A removal that is not made yet, be it that a save has come in its place: the old file lies there until that is
+    /// made.
     fn removal_of(&self, key: &EntryKey) -> Option<&Wanted> {
-        self.wanted.get(key).filter(|wanted| wanted.write.removes().is_some())
+        self.wanted.get(key).filter(|wanted| wanted.removal.is_some())
     }
 
     fn count(&mut self, write: &DiskWrite, more: isize) {
         match write {
             DiskWrite::Save(..) => self.saves = self.saves.saturating_add_signed(more),
             DiskWrite::Remove(_) => self.removals = self.removals.saturating_add_signed(more),
-            DiskWrite::Purge => {}
+            DiskWrite::Purge(_) => {}
         }
     }
 }
@@ -126,6 +135,7 @@ pub(super) struct Removal {
     pub(super) key: EntryKey,
     pub(super) number: u64,
     pub(super) up_to: ClientKind,
+    pub(super) purged: Option<Arc<PurgedNames>>,
 }
 
 /// What has become of removals that somebody waits for.
@@ -142,7 +152,7 @@ impl DiskWrites {
         let state = self.state.lock();
         match state.wanted.get(&key.to_owned()).map(|wanted| &wanted.write) {
             None if state.clearing == Clearing::NotWanted => Pending::Nothing,
-            None | Some(DiskWrite::Remove(_) | DiskWrite::Purge) => Pending::Removed,
+            None | Some(DiskWrite::Remove(_) | DiskWrite::Purge(_)) => Pending::Removed,
             Some(DiskWrite::Save(entry, metadata)) => Pending::Saved(Arc::clone(entry), metadata.clone()),
         }
     }
@@ -188,18 +198,19 @@ impl DiskWrites {
                 let up_to = earlier.map_or(up_to, |earlier| earlier.max(up_to));
                 (DiskWrite::Remove(up_to), Some(up_to))
             }
-            DiskWrite::Purge => (DiskWrite::Purge, Some(ClientKind::Ed25519)),
+            DiskWrite::Purge(names) => (DiskWrite::Purge(names), Some(ClientKind::Ed25519)),
             save => (save, earlier),
         };
         let is_queued = previous.is_some_and(|wanted| !wanted.has_failed);
+        let is_queued_in_front = is_queued && previous.is_some_and(|wanted| wanted.write.removes().is_some());
         state.next_number += 1;
         let wanted = Wanted { number: state.next_number, write, removal, has_failed: false };
         state.note(key.clone(), wanted);
         match is_removal {
             // What must not come back goes before what would be good to have: the process may end at any moment.
-            true => state.order.push_front(key),
+            true if !is_queued_in_front => state.order.push_front(key),
             false if !is_queued => state.order.push_back(key),
-            false => {}
+            _ => {}
         }
         Ok(())
     }
@@ -219,8 +230,10 @@ impl DiskWrites {
         })
     }
 
-    pub(super) fn end_clearing(&self, last_number: u64, succeeded: bool) {
+    pub(super) fn end_clearing(&self, last_number: u64, found: Option<u64>) {
         let state = &mut *self.state.lock();
+        let succeeded = found.is_some();
+        state.cleared = found.unwrap_or(state.cleared);
         if succeeded {
             let is_made = |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
             state.wanted.retain(|_, wanted| !is_made(wanted));
@@ -230,6 +243,11 @@ impl DiskWrites {
         if state.clearing == Clearing::UnderWay {
             state.clearing = if succeeded { Clearing::NotWanted } else { Clearing::HasFailed };
         }
+    }
+
+    /// How many files the last clearing has found.
+    pub(super) fn cleared(&self) -> u64 {
+        self.state.lock().cleared
     }
 
     /// Everything on disk is to go, and what waits to be written before it is not to be.
@@ -249,7 +267,11 @@ impl DiskWrites {
             let Some(wanted) = state.wanted.get(&key) else { continue };
             let number = wanted.number;
             match (&wanted.write, wanted.write.removes()) {
-                (_, Some(up_to)) => removals.push(Removal { key, number, up_to }),
+                (write, Some(up_to)) => {
+                    let purged =
+                        if let DiskWrite::Purge(names) = write { Some(Arc::clone(names)) } else { None };
+                    removals.push(Removal { key, number, up_to, purged });
+                }
                 (DiskWrite::Save(entry, metadata), _) if removals.is_empty() => {
                     return Some(Next::Save {
                         key,

@@ -117,7 +117,8 @@ impl Shared {
         key: EntryKeyRef<'_>,
         now: Timestamp,
     ) -> Option<CachedAnswer> {
-        for (id, asked_since) in self.shared_names.covering(key.name, key.client.usable()) {
+        let (covering, asked_since) = self.shared_names.covering(key.name);
+        for id in covering {
             let Some(entry) = self.memory.entry(id) else { continue };
             let is_older = asked_since.is_some_and(|since| entry.metadata.fetched_at <= since);
             if is_older || !key.client.can_use(entry.algorithm()) {
@@ -186,11 +187,9 @@ impl Shared {
         if self.is_unsupported(key, now) || !entry.begin_refresh() {
             return;
         }
-        let replaced = || {
-            let newest = self.memory.entry_for(key);
-            newest.filter(|newest| newest.id != entry.id).map(drop)
-        };
-        match self.flights.join(key.to_owned(), None, replaced) {
+        // It was replaced meanwhile, or withdrawn.
+        let is_gone = || self.memory.peek(key).is_none_or(|newest| newest.id != entry.id).then_some(());
+        match self.flights.join(key.to_owned(), None, is_gone) {
             Joined::Leader(flight) => Fetch::refresh(self, config, flight, entry).queue_request(),
             Joined::Follower | Joined::Settled(()) => entry.end_refresh(),
         }

@@ -5,6 +5,7 @@
 
 mod asking;
 mod facts;
+pub(super) mod looks;
 mod names;
 mod purge;
 
@@ -14,10 +15,11 @@ use compact_str::CompactString;
 
 pub use asking::{AskMode, Asked};
 
+use crate::engine::operations::purge::Purge;
 use crate::engine::shared::Shared;
 use crate::engine::{Engine, LookupConfig};
 use crate::events::Event;
-use crate::operations::{Answer, Operation, OperationError};
+use crate::operations::{Answer, NameState, Operation, OperationError};
 use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::single_flight::Token;
 use crate::worker_pool::{Priority, SubmitError};
@@ -33,9 +35,11 @@ pub enum NotTaken {
     Closed,
 }
 
-/// Threads for operations: one that hangs on the disk stops no other.
+/// Threads for what memory can answer.
 pub(super) const OPERATORS: usize = 4;
-/// Operations that may wait.
+/// Threads for what waits for the disk, be it a long time.
+pub(super) const WAITERS: usize = 64;
+/// Operations that may wait for a thread.
 pub(super) const MAX_QUEUED_OPERATIONS: usize = 256;
 
 impl Engine {
@@ -49,8 +53,13 @@ impl Engine {
         let order =
             Order { shared: Arc::clone(&self.shared), token, answer: Some(Err(OperationError::Closed)) };
         let config = Arc::clone(config);
+        // What needs only memory must not wait behind a disk that hangs.
+        let pool = match self.shared.needs_disk(&operation) {
+            true => &self.shared.waiters,
+            false => &self.shared.operators,
+        };
         let job = move || order.carry_out(&config, operation);
-        self.shared.operators.submit(Priority::Foreground, Box::new(job)).map_err(|error| match error {
+        pool.submit(Priority::Foreground, Box::new(job)).map_err(|error| match error {
             SubmitError::Full => NotTaken::Busy,
             SubmitError::Closed => NotTaken::Closed,
         })
@@ -66,9 +75,45 @@ struct Order {
 
 impl Order {
     fn carry_out(mut self, config: &LookupConfig, operation: Operation) {
-        self.answer = Some(self.shared.operate(config, operation));
+        let shared = Arc::clone(&self.shared);
+        let answer = match operation {
+            Operation::Names { prefix, state, limit, cursor } => {
+                shared.names(config, &prefix, state, limit, cursor.as_deref()).map(Answer::Names)
+            }
+            Operation::Inspect { name } => shared.facts(config, &name).map(Answer::Facts),
+            Operation::Sync {} => shared.sync().map(|()| Answer::Done {}),
+            Operation::Purge { names } => match shared.purge_names(&names) {
+                Ok(purge) => return self.wait_for(purge),
+                Err(error) => Err(error),
+            },
+            Operation::PurgeAll {} => return self.wait_for(shared.purge_all()),
+        };
+        self.answer = Some(answer);
+    }
+
+    /// Memory is purged; the disk may take its time.
+    fn wait_for(mut self, mut purge: Purge) {
+        if self.shared.disk.is_none() {
+            self.answer = Some(Ok(Answer::Purged { purged: purge.count(&self.shared) }));
+            return;
+        }
+        self.answer = Some(Err(OperationError::Disk(PURGED_IN_MEMORY.into())));
+        let shared = Arc::clone(&self.shared);
+        let job = move || {
+            let waited = self.shared.wait_for_removals(&mut purge);
+            let answer = waited.map(|()| Answer::Purged { purged: purge.count(&self.shared) });
+            self.settle(answer);
+        };
+        // If there is no thread left, the answer is that of the disk.
+        let _ = shared.waiters.submit(Priority::Foreground, Box::new(job));
+    }
+
+    fn settle(mut self, answer: Result<Answer, OperationError>) {
+        self.answer = Some(answer);
     }
 }
+
+const PURGED_IN_MEMORY: &str = "purged from memory, but too much waits for the disk to know of it; ask again";
 
 impl Drop for Order {
     fn drop(&mut self) {
@@ -79,20 +124,13 @@ impl Drop for Order {
 }
 
 impl Shared {
-    fn operate(
-        self: &Arc<Self>,
-        config: &LookupConfig,
-        operation: Operation,
-    ) -> Result<Answer, OperationError> {
-        match operation {
-            Operation::Names { prefix, state, limit, cursor } => {
-                self.names(config, &prefix, state, limit, cursor.as_deref()).map(Answer::Names)
-            }
-            Operation::Inspect { name } => self.facts(config, &name).map(Answer::Facts),
-            Operation::Purge { names } => self.purge_names(&names).map(|purged| Answer::Purged { purged }),
-            Operation::Sync {} => self.sync().map(|()| Answer::Done {}),
-            Operation::PurgeAll {} => self.purge_all().map(|purged| Answer::Purged { purged }),
-        }
+    fn needs_disk(&self, operation: &Operation) -> bool {
+        let needs_disk = match operation {
+            Operation::Names { state, .. } => *state == Some(NameState::Disk),
+            Operation::Inspect { .. } | Operation::Sync {} => true,
+            Operation::Purge { .. } | Operation::PurgeAll {} => false,
+        };
+        needs_disk && self.disk.is_some()
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) back_off: BackOff,
     pub(super) flights: SingleFlight,
     pub(super) shared_names: SharedNames,
+    /// Whether any settings want that.
+    pub(super) shares_names: AtomicBool,
     /// Held by whoever stores or withdraws an answer, so that a withdrawal finds it stored or under way.
     pub(super) changes: Mutex<()>,
     pub(super) candidates: Mutex<HashMap<EntryId, Candidate>>,
@@ -49,6 +51,8 @@ pub(super) struct Shared {
     pub(super) disk_readers: WorkerPool,
     pub(super) disk_writer: WorkerPool,
     pub(super) operators: WorkerPool,
+    pub(super) waiters: WorkerPool,
+    pub(super) lookers: WorkerPool,
     pub(super) lookup_configs: Mutex<Vec<Weak<LookupConfig>>>,
     pub(super) events: EventQueue,
     pub(super) log_sampler: LogSampler,

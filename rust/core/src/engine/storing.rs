@@ -1,8 +1,10 @@
 //! What is stored, and what is withdrawn. One rule: a withdrawal removes what it names from memory and disk, whatever
 //! could be read of it, and nothing that began before it brings it back. For that, storing and withdrawing exclude
-//! each other, and a withdrawal marks the flights under way.
+//! each other, and a withdrawal marks the flights under way: as its last step, so that a flight which it does not mark
+//! has found nothing in memory, and finds nothing on disk.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::engine::disk_writes::DiskWrite;
 use crate::engine::shared::Shared;
@@ -21,14 +23,14 @@ pub(super) enum DiskCopy {
 }
 
 impl Shared {
-    /// Stores what a flight has brought; false if it was withdrawn since the flight began, or a newer one is stored
+    /// Stores what a flight has brought, which the backend has sent (`is_sent`), confirmed, or that comes from disk; false if it was withdrawn since the flight began, or a newer one is stored
     /// already.
     pub(super) fn store(
         self: &Arc<Self>,
         flight: &Flight,
         entry: &Arc<Entry>,
         to_write: DiskCopy,
-        share_names: bool,
+        is_sent: bool,
     ) -> bool {
         let kind = ClientKind::for_key(entry.algorithm());
         let (fetched_at, now) = (entry.metadata.fetched_at, self.clock.now());
@@ -54,7 +56,10 @@ impl Shared {
                 DiskCopy::Remove => self.queue_write(entry.key(), DiskWrite::Remove(ClientKind::Ed25519)),
                 DiskCopy::IsThere => {}
             }
-            if share_names {
+            // What was only confirmed is shared if it was.
+            let was_shared =
+                || self.memory.peek(entry.key()).is_some_and(|old| self.shared_names.contains(&old));
+            if self.shares_names.load(Ordering::Relaxed) && (is_sent || was_shared()) {
                 self.shared_names.insert(entry);
             }
             self.memory.insert(Arc::clone(entry))
@@ -84,8 +89,9 @@ impl Shared {
             for client in ClientKind::ALL.into_iter().filter(|client| *client <= key.client) {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
+            let removed = self.remove(key, key.client, is_not_on_disk);
             self.flights.withdraw(flight);
-            self.remove(key, key.client, is_not_on_disk)
+            removed
         };
         self.retire(retired);
     }
@@ -104,8 +110,8 @@ impl Shared {
         let mut retired = Vec::new();
         let known = {
             let _change = self.changes.lock();
-            let covering = self.shared_names.covering(name.name, &ClientKind::ALL);
-            let covering: Vec<_> = covering.filter_map(|(id, _)| self.memory.entry(id)).collect();
+            let (covering, _) = self.shared_names.covering(name.name);
+            let covering: Vec<_> = covering.into_iter().filter_map(|id| self.memory.entry(id)).collect();
             self.shared_names.purged(self.clock.now());
             let others = covering.iter().map(|entry| entry.key()).filter(|other| other.name != name.name);
             for other in others {
@@ -125,13 +131,13 @@ impl Shared {
         removal: &DiskWrite,
         retired: &mut Vec<Arc<Entry>>,
     ) -> bool {
-        let mut known = self.flights.detach(name);
+        let mut known = false;
         for key in name.all_kinds() {
-            known |= self.negatives.remove(key) | self.unsupported.remove(key) | self.back_off.forget(key);
             self.queue_write(key, removal.clone());
             retired.extend(self.memory.remove(key));
+            known |= self.negatives.remove(key) | self.unsupported.remove(key) | self.back_off.forget(key);
         }
-        known
+        known | self.flights.detach(name)
     }
 
     /// Drops one entry that must no longer be used, of which nothing else is said.

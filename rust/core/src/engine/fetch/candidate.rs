@@ -68,7 +68,7 @@ impl Candidate {
             false => fetch.finish(Outcome::UnsupportedKeyType),
         }
         let now = shared.clock.now();
-        if source == Source::Disk && config.evaluate(&entry, now) != Freshness::Fresh {
+        if stored && source == Source::Disk && config.evaluate(&entry, now) != Freshness::Fresh {
             shared.refresh(&config, &entry, now);
         }
         if !stored && entry.was_opened() {
@@ -123,7 +123,7 @@ impl Candidate {
             (_, None) => DiskCopy::Remove,
         };
         // One that comes late is served to who waits for it, and not stored.
-        shared.store(&fetch.flight, entry, to_write, fetch.config.share_names)
+        shared.store(&fetch.flight, entry, to_write, *source == Source::Backend)
     }
 
     /// The certificate is of a kind that the client who asked can't use. It is not stored: it came for a query that

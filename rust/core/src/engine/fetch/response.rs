@@ -15,6 +15,7 @@ use crate::events::Outcome;
 use crate::freshness::FreshnessLifetime;
 use crate::log_sampler::LogKind;
 use crate::negative_store::Negative;
+use crate::shared_names::{MAX_NAMES, WEIGHT_OF_NAME};
 use crate::worker_pool::Priority;
 
 /// An answer that must not be stored still answers Caddy's permission module, which asks about the same handshake.
@@ -142,7 +143,10 @@ impl Fetch {
     }
 
     pub(super) fn entry(&self, key: EntryKey, bundle: Arc<Bundle>, metadata: ResponseMetadata) -> Entry {
-        Entry::new(key, bundle, metadata, self.shared.interned_params(&self.handshake_params))
+        let shares_names = self.shared.shares_names.load(Ordering::Relaxed);
+        let names = if shares_names { bundle.dns_names().len().min(MAX_NAMES) } else { 0 };
+        let entry = Entry::new(key, bundle, metadata, self.shared.interned_params(&self.handshake_params));
+        entry.with_further_weight(names * WEIGHT_OF_NAME)
     }
 
     /// Once for each module instance: a backend that never lets anything be stored is the commonest surprise.

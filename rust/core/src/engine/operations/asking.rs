@@ -72,23 +72,19 @@ impl Shared {
         key: EntryKeyRef<'_>,
         token: Token,
     ) -> Asked {
-        let stored = self.memory.peek(key);
-        if stored.is_none() && key.client != ClientKind::Ecdsa {
+        if self.memory.peek(key).is_none() && key.client != ClientKind::Ecdsa {
             return Asked::NothingHeld;
         }
-        let begun = stored.as_ref().is_some_and(|entry| entry.begin_refresh());
-        match self.flights.join(key.to_owned(), Some(token), || None::<()>) {
-            Joined::Leader(flight) => {
-                let fetch = match &stored {
-                    Some(entry) => Fetch::refresh(self, config, flight, entry),
-                    None => Fetch::new(self, config, flight, key.to_owned(), "").in_background(),
-                };
-                fetch.past_the_back_off().queue_request();
+        let flight = self.flights.begin_anew(key.to_owned(), token);
+        // After the flight has begun: a withdrawal now marks it.
+        let fetch = match self.memory.peek(key) {
+            Some(entry) => {
+                entry.begin_refresh();
+                Fetch::refresh(self, config, flight, &entry)
             }
-            Joined::Follower | Joined::Settled(()) => {
-                stored.filter(|_| begun).inspect(|entry| entry.end_refresh());
-            }
-        }
+            None => Fetch::new(self, config, flight, key.to_owned(), "").in_background(),
+        };
+        fetch.past_the_back_off().queue_request();
         Asked::Pending
     }
 

@@ -1,60 +1,82 @@
 //! All that is known of one name.
 
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
+use crate::disk_format::StoredEntry;
 use crate::engine::LookupConfig;
+use crate::engine::operations::looks::Hangs;
 use crate::engine::operations::normalised;
 use crate::engine::shared::Shared;
-use crate::entry::{ClientKind, EntryKeyRef, ResponseMetadata};
+use crate::entry::{ClientKind, EntryKey, EntryKeyRef, ResponseMetadata};
 use crate::freshness::{self, Freshness, RefreshJitter};
 use crate::operations::{CertificateFacts, NameFacts, NameState, OperationError};
 
 impl Shared {
-    pub(super) fn facts(&self, config: &LookupConfig, name: &str) -> Result<NameFacts, OperationError> {
+    pub(super) fn facts(
+        self: &Arc<Self>,
+        config: &LookupConfig,
+        name: &str,
+    ) -> Result<NameFacts, OperationError> {
         let name = normalised(name)?;
         let (now, any) = (self.clock.now(), EntryKeyRef { name: &name, client: ClientKind::RsaOnly });
         let negatives = any.all_kinds().filter_map(|key| self.negatives.negative(key));
-        let negative = negatives.filter_map(|negative| negative.fresh_until(config.negative_ttl, now)).max();
+        let negative_until =
+            negatives.filter_map(|negative| negative.fresh_until(config.negative_ttl, now)).max();
         let unsupported = any.all_kinds().filter_map(|key| self.unsupported.negative(key));
         let unsupported_until =
             unsupported.filter_map(|answer| answer.fresh_until(Default::default(), now)).max();
         let failures = any.all_kinds().filter_map(|key| self.back_off.last_failure(key));
         let failure = failures.max_by_key(|failure| failure.retry_at);
+        let (on_disk, disk_error) = match self.stored(&name) {
+            Ok(stored) => (stored, None),
+            Err(Hangs) => (Vec::new(), Some(DISK_HANGS.to_owned())),
+        };
         let facts = NameFacts {
-            entries: any.all_kinds().flat_map(|key| self.certificates(config, key, now)).collect(),
-            negative_until: negative,
+            entries: self.certificates(config, any, on_disk, now),
+            negative_until,
             unsupported_until,
             failing_since: failure.as_ref().map(|failure| failure.since),
             retry_at: failure.as_ref().map(|failure| failure.retry_at),
             last_error: failure.map(|failure| failure.reason.to_string()),
+            disk_error,
             name: name.to_string(),
         };
         let is_known = !facts.entries.is_empty()
             || facts.last_error.is_some()
+            || facts.disk_error.is_some()
             || facts.negative_until.is_some()
             || facts.unsupported_until.is_some();
         if is_known { Ok(facts) } else { Err(OperationError::UnknownName) }
     }
 
-    /// What is kept under one key: the same in memory and on disk, as a rule.
+    /// What lies on disk for a name.
+    fn stored(self: &Arc<Self>, name: &CompactString) -> Result<Vec<StoredEntry>, Hangs> {
+        let keys = ClientKind::ALL.map(|client| EntryKey { name: name.clone(), client });
+        let stored = self.look(move |shared, disk| {
+            // What is about to be removed is as good as gone.
+            let keys = keys.into_iter().filter(|key| !shared.disk_writes.is_removed(key.borrowed()));
+            keys.filter_map(|key| disk.peek(&key)).collect()
+        });
+        stored.map(Option::unwrap_or_default)
+    }
+
     fn certificates(
         &self,
         config: &LookupConfig,
-        key: EntryKeyRef<'_>,
+        name: EntryKeyRef<'_>,
+        on_disk: Vec<StoredEntry>,
         now: Timestamp,
     ) -> Vec<CertificateFacts> {
-        let mut found = Vec::new();
-        if let Some(entry) = self.memory.peek(key) {
-            found.extend(config.facts(&entry.bundle, &entry.metadata, now));
-            found.iter_mut().for_each(|facts| facts.in_memory = true);
-        }
-        // What is about to be removed is as good as gone.
-        let stored = self.disk.as_ref().filter(|_| !self.disk_writes.is_removed(key));
-        let stored = stored.and_then(|disk| disk.peek(&key.to_owned()));
-        if let Some(stored) = stored
-            && let Ok(bundle) = Bundle::parse(&stored.pem)
-            && let Some(facts) = config.facts(&bundle, &stored.metadata, now)
-        {
+        let in_memory = name.all_kinds().filter_map(|key| self.memory.peek(key));
+        let facts = in_memory.filter_map(|entry| config.facts(&entry.bundle, &entry.metadata, now));
+        let mut found: Vec<_> = facts.map(|facts| CertificateFacts { in_memory: true, ..facts }).collect();
+        for stored in on_disk {
+            let Ok(bundle) = Bundle::parse(&stored.pem) else { continue };
+            let Some(facts) = config.facts(&bundle, &stored.metadata, now) else { continue };
             match found.iter_mut().find(|other| other.leaf == facts.leaf) {
                 Some(same) => same.on_disk = true,
                 None => found.push(CertificateFacts { on_disk: true, ..facts }),
@@ -63,6 +85,9 @@ impl Shared {
         found
     }
 }
+
+/// What a look that takes too long says.
+pub(super) const DISK_HANGS: &str = "the disk under cache_dir does not answer";
 
 impl LookupConfig {
     fn facts(

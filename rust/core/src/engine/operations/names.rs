@@ -10,6 +10,8 @@ use crate::backoff::LastFailure;
 use crate::clock::Timestamp;
 use crate::disk_store::DiskStore;
 use crate::engine::LookupConfig;
+use crate::engine::operations::facts::DISK_HANGS;
+use crate::engine::operations::looks::Hangs;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryKeyRef};
 use crate::freshness;
@@ -22,7 +24,7 @@ const MAX_LOOKED_AT: usize = 50_000;
 
 impl Shared {
     pub(super) fn names(
-        &self,
+        self: &Arc<Self>,
         config: &LookupConfig,
         prefix: &str,
         state: Option<NameState>,
@@ -137,7 +139,7 @@ impl Shared {
     }
 
     fn names_on_disk(
-        &self,
+        self: &Arc<Self>,
         config: &LookupConfig,
         prefix: &str,
         cursor: Option<&str>,
@@ -146,8 +148,11 @@ impl Shared {
         if cursor.is_some_and(|cursor| !DiskStore::is_cursor(cursor)) {
             return Err(OperationError::InvalidCursor);
         }
-        let Some(disk) = &self.disk else { return Ok(NamesPage::default()) };
-        let page = disk.list(cursor, limit).map_err(|error| OperationError::Disk(error.to_string()))?;
+        let from = cursor.map(str::to_owned);
+        let page = self.look(move |_, disk| disk.list(from.as_deref(), limit));
+        let page = page.map_err(|Hangs| OperationError::Disk(DISK_HANGS.into()))?;
+        let page = page.transpose().map_err(|error| OperationError::Disk(error.to_string()))?;
+        let page = page.unwrap_or_default();
         let mut names = Vec::new();
         for entry in page.entries.iter().filter(|entry| entry.server_name.starts_with(prefix)) {
             let key = EntryKeyRef { name: &entry.server_name, client: ClientKind::Ecdsa };

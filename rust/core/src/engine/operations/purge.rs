@@ -1,4 +1,5 @@
-//! Forgetting, for good: what is purged is served to no handshake that begins after, nor after a restart.
+//! Forgetting, for good: what is purged is served to no handshake that begins after, nor after a restart. First memory
+//! and what is under way, which is done at once; then the disk, which may take its time or never answer.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,49 +9,71 @@ use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 
-use crate::disk_store::DiskStore;
-use crate::engine::disk_writes::{DiskWrite, Outstanding};
+use crate::engine::disk_writes::{DiskWrite, Outstanding, PurgedNames};
 use crate::engine::operations::normalised;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, EntryKey, EntryKeyRef};
 use crate::operations::OperationError;
 
-/// How long a purge waits for the disk.
+/// How long an operation waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
-impl Shared {
-    /// Forgets these names; returns how many of them were known.
-    pub(super) fn purge_names(self: &Arc<Self>, names: &[String]) -> Result<u64, OperationError> {
-        let names = names.iter().map(|name| normalised(name)).collect::<Result<Vec<_>, _>>()?;
-        // Looked at before: their files are about to go.
-        let keys: Vec<_> = names.iter().flat_map(all_keys).collect();
-        let on_disk = self.disk.as_ref().map(|disk| disk.contained(keys.iter())).unwrap_or_default();
-        let on_disk: HashSet<_> = on_disk.into_iter().map(|key| &key.name).collect();
-        let mut purged = 0;
-        for name in &names {
-            let key = EntryKeyRef { name, client: ClientKind::RsaOnly };
-            purged += u64::from(self.purge(key, &DiskWrite::Purge) || on_disk.contains(name));
+/// A purge whose files are still to go.
+pub(super) struct Purge {
+    /// What was known in memory.
+    known: Known,
+    /// The keys whose files are to go; all if there are none.
+    keys: Option<Vec<EntryKey>>,
+}
+
+enum Known {
+    Names { in_memory: HashSet<CompactString>, on_disk: Arc<PurgedNames> },
+    All { in_memory: u64, others: u64 },
+}
+
+impl Purge {
+    /// How many names were known. Of all, those on disk count by their files.
+    pub(super) fn count(&mut self, shared: &Shared) -> u64 {
+        match &mut self.known {
+            Known::Names { in_memory, on_disk } => {
+                in_memory.extend(on_disk.lock().drain());
+                in_memory.len() as u64
+            }
+            Known::All { in_memory, others } => {
+                let on_disk = if shared.disk.is_some() { shared.disk_writes.cleared() } else { 0 };
+                (*in_memory).max(on_disk) + *others
+            }
         }
-        drop(on_disk);
-        self.wait_for_removals(Some(keys))?;
-        Ok(purged)
+    }
+}
+
+impl Shared {
+    /// Forgets these names in memory, and has their files removed.
+    pub(super) fn purge_names(self: &Arc<Self>, names: &[String]) -> Result<Purge, OperationError> {
+        let names = names.iter().map(|name| normalised(name)).collect::<Result<Vec<_>, _>>()?;
+        let on_disk = Arc::<PurgedNames>::default();
+        let removal = DiskWrite::Purge(Arc::clone(&on_disk));
+        let is_known =
+            |name: &&CompactString| self.purge(EntryKeyRef { name, client: ClientKind::RsaOnly }, &removal);
+        let in_memory = names.iter().filter(is_known).cloned().collect();
+        let keys = names.iter().flat_map(all_keys).collect();
+        Ok(Purge { known: Known::Names { in_memory, on_disk }, keys: Some(keys) })
     }
 
     /// Forgets all names. At once, however many they are; what they occupied is given back by and by.
-    pub(super) fn purge_all(self: &Arc<Self>) -> Result<u64, OperationError> {
-        let on_disk = self.disk.as_ref().map(DiskStore::usage).unwrap_or_default().entries;
-        let purged = {
+    pub(super) fn purge_all(self: &Arc<Self>) -> Purge {
+        let known = {
             let _change = self.changes.lock();
-            self.flights.detach_every();
-            let known = (self.memory.len() as u64).max(on_disk);
-            let known = known + (self.negatives.len() + self.back_off.len()) as u64;
+            let in_memory = self.memory.len() as u64;
+            let others = (self.negatives.len() + self.back_off.len()) as u64;
+            self.queue_clearing();
             self.memory.invalidate();
             self.shared_names.purged_all(self.clock.now());
             self.negatives.clear();
             self.unsupported.clear();
             self.back_off.forget_all();
-            self.queue_clearing();
-            known
+            self.flights.detach_every();
+            Known::All { in_memory, others }
         };
         let mut after = CompactString::default();
         loop {
@@ -58,17 +81,35 @@ impl Shared {
             self.retire(retired);
             match next {
                 Some(next) => after = next,
-                None => break,
+                None => return Purge { known, keys: None },
             }
         }
-        self.wait_for_removals(None)?;
-        Ok(purged)
+    }
+
+    /// Waits until the files are gone. They are not read any more in any case.
+    pub(super) fn wait_for_removals(&self, purge: &mut Purge) -> Result<(), OperationError> {
+        let (deadline, mut pause) = (Instant::now() + DISK_TIMEOUT, Duration::from_millis(1));
+        loop {
+            let trouble = match self.disk_writes.outstanding(purge.keys.as_mut()) {
+                Outstanding::None => return Ok(()),
+                Outstanding::Refused => "the disk refuses to remove files of it (the log says why)",
+                Outstanding::Some if Instant::now() >= deadline => "the disk does not answer",
+                Outstanding::Some => {
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(50));
+                    continue;
+                }
+            };
+            return Err(OperationError::Disk(format!(
+                "purged from memory, but {trouble}. This process reads them no more and goes on trying; if it ends \
+                 before, they are there again"
+            )));
+        }
     }
 
     /// Waits until nothing waits to be written, which more may come to meanwhile.
     pub(super) fn sync(&self) -> Result<(), OperationError> {
-        let begin = Instant::now();
-        let (mut last, mut progress) = (usize::MAX, begin);
+        let (mut last, mut progress) = (usize::MAX, Instant::now());
         loop {
             let waiting = self.disk_writes.saves();
             if waiting == 0 {
@@ -83,30 +124,6 @@ impl Shared {
                 )));
             }
             thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Waits until these keys, or all if `None`, are gone from disk. They are not read any more in any case.
-    fn wait_for_removals(&self, mut keys: Option<Vec<EntryKey>>) -> Result<(), OperationError> {
-        if self.disk.is_none() {
-            return Ok(());
-        }
-        let (deadline, mut pause) = (Instant::now() + DISK_TIMEOUT, Duration::from_millis(1));
-        loop {
-            let trouble = match self.disk_writes.outstanding(keys.as_mut()) {
-                Outstanding::None => return Ok(()),
-                Outstanding::Refused => "the disk refuses to remove files of it (the log says why)",
-                Outstanding::Some if Instant::now() >= deadline => "the disk does not answer",
-                Outstanding::Some => {
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(50));
-                    continue;
-                }
-            };
-            return Err(OperationError::Disk(format!(
-                "purged from memory, but {trouble}. This process reads them no more and goes on trying; if it ends \
-                 before, they are there again"
-            )));
         }
     }
 }
