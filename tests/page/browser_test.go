@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,8 @@ import (
 )
 
 const patience = 15 * time.Second
+
+var login = regexp.MustCompile(`//[^/]*@`)
 
 // tab is a browser window of its own on one site. When the test ends, it has asked nobody else, and the console is empty.
 type tab struct {
@@ -70,7 +73,7 @@ func (b *tab) watch(event any) {
 	switch event := event.(type) {
 	case *network.EventRequestWillBeSent:
 		// A redirect is told before the page decides that it does not follow.
-		if event.RedirectResponse == nil && !strings.HasPrefix(event.Request.URL, b.site) && !strings.HasPrefix(event.Request.URL, "data:") {
+		if event.RedirectResponse == nil && !strings.HasPrefix(login.ReplaceAllString(event.Request.URL, "//"), b.site) && !strings.HasPrefix(event.Request.URL, "data:") {
 			b.wrong = append(b.wrong, "the page asks "+event.Request.URL)
 		}
 	case *log.EventEntryAdded:

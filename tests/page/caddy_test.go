@@ -112,7 +112,8 @@ func startCaddy(t *testing.T, lines ...string) *caddy {
 
 func (c *caddy) write(lines ...string) {
 	c.t.Helper()
-	text := fmt.Sprintf(caddyfileText, c.folder, c.port, c.door, c.backend.URL(), c.other.URL(), strings.Join(lines, "\n\t"))
+	other := strings.Replace(c.other.URL(), "127.0.0.1", "localhost", 1) // comes second by the alphabet
+	text := fmt.Sprintf(caddyfileText, c.folder, c.port, c.door, c.backend.URL(), other, strings.Join(lines, "\n\t"))
 	if err := os.WriteFile(filepath.Join(c.folder, "Caddyfile"), []byte(text), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
