@@ -3,7 +3,6 @@ package page
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -227,18 +226,4 @@ func TestReducedMotion(t *testing.T) {
 	if moving != 0 {
 		t.Errorf("%d elements move", moving)
 	}
-}
-
-// Below a path prefix all is the same, and nothing outside of it is asked for.
-func TestBelowAPrefix(t *testing.T) {
-	t.Parallel()
-	f := startFake(t, true, newCache("00c0ffee", served("shop.example", 50*day)))
-	site := httptest.NewServer(http.StripPrefix("/ops/caches", f.handler))
-	t.Cleanup(site.Close)
-	b := openTab(t, site.URL+"/ops/caches/", "#name=shop.example")
-	b.awaitText("#certificates", "ECDSA")
-	b.click("#refresh")
-	b.awaitText("#outcome", "The backend sent a certificate.")
-	b.click("#list tbody a")
-	b.await("location.pathname === '/ops/caches/'")
 }

@@ -194,6 +194,7 @@ func TestCaddyGuards(t *testing.T) {
 		t.Error("the page is shown without a login")
 	}
 
+	b = newTab(t, c.url()) // clicks miss where an error page was
 	b.do(chromedp.Navigate(strings.Replace(c.url(), "//", "//operator:"+password+"@", 1) + "ops/#name=" + name))
 	b.awaitText("#certificates", "ECDSA")
 	replaced := c.gives(name, "s-maxage=86400")
@@ -203,6 +204,11 @@ func TestCaddyGuards(t *testing.T) {
 	c.serves(name, replaced)
 	b.click("#refresh")
 	b.awaitText("#outcome", "The backend sent a certificate.")
+	b.click("#close")
+	b.choose("list", "memory")
+	b.awaitText("#note", "1 name.")
+	b.click("#list tbody a")
+	b.awaitText("#certificates", "ECDSA")
 	if path := value[string](b, "location.pathname"); path != "/ops/" {
 		t.Errorf("at %s", path)
 	}

@@ -1,6 +1,6 @@
 // The caches: how they are, what they hold of what they may, and which one is looked at.
 import { get } from './api.js';
-import { count, counted, find, moment, node, rebuild, size, visible } from './text.js';
+import { count, counted, find, moment, node, parts, rebuild, size, visible } from './text.js';
 
 const place = find('#caches');
 const day = 86400;
@@ -56,7 +56,7 @@ function inTrouble(cache) {
 
 function who(cache) {
 	const folder = cache.cache_dir ? node('bdi', {}, visible(cache.cache_dir)) : 'in memory only';
-	const backend = node('bdi', { className: 'backend' }, visible(cache.backend));
+	const backend = node('bdi', { className: 'backend' }, ...parts(cache.backend));
 	return [backend, node('span', { className: 'aside' }, folder)];
 }
 
@@ -80,8 +80,7 @@ function figures(cache) {
 }
 
 function figure(title, value, aside = '') {
-	const parts = { title, value, aside };
-	const told = Object.keys(parts).map((className) => node('span', { className }, parts[className]));
+	const told = Object.entries({ title, value, aside }).map(([className, text]) => node('span', { className }, text));
 	return node('span', { className: 'figure' }, ...told);
 }
 
