@@ -43,9 +43,7 @@ func openTab(t *testing.T, site, fragment string) *tab {
 
 func newTab(t *testing.T, site string) *tab {
 	t.Helper()
-	if browser == nil {
-		t.Skip("no Chromium")
-	}
+	needBrowser(t)
 	ctx, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
 	b := &tab{t: t, ctx: ctx, site: site}
@@ -84,6 +82,13 @@ func (b *tab) watch(event any) {
 		b.wrong = append(b.wrong, "exception: "+event.ExceptionDetails.Exception.Description)
 	case *runtime.EventConsoleAPICalled:
 		b.wrong = append(b.wrong, "console: "+string(event.Type))
+	}
+}
+
+func needBrowser(t *testing.T) {
+	t.Helper()
+	if browser == nil {
+		t.Skip("no Chromium")
 	}
 }
 

@@ -70,9 +70,7 @@ http://127.0.0.1:%[3]d {
 // startCaddy starts a Caddy that ends with the test; its site with the page has these lines.
 func startCaddy(t *testing.T, lines ...string) *caddy {
 	t.Helper()
-	if browser == nil {
-		t.Skip("no Chromium")
-	}
+	needBrowser(t)
 	c := &caddy{
 		t: t, folder: t.TempDir(), port: freePort(t), door: freePort(t),
 		backend: testbackend.Start(), other: testbackend.Start(),

@@ -181,6 +181,7 @@ func TestCaddyReadOnly(t *testing.T) {
 // Behind basic_auth, and below a path that Caddy takes away. A login in the address is no hindrance.
 func TestCaddyGuards(t *testing.T) {
 	t.Parallel()
+	needBrowser(t)
 	const name, password = "shop.example.com", "Xa9thahcheeSh3ie"
 	hash, err := exec.Command(caddyBinary, "hash-password", "--plaintext", password).Output()
 	if err != nil {
