@@ -144,6 +144,7 @@ func TestContrast(t *testing.T) {
 		b.awaitText("#certificates", "ECDSA")
 		grounds[scheme] = value[string](b, "getComputedStyle(document.body).backgroundColor")
 		f.change(func() { f.fault = status(http.StatusForbidden, "not you") })
+		b.choose("list", "stale") // asks at once
 		b.awaitText("#trouble", "not you")
 		b.click("#purge")
 		for _, faint := range value[[]string](b, faintTexts) {

@@ -114,7 +114,7 @@ func value[T any](b *tab, expression string) T {
 // await waits until an expression is true.
 func (b *tab) await(expression string) {
 	b.t.Helper()
-	for end := time.Now().Add(patience); !value[bool](b, "(() => { try { return Boolean("+expression+"); } catch { return false; } })()"); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !value[bool](b, "(() => { try { return Boolean("+expression+"); } catch { return false; } })()"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatalf("still not: %s\nthe page says:\n%s", expression, value[string](b, "document.body.innerText"))
 		}

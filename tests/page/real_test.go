@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -181,13 +180,9 @@ func TestCaddyReadOnly(t *testing.T) {
 // Behind basic_auth, and below a path that Caddy takes away. A login in the address is no hindrance.
 func TestCaddyGuards(t *testing.T) {
 	t.Parallel()
-	needBrowser(t)
-	const name, password = "shop.example.com", "Xa9thahcheeSh3ie"
-	hash, err := exec.Command(caddyBinary, "hash-password", "--plaintext", password).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := startCaddy(t, "basic_auth {", "\toperator "+strings.TrimSpace(string(hash)), "}",
+	const name = "shop.example.com"
+	const hash = "$2a$04$Jz2soBwqZgTKQxsAL1GgBerh52OMyqt92B6GlfVLPRsOC6l57DbTC" // of "a test", quickly checked
+	c := startCaddy(t, "basic_auth {", "\toperator "+hash, "}",
 		"handle_path /ops/* {", "\t"+writable, "}", `respond "something else"`)
 	c.serves(name, c.gives(name, "s-maxage=86400"))
 	b := newTab(t, c.url())
@@ -196,7 +191,7 @@ func TestCaddyGuards(t *testing.T) {
 	}
 
 	b = newTab(t, c.url()) // clicks miss where an error page was
-	b.do(chromedp.Navigate(strings.Replace(c.url(), "//", "//operator:"+password+"@", 1) + "ops/#name=" + name))
+	b.do(chromedp.Navigate(strings.Replace(c.url(), "//", "//operator:a%20test@", 1) + "ops/#name=" + name))
 	b.awaitText("#certificates", "ECDSA")
 	replaced := c.gives(name, "s-maxage=86400")
 	b.click("#purge")

@@ -1,6 +1,6 @@
 // The caches: how they are, what they hold of what they may, and which one is looked at.
 import { get } from './api.js';
-import { count, counted, find, moment, node, parts, rebuild, size, visible } from './text.js';
+import { count, counted, find, moment, node, rebuild, size, visible } from './text.js';
 
 const place = find('#caches');
 const day = 86400;
@@ -56,7 +56,7 @@ function inTrouble(cache) {
 
 function who(cache) {
 	const folder = cache.cache_dir ? node('bdi', {}, visible(cache.cache_dir)) : 'in memory only';
-	const backend = node('bdi', { className: 'backend' }, ...parts(cache.backend));
+	const backend = node('bdi', { className: 'backend' }, visible(cache.backend));
 	return [backend, node('span', { className: 'aside' }, folder)];
 }
 

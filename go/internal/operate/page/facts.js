@@ -1,7 +1,7 @@
 // All that is known of one name.
 import { Refused, get } from './api.js';
 import { word } from './lists.js';
-import { find, moment, node, parts, rebuild, told, visible } from './text.js';
+import { find, moment, node, rebuild, told, visible } from './text.js';
 
 const [section, title, state, certificates] = ['#facts', '#facts-name', '#state', '#certificates'].map(find);
 
@@ -85,6 +85,6 @@ function certificate(entry) {
 }
 
 function names(list) {
-	const all = list.map((name) => node('div', {}, ...parts(name)));
+	const all = list.map((name) => node('div', {}, visible(name)));
 	return list.length > 4 ? node('details', {}, node('summary', {}, `${list.length} names`), ...all) : node('div', {}, ...all);
 }

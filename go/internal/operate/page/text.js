@@ -35,11 +35,6 @@ export function visible(text) {
 	return String(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 }
 
-// parts is a name or a URL that wraps between its parts before it wraps anywhere.
-export function parts(text) {
-	return visible(text).split(/(?<=[./?&])(?=[^/])/).flatMap((part) => [part, node('wbr')]).slice(0, -1);
-}
-
 export function count(number) {
 	return number.toLocaleString('en-US');
 }
@@ -112,7 +107,7 @@ export function tellTimes() {
 // told is a name, as it travels and as its owner writes it.
 export function told(name) {
 	const other = unicode(name);
-	return [node('bdi', {}, ...parts(name)), other && ' ', other && node('bdi', { className: 'aside' }, ...parts(other))];
+	return [node('bdi', {}, visible(name)), other && ' ', other && node('bdi', { className: 'aside' }, visible(other))];
 }
 
 // unicode is the name as its owner writes it, or '' if that is the same or not safe to show: each label must be what
