@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,8 @@ import (
 )
 
 const patience = 15 * time.Second
+
+var login = regexp.MustCompile(`//[^/]*@`)
 
 // tab is a browser window of its own on one site. When the test ends, it has asked nobody else, and the console is empty.
 type tab struct {
@@ -40,9 +43,7 @@ func openTab(t *testing.T, site, fragment string) *tab {
 
 func newTab(t *testing.T, site string) *tab {
 	t.Helper()
-	if browser == nil {
-		t.Skip("no Chromium")
-	}
+	needBrowser(t)
 	ctx, closeTab := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
 	b := &tab{t: t, ctx: ctx, site: site}
@@ -70,7 +71,7 @@ func (b *tab) watch(event any) {
 	switch event := event.(type) {
 	case *network.EventRequestWillBeSent:
 		// A redirect is told before the page decides that it does not follow.
-		if event.RedirectResponse == nil && !strings.HasPrefix(event.Request.URL, b.site) && !strings.HasPrefix(event.Request.URL, "data:") {
+		if event.RedirectResponse == nil && !strings.HasPrefix(login.ReplaceAllString(event.Request.URL, "//"), b.site) && !strings.HasPrefix(event.Request.URL, "data:") {
 			b.wrong = append(b.wrong, "the page asks "+event.Request.URL)
 		}
 	case *log.EventEntryAdded:
@@ -81,6 +82,13 @@ func (b *tab) watch(event any) {
 		b.wrong = append(b.wrong, "exception: "+event.ExceptionDetails.Exception.Description)
 	case *runtime.EventConsoleAPICalled:
 		b.wrong = append(b.wrong, "console: "+string(event.Type))
+	}
+}
+
+func needBrowser(t *testing.T) {
+	t.Helper()
+	if browser == nil {
+		t.Skip("no Chromium")
 	}
 }
 
@@ -106,7 +114,7 @@ func value[T any](b *tab, expression string) T {
 // await waits until an expression is true.
 func (b *tab) await(expression string) {
 	b.t.Helper()
-	for end := time.Now().Add(patience); !value[bool](b, "(() => { try { return Boolean("+expression+"); } catch { return false; } })()"); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !value[bool](b, "(() => { try { return Boolean("+expression+"); } catch { return false; } })()"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			b.t.Fatalf("still not: %s\nthe page says:\n%s", expression, value[string](b, "document.body.innerText"))
 		}

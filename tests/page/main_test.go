@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -17,7 +18,7 @@ var browser context.Context
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "8") // most of a test is waiting for the next poll
+	_ = flag.Set("test.parallel", "6") // most of a test is waiting for the next poll
 	os.Exit(run(m))
 }
 
@@ -39,6 +40,15 @@ func run(m *testing.M) int {
 	defer stop()
 	tab, leave := chromedp.NewContext(allocator)
 	defer leave()
+	folder, err := os.MkdirTemp("", "cached-http-page-")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(folder) }()
+		caddyBinary, err = findCaddy(folder)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if err := chromedp.Do(tab); err != nil {
 		fmt.Fprintf(os.Stderr, "%s does not start: %v\n", path, err)
 		return 1
@@ -54,4 +64,16 @@ func findBrowser() (string, error) {
 		}
 	}
 	return "", errors.New("there is no chromium, chromium-browser or google-chrome; the page is not tried")
+}
+
+// findCaddy is CACHED_HTTP_CADDY, or builds one.
+func findCaddy(folder string) (string, error) {
+	if path := os.Getenv("CACHED_HTTP_CADDY"); path != "" {
+		return path, nil
+	}
+	path := filepath.Join(folder, "caddy")
+	if output, err := exec.Command("../../xcaddy.sh", "--output", path).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("xcaddy.sh: %w\n%s", err, output)
+	}
+	return path, nil
 }

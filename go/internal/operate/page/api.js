@@ -2,6 +2,7 @@
 import { now, setClock, visible } from './text.js';
 
 const patience = 10_000; // milliseconds for an answer
+const here = location.origin + location.pathname; // document.baseURI may have a login in it, which fetch refuses
 
 // Trouble: the service can't be asked. All that is shown grows old.
 export class Trouble extends Error {
@@ -39,7 +40,7 @@ async function ask(url, request, limit, signal) {
 	const options = { cache: 'no-store', redirect: 'manual', signal: signal ? AbortSignal.any([signal, late]) : late };
 	let response, text;
 	try {
-		response = await fetch(`./${url}`, { ...request, ...options });
+		response = await fetch(new URL(url, here), { ...request, ...options });
 		text = await response.text();
 	} catch (error) {
 		if (signal?.aborted) throw error;

@@ -80,8 +80,7 @@ function figures(cache) {
 }
 
 function figure(title, value, aside = '') {
-	const parts = { title, value, aside };
-	const told = Object.keys(parts).map((className) => node('span', { className }, parts[className]));
+	const told = Object.entries({ title, value, aside }).map(([className, text]) => node('span', { className }, text));
 	return node('span', { className: 'figure' }, ...told);
 }
 

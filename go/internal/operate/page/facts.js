@@ -85,6 +85,6 @@ function certificate(entry) {
 }
 
 function names(list) {
-	const text = list.map(visible).join(', ');
-	return list.length > 4 ? node('details', {}, node('summary', {}, `${list.length} names`), text) : text;
+	const all = list.map((name) => node('div', {}, visible(name)));
+	return list.length > 4 ? node('details', {}, node('summary', {}, `${list.length} names`), ...all) : node('div', {}, ...all);
 }

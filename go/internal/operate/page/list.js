@@ -122,8 +122,7 @@ function showRows(wanted, columns, link) {
 }
 
 function newRow(name) {
-	const link = node('a', { title: name.length > 60 ? visible(name) : '' }, ...told(name));
-	const row = node('tr', {}, node('th', { scope: 'row' }, link));
+	const row = node('tr', {}, node('th', { scope: 'row' }, node('a', {}, ...told(name))));
 	row.dataset.name = name;
 	return row;
 }

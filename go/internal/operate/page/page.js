@@ -170,17 +170,19 @@ document.addEventListener('visibilitychange', () => {
 });
 
 let typed = 0;
+const searched = () => {
+	clearTimeout(typed); // it must not come between a new fragment and its event
+	const prefix = find('#prefix').value;
+	return { prefix, list: wanted.list === 'ending' && prefix ? 'memory' : wanted.list };
+};
 find('#prefix').oninput = () => {
 	clearTimeout(typed);
-	typed = setTimeout(() => {
-		const prefix = find('#prefix').value;
-		look({ prefix, list: wanted.list === 'ending' && prefix ? 'memory' : wanted.list });
-	}, 200);
+	typed = setTimeout(() => look(searched()), 200);
 };
 find('#search').onsubmit = (event) => {
 	event.preventDefault();
 	const name = prefixOf(find('#prefix').value);
-	if (name) location.hash = link({ name });
+	if (name) location.hash = link({ ...searched(), name });
 };
 find('#try').onclick = () => poll();
 setUpPages(() => poll(loadWantedList));

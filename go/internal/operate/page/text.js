@@ -107,7 +107,7 @@ export function tellTimes() {
 // told is a name, as it travels and as its owner writes it.
 export function told(name) {
 	const other = unicode(name);
-	return [node('bdi', {}, visible(name)), other ? node('bdi', { className: 'aside' }, ` ${other}`) : null];
+	return [node('bdi', {}, visible(name)), other && ' ', other && node('bdi', { className: 'aside' }, visible(other))];
 }
 
 // unicode is the name as its owner writes it, or '' if that is the same or not safe to show: each label must be what

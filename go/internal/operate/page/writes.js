@@ -40,7 +40,8 @@ export function setUpWrites(current, changed) {
 		try {
 			const [result] = await post('refresh', { names: [target.name], cache: target.cache }, 120_000);
 			// What goes wrong after the answer has begun is its last line.
-			if (!result?.outcome) throw new Error(visible(result?.error ?? 'The answer was cut off.'));
+			if (result?.error) throw new Error(`The service says: ${visible(result.error)}`);
+			if (!result?.outcome) throw new Error('The answer was cut off.');
 			const text = `${outcomes[result.outcome] ?? visible(result.outcome)} ${visible(result.reason ?? '')}`;
 			tell(target, { text: text.trim(), bad: result.outcome === 'failed' });
 		} catch (failed) {
