@@ -32,6 +32,10 @@ pub struct Flight {
 #[derive(Debug, Default)]
 struct State {
     tokens: Vec<Token>,
+    /// Who wants an answer to a request that begins after this one.
+    next: Vec<Token>,
+    /// Since the flight began, something of its name was stored: what it has seen of the disk is out of date.
+    has_stored: bool,
     /// Since the flight began, every certificate was withdrawn that a client of this kind could use.
     withdrawn: Option<ClientKind>,
 }
@@ -43,14 +47,20 @@ impl Flight {
         self.state.lock().withdrawn >= Some(kind)
     }
 
+    /// Whether something of its name was stored since the flight began, by another.
+    pub fn has_stored(&self) -> bool {
+        self.state.lock().has_stored
+    }
+
     /// Whether everything was withdrawn since that the one who asked could have used: what the flight brings is older
     /// than what is known by now, be it a "no" or a failure.
     pub fn is_superseded(&self) -> bool {
         self.is_withdrawn(self.key.client)
     }
 
-    fn take_tokens(&self) -> Vec<Token> {
-        std::mem::take(&mut self.state.lock().tokens)
+    fn take_tokens(&self) -> (Vec<Token>, Vec<Token>) {
+        let state = &mut *self.state.lock();
+        (std::mem::take(&mut state.tokens), std::mem::take(&mut state.next))
     }
 
     fn withdraw(&self, up_to: ClientKind) {
@@ -74,6 +84,13 @@ struct Flights {
 }
 
 impl Flights {
+    fn begin(&mut self, key: EntryKey, tokens: Vec<Token>) -> Arc<Flight> {
+        let state = State { tokens, ..State::default() };
+        let flight = Arc::new(Flight { key: key.clone(), state: Mutex::new(state) });
+        self.current.insert(key, Arc::clone(&flight));
+        flight
+    }
+
     fn detach(&mut self, key: EntryKey) -> Option<&Arc<Flight>> {
         let flight = self.current.remove(&key)?;
         let detached = self.detached.entry(key).or_default();
@@ -111,27 +128,22 @@ impl SingleFlight {
         if let Some(answer) = settled() {
             return Joined::Settled(answer);
         }
-        let state = State { tokens: token.into_iter().collect(), withdrawn: None };
-        let flight = Arc::new(Flight { key: key.clone(), state: Mutex::new(state) });
-        flights.current.insert(key, Arc::clone(&flight));
-        Joined::Leader(flight)
+        Joined::Leader(flights.begin(key, token.into_iter().collect()))
     }
 
-    /// Starts a flight whatever is under way. What is goes on to its end for those who wait already, and what it brings
-    /// is not stored: it is older.
-    pub fn begin_anew(&self, key: EntryKey, token: Token) -> Arc<Flight> {
+    /// Starts a flight of `key`; behind the one under way, if there is one. A follower's token is among those that
+    /// [`SingleFlight::finish`] returns for the next.
+    pub fn join_next(&self, key: EntryKey, token: Token) -> Joined<()> {
         let mut flights = self.flights.lock();
-        if let Some(flight) = flights.detach(key.clone()) {
-            flight.withdraw(ClientKind::Ed25519);
+        if let Some(flight) = flights.current.get(&key) {
+            flight.state.lock().next.push(token);
+            return Joined::Follower;
         }
-        let state = State { tokens: vec![token], withdrawn: None };
-        let flight = Arc::new(Flight { key: key.clone(), state: Mutex::new(state) });
-        flights.current.insert(key, Arc::clone(&flight));
-        flight
+        Joined::Leader(flights.begin(key, vec![token]))
     }
 
-    /// Ends a flight and returns who waited for it.
-    pub fn finish(&self, flight: &Arc<Flight>) -> Vec<Token> {
+    /// Ends a flight and returns who waited for it, and who waits for the next one.
+    pub fn finish(&self, flight: &Arc<Flight>) -> (Vec<Token>, Vec<Token>) {
         self.flights.lock().remove(flight);
         flight.take_tokens()
     }
@@ -145,8 +157,22 @@ impl SingleFlight {
             flights.detach(key);
         }
         let all = flights.detached.values().flatten();
-        let waiting = all.map(|flight| (flight.key.name.as_str().into(), flight.take_tokens()));
+        let waiting = all.map(|flight| {
+            let (tokens, next) = flight.take_tokens();
+            (flight.key.name.as_str().into(), [tokens, next].concat())
+        });
         waiting.filter(|(_, tokens)| !tokens.is_empty()).collect()
+    }
+
+    /// Notes that something of a name is stored.
+    pub fn note_stored(&self, name: EntryKeyRef<'_>) {
+        let flights = self.flights.lock();
+        for key in name.all_kinds().map(EntryKeyRef::to_owned) {
+            let under_way = flights.current.get(&key).into_iter();
+            for flight in under_way.chain(flights.detached.get(&key).into_iter().flatten()) {
+                flight.state.lock().has_stored = true;
+            }
+        }
     }
 
     /// Notes what a flight was told: that the backend has no certificate of its name that a client of its kind could
@@ -210,11 +236,21 @@ mod tests {
         let a = lead(&flights, key("a.example"), 1);
         assert!(matches!(flights.join(key("a.example"), Some(Token(2)), || None::<()>), Joined::Follower));
         lead(&flights, key("b.example"), 3);
-        assert_eq!(flights.finish(&a), [Token(1), Token(2)]);
-        assert_eq!(flights.finish(&a), []);
+        assert_eq!(flights.finish(&a).0, [Token(1), Token(2)]);
+        assert_eq!(flights.finish(&a).0, []);
         let settled = flights.join(key("a.example"), Some(Token(4)), || Some("kept"));
         assert!(matches!(settled, Joined::Settled("kept")));
         lead(&flights, key("a.example"), 5);
+    }
+
+    #[test]
+    fn who_wants_a_later_request_waits_for_the_next_flight() {
+        let flights = SingleFlight::default();
+        let first = lead(&flights, key("a.example"), 1);
+        assert!(matches!(flights.join_next(key("a.example"), Token(2)), Joined::Follower));
+        assert_eq!(flights.finish(&first), (vec![Token(1)], vec![Token(2)]));
+        let Joined::Leader(second) = flights.join_next(key("a.example"), Token(2)) else { panic!() };
+        assert_eq!(flights.finish(&second), (vec![Token(2)], vec![]));
     }
 
     #[test]
@@ -236,7 +272,7 @@ mod tests {
         lead(&flights, key("a.example"), 5);
         let joined = flights.join(of(ClientKind::Ed25519), Some(Token(6)), || None::<()>);
         assert!(matches!(joined, Joined::Follower), "the one that was told goes on to its end");
-        assert_eq!(flights.finish(&flight), [Token(1)]);
+        assert_eq!(flights.finish(&flight).0, [Token(1)]);
     }
 
     #[test]
@@ -247,12 +283,12 @@ mod tests {
         assert!(!flights.detach(key("a.example").borrowed()));
         let new = lead(&flights, key("a.example"), 2);
         assert!(!new.is_withdrawn(ClientKind::RsaOnly));
-        assert_eq!(flights.finish(&old), [Token(1)]);
+        assert_eq!(flights.finish(&old).0, [Token(1)]);
         assert!(
             matches!(flights.join(key("a.example"), None, || None::<()>), Joined::Follower),
             "new goes on"
         );
-        assert_eq!(flights.finish(&new), [Token(2)]);
+        assert_eq!(flights.finish(&new).0, [Token(2)]);
     }
 
     #[test]
@@ -264,7 +300,7 @@ mod tests {
         let mut waiting = flights.detach_all();
         waiting.sort_by_key(|(_, tokens)| tokens[0].0);
         assert_eq!(waiting, [("a.example".into(), vec![Token(1)]), ("a.example".into(), vec![Token(2)])]);
-        assert_eq!((flights.finish(&old), flights.finish(&new)), (vec![], vec![]));
+        assert_eq!((flights.finish(&old).0, flights.finish(&new).0), (vec![], vec![]));
         let flights = flights.flights.lock();
         assert!(flights.current.is_empty() && flights.detached.is_empty());
     }

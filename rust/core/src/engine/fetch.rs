@@ -114,7 +114,7 @@ impl Fetch {
         if let Some(stored) = &self.stored {
             stored.end_refresh();
         }
-        let tokens = self.shared.flights.finish(&self.flight);
+        let (tokens, next) = self.shared.flights.finish(&self.flight);
         let server_name = self.key.name.as_str().into();
         self.shared.events.push(Event::Finished {
             server_name,
@@ -124,6 +124,9 @@ impl Fetch {
             tokens,
             outcome,
         });
+        for token in next {
+            self.shared.refresh_now(&self.config, self.key.borrowed(), token);
+        }
     }
 }
 

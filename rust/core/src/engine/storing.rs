@@ -56,6 +56,7 @@ impl Shared {
                 DiskCopy::Remove => self.queue_write(entry.key(), DiskWrite::Remove(ClientKind::Ed25519)),
                 DiskCopy::IsThere => {}
             }
+            self.flights.note_stored(entry.key());
             // What was only confirmed is shared if it was.
             let was_shared =
                 || self.memory.peek(entry.key()).is_some_and(|old| self.shared_names.contains(&old));
@@ -89,7 +90,7 @@ impl Shared {
             for client in ClientKind::ALL.into_iter().filter(|client| *client <= key.client) {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
-            let removed = self.remove(key, key.client, is_not_on_disk);
+            let removed = self.remove(key, key.client, is_not_on_disk && !flight.has_stored());
             self.flights.withdraw(flight);
             removed
         };

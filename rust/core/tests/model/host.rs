@@ -85,7 +85,11 @@ impl World {
             }
             Outcome::NoCertificate => {
                 self.tally.withdrawn += 1;
-                answers::no_certificate(self, name, told.first().map(|first| (first.client, first.since)));
+                answers::no_certificate(
+                    self,
+                    name,
+                    told.iter().find(|waiting| !waiting.is_refresh).map(|first| (first.client, first.since)),
+                );
             }
             Outcome::Failed(_)
             | Outcome::BackedOff(_)

@@ -60,6 +60,8 @@ pub(crate) struct Waiting {
     pub(crate) name: usize,
     pub(crate) client: ClientKind,
     pub(crate) since: Moment,
+    /// An operator waits: for a request that began after his.
+    pub(crate) is_refresh: bool,
 }
 
 impl World {
@@ -171,7 +173,7 @@ impl World {
             Lookup::Pending => {
                 let waits_already = |waiting: &Waiting| waiting.name == name;
                 let may_join = refreshes > 0 || self.waiting.values().any(waits_already);
-                self.waiting.insert(token, Waiting { name, client, since });
+                self.waiting.insert(token, Waiting { name, client, since, is_refresh: false });
                 let (before, begin) = (self.seen[name], Instant::now());
                 return self
                     .settle_until(|world| world.seen[name] > before || may_join && begin.elapsed() > MOMENT);
@@ -195,7 +197,7 @@ impl World {
         let token = Token(self.next_token);
         self.next_token += 1;
         let client = ClientKind::Ecdsa;
-        let waiting = Waiting { name, client, since: self.model.tick() };
+        let waiting = Waiting { name, client, since: self.model.tick(), is_refresh: true };
         let server_name = NAMES[name].as_bytes();
         let asked = self.engine.ask(&self.config, server_name, client, AskMode::Refresh, token);
         assert_eq!(asked, Asked::Pending);

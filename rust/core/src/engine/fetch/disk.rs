@@ -158,8 +158,11 @@ impl Read {
             }
         }
         for kind in ClientKind::ALL.into_iter().filter(|kind| !key.client.usable().contains(kind)) {
-            let is_there = !self.shared.disk_writes.is_pending(key.of(kind))
-                && !matches!(disk.load(&key.of(kind).to_owned()), Ok(None));
+            let is_there = match self.shared.disk_writes.pending(key.of(kind)) {
+                Pending::Removed => false,
+                Pending::Saved(..) => true, // it will be
+                Pending::Nothing => !matches!(disk.load(&key.of(kind).to_owned()), Ok(None)),
+            };
             is_not_on_disk &= !is_there;
         }
         Findings { entry: past_use, is_not_on_disk }

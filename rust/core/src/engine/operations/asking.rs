@@ -57,7 +57,7 @@ impl Engine {
             Ok(name) => {
                 let key = EntryKeyRef { name: &name, client };
                 match mode {
-                    AskMode::Refresh => self.shared.refresh_now(config, key, token),
+                    AskMode::Refresh => self.shared.ask_to_refresh(config, key, token),
                     AskMode::Prefetch => self.shared.prefetch(config, key, token),
                 }
             }
@@ -66,7 +66,7 @@ impl Engine {
 }
 
 impl Shared {
-    fn refresh_now(
+    fn ask_to_refresh(
         self: &Arc<Self>,
         config: &Arc<LookupConfig>,
         key: EntryKeyRef<'_>,
@@ -75,7 +75,18 @@ impl Shared {
         if self.memory.peek(key).is_none() && key.client != ClientKind::Ecdsa {
             return Asked::NothingHeld;
         }
-        let flight = self.flights.begin_anew(key.to_owned(), token);
+        self.refresh_now(config, key, token);
+        Asked::Pending
+    }
+
+    /// Asks after what is under way has ended: that was asked for before.
+    pub(in crate::engine) fn refresh_now(
+        self: &Arc<Self>,
+        config: &Arc<LookupConfig>,
+        key: EntryKeyRef<'_>,
+        token: Token,
+    ) {
+        let Joined::Leader(flight) = self.flights.join_next(key.to_owned(), token) else { return };
         // After the flight has begun: a withdrawal now marks it.
         let fetch = match self.memory.peek(key) {
             Some(entry) => {
@@ -85,7 +96,6 @@ impl Shared {
             None => Fetch::new(self, config, flight, key.to_owned(), "").in_background(),
         };
         fetch.past_the_back_off().queue_request();
-        Asked::Pending
     }
 
     fn prefetch(self: &Arc<Self>, config: &Arc<LookupConfig>, key: EntryKeyRef<'_>, token: Token) -> Asked {
