@@ -135,3 +135,63 @@ fn what_was_asked_for_before_a_purge_is_not_shared_after_it() {
     assert!(matches!(host.look(APEX), Lookup::Hit(_)));
     assert_eq!(host.look(WWW), Lookup::Miss);
 }
+
+/// A host with a folder, and the same after a restart.
+fn restarted(host: Host, backend: &ToldBackend, directory: &CacheDirectory) -> Host {
+    let clock = host.clock.clone();
+    host.close();
+    Host::with_clock(&backend.backend, Some(&directory.path), ON, clock)
+}
+
+#[test]
+fn what_comes_from_disk_is_not_shared_be_it_confirmed() {
+    let (backend, directory) = (ToldBackend::start(), CacheDirectory::new());
+    let mut host = Host::new(&backend.backend, Some(&directory.path), ON);
+    backend.tell(&covering(&[APEX, "*.example.com"], false));
+    assert!(matches!(host.ask(APEX), Outcome::Found(_)));
+    let mut host = restarted(host, &backend, &directory);
+    host.clock.advance(Duration::from_secs(10));
+    backend.tell(&no_certificate());
+    assert_eq!(host.ask(WWW), Outcome::NoCertificate);
+    host.operate(r#"{"purge": {"names": ["shop.example.com"]}}"#).unwrap();
+    host.clock.advance(Duration::from_secs(61));
+    assert!(matches!(host.ask(APEX), Outcome::Found(_)));
+    assert_eq!(host.look(WWW), Lookup::Miss, "the no is newer than the file");
+    assert_eq!(host.look("shop.example.com"), Lookup::Miss, "so is the purge");
+}
+
+#[test]
+fn every_holder_shares_and_goes_with_a_purge() {
+    let (backend, mut host) = host(&[APEX, "*.example.com"], ON);
+    // The same certificate under another name, by a client that came at the same time.
+    backend.keep();
+    let tokens = [support::host::next_token(), support::host::next_token()];
+    host.operate(r#"{"purge_all": {}}"#).unwrap();
+    host.clock.advance(Duration::from_secs(1));
+    for (name, token) in [(APEX, tokens[0]), ("b.example.com", tokens[1])] {
+        assert_eq!(host.look_as(name, support::host::MODERN, Some(token)), Lookup::Pending);
+    }
+    let same = covering(&[APEX, "*.example.com"], false);
+    backend.next().answer(&same);
+    backend.next().answer(&same);
+    host.pump_fetches(2);
+    assert_eq!(host.engine.sizes().entries, 2);
+    host.operate(r#"{"purge": {"names": ["www.example.com"]}}"#).unwrap();
+    for name in [APEX, "b.example.com", WWW] {
+        assert_eq!(host.look(name), Lookup::Miss, "{name}");
+    }
+}
+
+#[test]
+fn settings_without_it_take_nothing_from_those_with_it() {
+    let (backend, mut host) = host(&[APEX, WWW], ON);
+    let settings = support::host::lookup_settings(&backend.backend, "");
+    let other = host.engine.lookup_config(&settings).unwrap();
+    let with = std::mem::replace(&mut host.config, other);
+    host.clock.advance(Duration::from_secs(1001));
+    backend.tell(&covering(&[APEX, WWW], false));
+    assert!(matches!(host.ask(APEX), Outcome::Found(_)), "refreshed by the other");
+    assert_eq!(host.look(WWW), Lookup::Miss);
+    host.config = with;
+    assert!(matches!(host.look(WWW), Lookup::Hit(_)));
+}

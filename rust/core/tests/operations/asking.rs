@@ -83,6 +83,23 @@ fn a_refresh_goes_past_the_back_off_and_past_a_no() {
 }
 
 #[test]
+fn a_refresh_tells_of_a_request_that_began_after_it() {
+    let mut cache = Cache::open();
+    let early = cache.starts(ECDSA);
+    let kept = cache.backend.next();
+    let (config, token) = (cache.host.config.clone(), next_token());
+    assert_eq!(
+        cache.host.engine.ask(&config, NAME.as_bytes(), ECDSA, AskMode::Refresh, token),
+        Asked::Pending
+    );
+    cache.backend.tell(&ecdsa()); // it is mended
+    kept.answer(&no_certificate());
+    assert_eq!(cache.host.pump_until(early), Outcome::NoCertificate);
+    assert!(matches!(cache.host.pump_until(token), Outcome::Found(_)));
+    assert!(matches!(cache.host.look(NAME), Lookup::Hit(_)));
+}
+
+#[test]
 fn only_kinds_that_are_held_are_refreshed() {
     let mut cache = Cache::with(&ecdsa());
     assert_eq!(ask(&mut cache, RSA_ONLY, AskMode::Refresh), Err(Asked::NothingHeld));
@@ -136,7 +153,7 @@ fn a_kind_that_the_backend_does_not_have_is_asked_for_once() {
     assert_eq!(ask(&mut cache, RSA_ONLY, AskMode::Prefetch), Err(Asked::UnsupportedKeyType));
 }
 
-fn certificate_for(name: &str) -> Vec<Step> {
+pub(crate) fn certificate_for(name: &str) -> Vec<Step> {
     let fields = "Cache-Control: s-maxage=1000\r\n";
     vec![Step::respond("200 OK", fields, crate::support::host::bundle(name, false))]
 }

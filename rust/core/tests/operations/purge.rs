@@ -5,7 +5,8 @@ use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::events::Outcome;
 use cached_http_core::operations::{Answer, OperationError};
 
-use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below, no_certificate, rsa, set_mode};
+use crate::asking::certificate_for;
+use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below, no_certificate, rsa, set_mode, until};
 use crate::support::host::{Host, RSA_ONLY, backend, next_token};
 
 const PURGE: &str = r#"{"purge": {"names": ["SHOP.example."]}}"#;
@@ -36,6 +37,24 @@ fn what_is_on_disk_alone_counts_and_goes() {
     assert_eq!(cache.host.operate(PURGE), purged(1));
     assert_eq!(cache.host.operate(PURGE), purged(0));
     assert_eq!(cache.stop().files(), 0);
+}
+
+#[test]
+fn all_count_after_a_restart_and_their_files_go_unasked() {
+    let mut cache = Cache::with(&ecdsa());
+    cache.gets("other.example", ECDSA, &certificate_for("other.example"));
+    cache.until_written(2);
+    let mut cache = cache.stop().restart();
+    assert_eq!(cache.host.operate(PURGE_ALL), purged(2));
+    until("the files are gone", || files_below(&cache.directory.path).is_empty());
+}
+
+#[test]
+fn a_purge_of_all_evicts_nothing() {
+    let mut cache = Cache::with(&ecdsa());
+    assert!(cache.host.operate(PURGE_ALL).is_ok());
+    cache.gets(NAME, ECDSA, &ecdsa());
+    assert_eq!(cache.host.engine.counters().evictions, 0);
 }
 
 #[test]

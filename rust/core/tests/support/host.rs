@@ -113,6 +113,11 @@ impl Host {
     pub fn operate(&mut self, operation: &str) -> Result<Answer, OperationError> {
         let operation = Operation::from_json(operation.as_bytes()).unwrap();
         self.engine.operate(&self.config, operation, next_token()).unwrap();
+        self.next_answer()
+    }
+
+    /// Plays the host until an operation is answered.
+    pub fn next_answer(&mut self) -> Result<Answer, OperationError> {
         loop {
             if let Some(answer) = self.answers.pop() {
                 return answer;

@@ -121,8 +121,12 @@ pub(crate) struct Stopped {
 
 impl Stopped {
     pub(crate) fn restart(self) -> Cache {
+        self.restart_with("")
+    }
+
+    pub(crate) fn restart_with(self, options: &str) -> Cache {
         let Stopped { clock, backend, directory } = self;
-        let host = Host::with_clock(&backend.backend, Some(&directory.path), "", clock);
+        let host = Host::with_clock(&backend.backend, Some(&directory.path), options, clock);
         Cache { host, backend, directory }
     }
 

@@ -1,11 +1,15 @@
 //! A purge forgets everything of a name, and nothing that began before it brings anything back.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
+
 use cached_http_core::engine::Lookup;
+use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::events::Outcome;
 
 use crate::help::{Cache, ECDSA, ED25519, NAME, ecdsa, no_certificate, rsa};
-use crate::support::Step;
-use crate::support::host::RSA_ONLY;
+use crate::support::host::{Host, RSA_ONLY, next_token};
+use crate::support::{Step, TestBackend};
 
 fn purge(cache: &Cache) -> bool {
     cache.host.engine.purge(b"SHOP.example").unwrap()
@@ -136,4 +140,61 @@ fn a_failure_from_before_holds_back_nobody_after() {
     kept.answer(&[Step::respond("500 Internal Server Error", "", "")]);
     assert!(matches!(cache.host.pump_until(early), Outcome::Failed(_)));
     cache.gets(NAME, ECDSA, &ecdsa());
+}
+
+#[test]
+fn nothing_purged_is_confirmed_by_a_304() {
+    let fields = "Cache-Control: s-maxage=100\r\nETag: \"1\"\r\n";
+    let with_etag = [Step::respond("200 OK", fields, crate::support::host::bundle(NAME, false))];
+    // A stale file is a candidate while the name is purged.
+    let mut cache = Cache::with(&with_etag);
+    cache = cache.stop().restart_with(r#","stale_if_error_ms":900000000,"refresh_ahead":false"#);
+    cache.advance(200);
+    cache.backend.keep();
+    let waits = cache.starts(ECDSA);
+    let id = cache.next_candidate();
+    purge(&cache);
+    assert!(cache.host.engine.confirm(id));
+    assert!(matches!(cache.host.pump_until(waits), Outcome::Found(_)));
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(cache.backend.try_next().is_none(), "a request with the purged validator");
+    assert_eq!(cache.host.look(NAME), Lookup::Miss);
+}
+
+/// Whoever begins a refresh as the purge is made: either has nothing to be confirmed, or is marked.
+#[test]
+fn a_refresh_that_begins_meanwhile_brings_nothing_back() {
+    let has_certificate = Arc::new(AtomicBool::new(true));
+    let backend = TestBackend::start({
+        let (has_certificate, old) =
+            (Arc::clone(&has_certificate), crate::support::host::bundle(NAME, false));
+        move |request| match request.header("if-none-match") {
+            Some(_) => vec![Step::send("HTTP/1.1 304 Not Modified\r\nCache-Control: s-maxage=1000\r\n\r\n")],
+            None if has_certificate.load(SeqCst) => {
+                vec![Step::respond("200 OK", "Cache-Control: s-maxage=1000\r\nETag: \"1\"\r\n", &old)]
+            }
+            None => no_certificate(),
+        }
+    });
+    let mut host = Host::new(&backend, None, "");
+    for round in 0..400 {
+        has_certificate.store(true, SeqCst);
+        host.engine.purge(NAME.as_bytes()).unwrap();
+        assert!(matches!(host.ask(NAME), Outcome::Found(_)));
+        has_certificate.store(false, SeqCst);
+        let (engine, config, token) = (host.engine.clone(), host.config.clone(), next_token());
+        let go = Arc::new(Barrier::new(2));
+        let refresh = std::thread::spawn({
+            let go = Arc::clone(&go);
+            move || {
+                go.wait();
+                engine.ask(&config, NAME.as_bytes(), ECDSA, AskMode::Refresh, token)
+            }
+        });
+        go.wait();
+        host.engine.purge(NAME.as_bytes()).unwrap();
+        assert_eq!(refresh.join().unwrap(), Asked::Pending);
+        host.pump_until(token);
+        assert!(!matches!(host.look(NAME), Lookup::Hit(_)), "round {round}");
+    }
 }

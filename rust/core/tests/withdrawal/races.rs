@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cached_http_core::engine::Lookup;
 use cached_http_core::events::Outcome;
+use cached_http_core::operations::{Answer, Operation, OperationError};
 use fail::FailScenario;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below};
 use crate::support::Step;
-use crate::support::host::{RSA_ONLY, bundle};
+use crate::support::host::{RSA_ONLY, bundle, next_token};
 
 /// Points of failure belong to the process: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -101,6 +102,59 @@ fn a_save_under_way_does_not_undo_a_later_purge() {
     fail::remove("disk_save");
     let stopped = cache.stop();
     assert_eq!(stopped.files(), 0);
+    scenario.end();
+}
+
+#[test]
+fn a_purge_is_answered_when_the_old_file_is_gone_though_a_save_has_come_in_its_place() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::with(&ecdsa());
+    let file = cache.file();
+    let old = std::fs::read(&file).unwrap();
+    fail::cfg("disk_save", "pause").unwrap();
+    cache.gets("other.example", ECDSA, &found("other.example")); // the writer hangs in this save
+    std::thread::sleep(Duration::from_millis(50));
+    let purge = Operation::Purge { names: vec![NAME.into()] };
+    let config = cache.host.config.clone();
+    cache.host.engine.operate(&config, purge, next_token()).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    cache.gets(NAME, ECDSA, &ecdsa()); // the next handshake
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(cache.host.answers.is_empty() && std::fs::read(&file).unwrap() == old);
+    fail::remove("disk_save");
+    let answer = cache.host.next_answer();
+    assert_eq!(answer, Ok(Answer::Purged { purged: 1 }));
+    assert!(std::fs::read(&file).unwrap() != old);
+    scenario.end();
+}
+
+#[test]
+fn looks_at_a_disk_that_hangs_are_answered_and_hold_up_nothing() {
+    let scenario = Scenario::begin();
+    let mut cache = Cache::with(&ecdsa());
+    fail::cfg("disk_look", "pause").unwrap();
+    let config = cache.host.config.clone();
+    for _ in 0..100 {
+        let look = Operation::Inspect { name: NAME.into() };
+        cache.host.engine.operate(&config, look, next_token()).unwrap();
+    }
+    let begin = Instant::now();
+    let names = Operation::Names { prefix: String::new(), state: None, limit: 9, cursor: None };
+    cache.host.engine.operate(&config, names, next_token()).unwrap();
+    let is_list = |answer: &Result<Answer, OperationError>| matches!(answer, Ok(Answer::Names(_)));
+    while !is_list(&cache.host.next_answer()) {}
+    cache.host.engine.operate(&config, Operation::PurgeAll {}, next_token()).unwrap();
+    while cache.host.look(NAME) != Lookup::Miss {
+        assert!(begin.elapsed() < Duration::from_secs(4), "a purge waits for looks");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let told = |answer: Result<Answer, OperationError>| match answer {
+        Ok(Answer::Facts(facts)) => facts.disk_error.is_some(),
+        _ => false,
+    };
+    while !told(cache.host.next_answer()) {}
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    fail::remove("disk_look");
     scenario.end();
 }
 

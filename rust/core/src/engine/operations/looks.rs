@@ -29,6 +29,8 @@ impl Shared {
         let (found, finding) = sync_channel(1);
         let shared = Arc::clone(self);
         let job = move || {
+            #[cfg(feature = "failpoints")]
+            fail::fail_point!("disk_look");
             if let Some(disk) = &shared.disk {
                 // Nobody may wait any more.
                 let _ = found.send(look(&shared, disk));
