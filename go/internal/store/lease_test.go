@@ -63,7 +63,8 @@ func TestAReloadKeepsTheEngine(t *testing.T) {
 		t.Fatalf("%d engines", len(*opened))
 	}
 	first := (*opened)[0]
-	if len(first.Resized) != 1 || !strings.Contains(first.Resized[0], `"max_memory":2000`) {
+	// The first time says that it serves.
+	if len(first.Resized) != 2 || !strings.Contains(first.Resized[1], `"max_memory":2000`) {
 		t.Errorf("resized: %v", first.Resized)
 	}
 	if old.EngineLogger() != host.logger {
@@ -98,7 +99,7 @@ func TestTheGreatestLimitsApply(t *testing.T) {
 		t.Error(settings)
 	}
 	release(t, small)
-	if len((*opened)[0].Resized) != 2 {
+	if len((*opened)[0].Resized) != 3 {
 		t.Error((*opened)[0].Resized)
 	}
 }
@@ -124,7 +125,7 @@ func TestALoadingConfigurationIsNeitherAskedNorToldNorCounted(t *testing.T) {
 		}
 	}
 	expect(running, runningHost)
-	if len(fake.Resized) > 0 || len(loadingHost.events) > 0 {
+	if len(fake.Resized) != 1 || len(loadingHost.events) > 0 {
 		t.Errorf("resized %v, %d events", fake.Resized, len(loadingHost.events))
 	}
 	rejected, _, err := open(t, strings.Replace(options, "1000", "3000", 1), nil)
@@ -132,7 +133,7 @@ func TestALoadingConfigurationIsNeitherAskedNorToldNorCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	release(t, rejected)
-	if len(fake.Resized) > 0 {
+	if len(fake.Resized) != 1 {
 		t.Error(fake.Resized)
 	}
 	loading.Start()

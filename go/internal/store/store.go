@@ -38,6 +38,8 @@ type Store struct {
 	mutex    sync.Mutex
 	leases   []*Lease      // loading or running, the newest last
 	settings config.Engine // as they apply
+	// hasStarted: the engine was told that a configuration runs. Until then it changes nothing on disk.
+	hasStarted bool
 }
 
 func newStore(engine Engine, settings config.Engine) *Store {
@@ -152,9 +154,10 @@ func (s *Store) applyLimits() error {
 			wanted = lease.settings.MaxLimits(wanted)
 		}
 	}
-	if wanted == (config.Engine{}) || wanted == s.settings {
+	if wanted == (config.Engine{}) || wanted == s.settings && s.hasStarted {
 		return nil
 	}
+	s.hasStarted = true
 	document, err := wanted.Document()
 	if err != nil {
 		return err

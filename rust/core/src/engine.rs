@@ -165,7 +165,8 @@ impl Engine {
         Ok(Engine { shared: Arc::new(shared) })
     }
 
-    /// Applies the resource limits of newer settings; backend and directory stay.
+    /// Applies the resource limits of newer settings; backend and directory stay. The host does so when it begins to serve: what
+    /// was purged before a stop, or is past its end, begins to leave the disk then.
     pub fn resize(&self, settings: &EngineSettings) {
         let evicted = self.shared.memory.resize(settings.max_memory);
         self.shared.counters.evictions.add(evicted.len() as u64);
@@ -176,6 +177,7 @@ impl Engine {
         self.shared.fetchers.resize(settings.max_concurrent_fetches as usize);
         if let Some(disk) = &self.shared.disk {
             disk.set_limit(settings.max_disk.get());
+            self.shared.sweep_if_due();
         }
     }
 

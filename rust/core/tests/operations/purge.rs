@@ -50,6 +50,19 @@ fn all_count_after_a_restart_and_their_files_go_unasked() {
 }
 
 #[test]
+fn what_a_stop_has_left_of_a_purge_goes_with_the_next_start() {
+    let cache = Cache::with(&ecdsa());
+    let directory = cache.stop();
+    let left = directory.directory.path.join("tmp/purged-0123456789abcdef");
+    let entries = directory.file().ancestors().nth(2).unwrap().to_owned(); // the backend's
+    std::fs::rename(entries, &left).unwrap();
+    let cache = directory.restart();
+    assert!(left.exists(), "to open it changes nothing");
+    cache.host.resize(&cache.backend.backend, Some(&cache.directory.path));
+    until("it is gone", || !left.exists());
+}
+
+#[test]
 fn a_purge_of_all_evicts_nothing() {
     let mut cache = Cache::with(&ecdsa());
     assert!(cache.host.operate(PURGE_ALL).is_ok());

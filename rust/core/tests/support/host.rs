@@ -37,14 +37,7 @@ impl Host {
     }
 
     pub fn with_clock(backend: &TestBackend, directory: Option<&Path>, options: &str, clock: Clock) -> Self {
-        let settings = EngineSettings {
-            backend: backend.url(),
-            cache_dir: directory.map(Path::to_owned),
-            max_disk: DEFAULT_MAX_DISK,
-            max_memory: 1 << 20,
-            max_negative_memory: 1 << 16,
-            max_concurrent_fetches: 8,
-        };
+        let settings = engine_settings(backend, directory);
         let engine = Engine::open(&settings, clock.clone()).unwrap();
         let config = engine.lookup_config(&lookup_settings(backend, options)).unwrap();
         let reader = engine.event_reader().unwrap();
@@ -58,6 +51,11 @@ impl Host {
             answers: Vec::new(),
             reader,
         }
+    }
+
+    /// Begins to serve, or to do so with other limits.
+    pub fn resize(&self, backend: &TestBackend, directory: Option<&Path>) {
+        self.engine.resize(&engine_settings(backend, directory));
     }
 
     pub fn look(&self, name: &str) -> Lookup {
@@ -166,6 +164,17 @@ impl Host {
                 self.wait();
             }
         }
+    }
+}
+
+fn engine_settings(backend: &TestBackend, directory: Option<&Path>) -> EngineSettings {
+    EngineSettings {
+        backend: backend.url(),
+        cache_dir: directory.map(Path::to_owned),
+        max_disk: DEFAULT_MAX_DISK,
+        max_memory: 1 << 20,
+        max_negative_memory: 1 << 16,
+        max_concurrent_fetches: 8,
     }
 }
 
