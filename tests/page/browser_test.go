@@ -127,11 +127,6 @@ func (b *tab) awaitText(selector, text string) {
 	b.await(fmt.Sprintf("(document.querySelector(%s)?.innerText ?? '').includes(%s)", quote(selector), quote(text)))
 }
 
-func (b *tab) text(selector string) string {
-	b.t.Helper()
-	return value[string](b, fmt.Sprintf("document.querySelector(%s)?.innerText ?? ''", quote(selector)))
-}
-
 // names are those of the list, in order.
 func (b *tab) names() []string {
 	b.t.Helper()

@@ -85,8 +85,11 @@ func startCaddy(t *testing.T, lines ...string) *caddy {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- command.Wait() }()
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_ = command.Wait() // that it was ended
+	}()
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		select {
