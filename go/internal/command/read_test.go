@@ -145,7 +145,7 @@ func TestInspect(t *testing.T) {
 		`"serial":"0A","sha256":"` + strings.Repeat("ab", 32) + `","dns_names":["shop.example","www.shop.example"],"issuer":"CN=R3",` +
 		`"not_before":"` + end + `","not_after":"` + end + `","fetched_at":"` + end + `","state":"fresh","in":["memory","disk"]}]}`
 	other := `{"name":"shop.example","cache":"11223344","backend":"https://two.internal","entries":[],"negative_until":"` + end +
-		`","failing_since":"` + end + `","retry_at":"` + end + `","last_error":"no\nroute"}`
+		`","failing_since":"` + end + `","retry_at":"` + end + `","last_error":"no\nroute","disk_error":"the disk does not answer"}`
 	fake.HandleFunc("/cached_http/names/{name}", func(response http.ResponseWriter, request *http.Request) {
 		switch cache := request.FormValue("cache"); {
 		case request.PathValue("name") == "a/b":
@@ -179,6 +179,7 @@ func TestInspect(t *testing.T) {
 		"failing since  " + ends,
 		"asked again    " + ends,
 		"last error     no route",
+		"disk error     the disk does not answer",
 		"",
 	}, "\n"))
 	fake.run(t, "inspect", "shop.example", "--json").is(t, document+"\n"+other+"\n")
