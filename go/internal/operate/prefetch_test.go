@@ -177,3 +177,31 @@ func TestPrefetchOfManyNames(t *testing.T) {
 		t.Errorf("%d answers", len(got))
 	}
 }
+
+// A client that is still sending when the answer ends gets all of it, however its connection is closed.
+func TestPrefetchsLastLineArrives(t *testing.T) {
+	server := serve(t, serviceOver(newFake("lastline")))
+	for range 10 {
+		connection, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close()
+		_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+		rest := strings.Repeat("b.example\n", 400_000)
+		_, _ = fmt.Fprintf(connection, "POST /prefetch HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\na.example\n%s\n", 2000+11+len(rest), strings.Repeat("x", 2000))
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			_, _ = io.WriteString(connection, rest)
+		}()
+		<-sent // only then it reads
+		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := texts(lines(t, response)); len(got) != 2 || !strings.Contains(got[1], "line 2 is longer") {
+			t.Errorf("%q", got)
+		}
+	}
+}
