@@ -3,6 +3,7 @@ package cachedhttp
 import (
 	"context"
 	"net/http"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -40,10 +41,39 @@ func (*AdminAPI) Routes() []caddy.AdminRoute {
 	}}
 }
 
-// runningConfiguration ends with the configuration. The context that an admin module could be provisioned with won't do:
-// a reload that fails ends it, but leaves the module in service.
+// adminRequests ends the requests of the admin API with their configuration.
+var adminRequests struct {
+	sync.Mutex
+	configuration context.Context
+	until         context.Context // of the configuration, but ended by Caddy's event "stopping"
+	stop          context.CancelFunc
+}
+
+// runningConfiguration ends as soon as the configuration is about to be stopped; its own context ends only when its
+// servers have, which may wait for ever. The context that an admin module could be provisioned with won't do: a reload
+// that fails ends it, but leaves the module in service.
 func runningConfiguration() context.Context {
-	return caddy.ActiveContext().Context
+	adminRequests.Lock()
+	defer adminRequests.Unlock()
+	active := caddy.ActiveContext().Context
+	if active == nil {
+		return nil
+	}
+	if active != adminRequests.configuration {
+		adminRequests.configuration = active
+		adminRequests.until, adminRequests.stop = context.WithCancel(active)
+	}
+	return adminRequests.until
+}
+
+// stopAdminRequests is called when a configuration is about to be stopped. Caddy has replaced it before, if by none.
+func stopAdminRequests() {
+	adminRequests.Lock()
+	defer adminRequests.Unlock()
+	if running := adminRequests.configuration; running != nil && running != caddy.ActiveContext().Context {
+		adminRequests.stop()
+		adminRequests.configuration = nil
+	}
 }
 
 // Interface guards

@@ -3,6 +3,9 @@ package cachedhttp
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"path"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -17,7 +20,7 @@ import (
 func init() {
 	caddy.RegisterModule(new(APIHandler))
 	httpcaddyfile.RegisterHandlerDirective(apiDirective, parseAPIHandler)
-	// After what lets a request in or sends it away, also if that is a respond with a matcher.
+	// After what lets a request in or sends it away, also if that is a respond with a matcher; before what answers the rest.
 	httpcaddyfile.RegisterDirectiveOrder(apiDirective, httpcaddyfile.After, "respond")
 }
 
@@ -25,17 +28,19 @@ const apiDirective = "cached_http_api"
 
 // APIHandler serves what an operator may ask of the certificate caches, and a page for people, on a site of the
 // operator's own: which caches there are, what they know of a name, and, with `write`, to purge, refresh and prefetch
-// names. It answers at the root of its site; strip a prefix before it if it has one.
+// names. It answers at the root of its site; strip a prefix before it if it has one. Other paths are left to the
+// handlers after it.
 //
-// It asks nobody who they are: use `basic_auth`, client certificates or a `remote_ip` matcher, or `bind 127.0.0.1`. An
-// address before the site's braces alone binds to nothing: who sends it as the host is let in. Answers never hold private
-// keys or PEM text.
+// It asks nobody who they are: use `basic_auth` or client certificates. On the machine alone it is safe with both a
+// `bind 127.0.0.1` and the site address `http://127.0.0.1:PORT`. The address alone binds to nothing: who sends it as the
+// host is let in. And a `bind` or a `remote_ip` matcher alone lets in any page in a browser there, by a host name of the
+// page's own that it has resolve to 127.0.0.1. Answers never hold private keys or PEM text.
 type APIHandler struct {
 	// Allows requests that change something: purge, refresh and prefetch. Without it they are refused. Requests that
 	// another site's page makes are always refused. Default: false.
 	Write bool `json:"write,omitempty"`
 
-	service http.Handler
+	service *operate.Service
 	page    http.Handler
 }
 
@@ -74,14 +79,40 @@ func (h stoppingHandler) Handle(context.Context, caddy.Event) error {
 	return nil
 }
 
-// ServeHTTP answers each request: there is no next handler.
-func (h *APIHandler) ServeHTTP(response http.ResponseWriter, request *http.Request, _ caddyhttp.Handler) error {
-	if page.Serves(request.URL.Path) {
+// ServeHTTP answers what it has something for. The rest is the next handler's, a metrics or a file_server of the same
+// site for one; if there is none, the answer is 404.
+func (h *APIHandler) ServeHTTP(response http.ResponseWriter, request *http.Request, next caddyhttp.Handler) error {
+	switch {
+	case page.Serves(request.URL.Path):
+		if folder := withSlash(request); folder != "" {
+			response.Header().Set("Location", folder)
+			response.WriteHeader(http.StatusPermanentRedirect)
+			return nil
+		}
 		h.page.ServeHTTP(response, request)
-	} else {
+	case h.service.Serves(request):
 		h.service.ServeHTTP(response, request)
+	default:
+		if err := next.ServeHTTP(response, request); err != nil {
+			return err
+		}
+		// Caddy's last handler writes nothing but this.
+		if isUnhandled, _ := caddyhttp.GetVar(request.Context(), "unhandled").(bool); isUnhandled {
+			h.service.ServeHTTP(response, request)
+		}
 	}
 	return nil
+}
+
+// withSlash is where the page is if it was asked for at a prefix without a slash behind it, from which its own URLs would
+// lead astray; "" if all is well.
+func withSlash(request *http.Request) string {
+	asked, ok := request.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || request.URL.Path != "/" || strings.HasSuffix(asked.URL.Path, "/") {
+		return ""
+	}
+	folder := url.URL{Path: "./" + path.Base(asked.URL.Path) + "/", RawQuery: asked.URL.RawQuery}
+	return folder.String()
 }
 
 func parseAPIHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {

@@ -68,7 +68,10 @@ func (g *CertGetter) openLease() (err error) {
 		g.started() // nobody else would say so
 		return nil
 	}
-	return g.events.On("started", startedHandler{g})
+	return errors.Join(
+		g.events.On("started", startedHandler{g}),
+		g.events.On("stopping", stoppingHandler{stopAdminRequests}), // there are none without a cache
+	)
 }
 
 // started is called when the configuration runs, by whom has loaded it: nobody else may look for apps meanwhile.

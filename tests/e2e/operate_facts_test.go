@@ -59,6 +59,7 @@ type nameFacts struct {
 	FailingSince     *time.Time `json:"failing_since"`
 	RetryAt          *time.Time `json:"retry_at"`
 	LastError        string     `json:"last_error"`
+	DiskError        string     `json:"disk_error"`
 	Cache            string     `json:"cache"`
 	Backend          string     `json:"backend"`
 }

@@ -153,23 +153,6 @@ func TestRefusedReloadDuringAPrefetch(t *testing.T) {
 	c.handshakes(knownName)
 }
 
-// Caddy waits for requests when it is told to stop, by default for ever: not for these.
-func TestStopDuringAPrefetch(t *testing.T) {
-	t.Parallel()
-	for index := range 2 {
-		c, backend, _, doors := startMany(t, nil, []string{"grace_period 1h"})
-		backend.Answer("hangs.example.com", testbackend.Hang())
-		done := doors[index].background("hangs.example.com\n", true)
-		eventually(t, 10*time.Second, "it is under way", func() bool { return backend.Count("hangs.example.com") > 0 })
-		begin := time.Now()
-		c.stop()
-		if took := time.Since(begin); took > 4*time.Second {
-			t.Errorf("%s: Caddy took %v to stop", doors[index].title, took)
-		}
-		within(t, time.Second, done)
-	}
-}
-
 // As many names as a large operator has.
 func TestPrefetchOfManyNames(t *testing.T) {
 	t.Parallel()

@@ -72,6 +72,7 @@ type nameFacts struct {
 	FailingSince     *time.Time   `json:"failing_since"`
 	RetryAt          *time.Time   `json:"retry_at"`
 	LastError        string       `json:"last_error"`
+	DiskError        string       `json:"disk_error"`
 }
 
 type entryFacts struct {

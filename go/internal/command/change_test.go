@@ -34,14 +34,20 @@ func TestPurge(t *testing.T) {
 func TestPurgeAllAsks(t *testing.T) {
 	t.Parallel()
 	fake := startFake(t)
-	fake.answers("/caches", 200, `[{"id":"7f3a90c1","backend":"https://one.internal","entries":12,"disk_entries":1}]`)
+	fake.answers("/caches", 200, `[{"id":"7f3a90c1","backend":"https://one.internal","cache_dir":"/d","entries":12,"disk_entries":1},
+		{"id":"11223344","backend":"https://two.internal","cache_dir":"/e","entries":1},{"id":"99999999","backend":"https://three.internal"}]`)
 	fake.answers("/purge", 200, `{"purged":13}`)
 	ask := func(answer string) string {
 		return onTerminal(t, "[y/N] ", answer, "purge", "--all", "--address", fake.address)
 	}
 	for answer, isYes := range map[string]bool{"y\n": true, "YES\n": true, "\n": false, "n\n": false, "yellow\n": false, "\x04": false} {
 		said := ask(answer)
-		for _, text := range []string{"7f3a90c1  https://one.internal: 12 certificates in memory, 1 certificate on disk", "Purge everything?"} {
+		for _, text := range []string{
+			"7f3a90c1  https://one.internal, /d: 12 certificates in memory, 1 certificate on disk\r\n",
+			"11223344  https://two.internal, /e: 1 certificate in memory, none counted on disk so far\r\n",
+			"99999999  https://three.internal: 0 certificates in memory\r\n",
+			"Purge everything?",
+		} {
 			if !strings.Contains(said, text) {
 				t.Errorf("%q lacks %q", said, text)
 			}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -65,7 +66,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	}
 	if response.StatusCode != http.StatusOK {
 		defer response.Body.Close()
-		return nil, c.rejection(response)
+		return nil, c.rejection(response, path)
 	}
 	return response.Body, nil
 }
@@ -94,7 +95,7 @@ func (c *client) unreachable(ctx context.Context, err error) error {
 }
 
 // rejection turns an answer other than 200 into a failure.
-func (c *client) rejection(response *http.Response) error {
+func (c *client) rejection(response *http.Response, path string) error {
 	var said struct {
 		Error  string          `json:"error"`
 		Caches []cacheIdentity `json:"caches"`
@@ -108,6 +109,9 @@ func (c *client) rejection(response *http.Response) error {
 		return failed(exitFailed, "%s answers with HTTP %d, which this command does not understand", c.address, response.StatusCode)
 	}
 	switch code := exitCodeOf(response.StatusCode); {
+	case len(said.Caches) == 0 && code == exitUnknown && !strings.HasPrefix(path, "/names/"):
+		// Only of a name nothing may be known.
+		return failed(exitFailed, "%s is not Caddy's admin API, which this command asks: is it a site with cached_http_api?", c.address)
 	case len(said.Caches) == 0:
 		return failed(code, "%s", printable(said.Error))
 	case code == exitUnknown:

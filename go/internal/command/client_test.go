@@ -87,6 +87,11 @@ func TestCaddyWithoutTheModule(t *testing.T) {
 	fake.run(t, "purge", "a.example").failsWith(t, 1, "built without")
 	fake.answers("/caches", 200, `[]`)
 	fake.run(t, "caches").failsWith(t, 1, "runs no cache", "get_certificate cached_http")
+	for _, subcommand := range []string{"caches", "names"} {
+		fake := startFake(t) // a site with the handler, where everything is without the prefix
+		fake.answers("/"+subcommand, 404, `{"error":"there is nothing at this path"}`)
+		fake.run(t, subcommand).failsWith(t, 1, "is not Caddy's admin API", "cached_http_api")
+	}
 	fake.answers("/names", 503, `{"error":"no cache is running"}`)
 	fake.run(t, "names").failsWith(t, 1, "Error: no cache is running")
 }
@@ -138,6 +143,20 @@ func TestCredentialsAreNotSent(t *testing.T) {
 	fake.run(t, "names", "--cache", "https://user:secret@app.internal/x?a=b").is(t, "")
 	if last := fake.last(t); !strings.Contains(last, "cache=https%3A%2F%2Fapp.internal%2Fx%3Fa%3Db") || strings.Contains(last, "secret") {
 		t.Error(last)
+	}
+	for given, want := range map[string]string{
+		"https://user:sec%ret@app.internal/x": "https://app.internal/x",
+		"https://user:sec/ret@app.internal/x": "https://app.internal/x",
+		"https://user:sec#ret@app.internal/x": "https://app.internal/x",
+		"https://user:se@cret@app.internal/x": "https://app.internal/x",
+		"user:secret@app.internal":            "https://app.internal",
+		"https://app.internal/a@b?c=d@e":      "https://app.internal/a@b?c=d@e",
+		"7f3a90c1":                            "7f3a90c1",
+		"app.internal:8080":                   "app.internal:8080",
+	} {
+		if got := withoutCredentials(given); got != want {
+			t.Errorf("%s: %s", given, got)
+		}
 	}
 }
 

@@ -72,6 +72,7 @@ func (s *session) showName(document []byte, first bool) error {
 	s.labelledTime("failing since", name.FailingSince)
 	s.labelledTime("asked again", name.RetryAt)
 	s.labelled("last error", name.LastError)
+	s.labelled("disk error", name.DiskError)
 	for _, entry := range name.Entries {
 		s.line("")
 		s.labelled("certificate", entry.KeyType)

@@ -13,8 +13,12 @@ import (
 // states are those by which names can be listed.
 var states = []string{"fresh", "stale", "expired", "negative", "failing", "disk", "ending"}
 
-// pageSize is how many names are asked for at a time.
-const pageSize = 1000
+const (
+	// pageSize is how many names are asked for at a time.
+	pageSize = 1000
+	// maxEnding is how many names the API lists of those that end first, which have no pages.
+	maxEnding = 10_000
+)
 
 func namesCommand() *cobra.Command {
 	var list nameList
@@ -28,7 +32,8 @@ func namesCommand() *cobra.Command {
   negative        without one, as the backend has said
   failing         whose last request has failed
   disk            with a file in cache_dir
-  ending          with the certificates that end first, the first one first`,
+  ending          with the certificates that end first, the first one first;
+                  10,000 at most`,
 		Example: `  $ caddy cached-http names --prefix shop.
   $ caddy cached-http names --state failing --all
   $ caddy cached-http names --all --json | jq -r .name`,
@@ -92,8 +97,13 @@ func (l *nameList) show(ctx context.Context, s *session) error {
 			shown++
 		}
 		if page.Cursor == "" {
-			if shown == 0 {
+			switch {
+			case shown == 0:
 				s.note("No names.")
+			case l.state == "ending" && shown == maxEnding:
+				s.note("There may be more: those that end first are listed up to %s.", names(maxEnding))
+			case l.state == "ending" && shown == l.limit && !l.all:
+				s.note("There may be more: see --limit and --all.")
 			}
 			return s.err
 		}
@@ -116,8 +126,11 @@ func (l *nameList) page(ctx context.Context, s *session, cursor string, left int
 		}
 	}
 	size := pageSize
+	if l.state == "ending" {
+		size = maxEnding
+	}
 	if !l.all {
-		size = min(left, pageSize)
+		size = min(left, size)
 	}
 	query.Set("limit", strconv.Itoa(size))
 	document, err := s.client.get(ctx, "/names", query)

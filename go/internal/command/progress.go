@@ -23,9 +23,10 @@ type progress struct {
 	out       io.Writer // the session's own, without the bar
 }
 
-// newProgress shows a bar if somebody looks, and does not type the names; it disturbs no answers. Nobody may read the source yet.
+// newProgress shows a bar if somebody looks, and does not type the names; it disturbs no answers, and needs a terminal
+// that can go back. Nobody may read the source yet.
 func (s *session) newProgress(source io.Reader) *progress {
-	if !isTerminal(s.notes) || isTerminal(source) || s.json && isTerminal(s.out) {
+	if !isTerminal(s.notes) || os.Getenv("TERM") == "dumb" || isTerminal(source) || s.json && isTerminal(s.out) {
 		return nil
 	}
 	p := &progress{session: s, out: s.out, container: mpb.New(mpb.WithOutput(s.notes))}

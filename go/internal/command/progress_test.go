@@ -23,6 +23,11 @@ func TestProgressBar(t *testing.T) {
 		}
 	}
 
+	seen = onTerminalOf(t, "dumb", "code ", "", "prefetch", names, "--address", fake.address)
+	if strings.Contains(seen, "\x1b") || !strings.Contains(seen, ": 400 found, 1 failed\r\ncode 4") {
+		t.Errorf("on a dumb terminal: %q", seen)
+	}
+
 	fake = startPrefetcher(t, 2*time.Millisecond)
 	names = writeFile(t, t.TempDir(), "names.txt", list(4000))
 	seen = onTerminal(t, "of 4,000 names [", "\x03", "prefetch", names, "--address", fake.address)

@@ -88,7 +88,15 @@ func confirmPurge(ctx context.Context, s *session) error {
 		return err
 	}
 	for _, cache := range caches {
-		s.note("%s: %s in memory, %s on disk", cache.cacheIdentity, certificates(cache.Entries), certificates(cache.DiskEntries))
+		held := certificates(cache.Entries) + " in memory"
+		switch {
+		case cache.CacheDir == "":
+		case cache.DiskEntries == 0: // which a disk that was not counted has, too
+			held += ", none counted on disk so far"
+		default:
+			held += ", " + certificates(cache.DiskEntries) + " on disk"
+		}
+		s.note("%s: %s", cache.cacheIdentity, held)
 	}
 	fmt.Fprint(s.notes, "Purge everything? The next handshake of each name asks the backend. [y/N] ")
 	answer := make(chan string, 1)

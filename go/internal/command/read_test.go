@@ -92,6 +92,41 @@ func TestNamesFollowPages(t *testing.T) {
 	}
 }
 
+// The list in the order of time has no pages: where it is cut, that is said.
+func TestNamesThatEndFirst(t *testing.T) {
+	t.Parallel()
+	fake := startFake(t)
+	held := 0
+	fake.HandleFunc("/cached_http/names", func(response http.ResponseWriter, request *http.Request) {
+		var limit int
+		_, _ = fmt.Sscan(request.FormValue("limit"), &limit)
+		rows := make([]string, min(limit, held))
+		for number := range rows {
+			rows[number] = fmt.Sprintf(`{"name":"%04d.example","state":"fresh"}`, number)
+		}
+		fmt.Fprintf(response, `{"names":[%s]}`, strings.Join(rows, ","))
+	})
+	for _, test := range []struct {
+		held, shown int
+		note        string
+		arguments   []string
+	}{
+		{20_000, 10_000, "There may be more: those that end first are listed up to 10,000 names.\n", []string{"--all"}},
+		{20_000, 10_000, "There may be more: those that end first are listed up to 10,000 names.\n", []string{"--limit", "15000"}},
+		{20_000, 2500, "There may be more: see --limit and --all.\n", []string{"--limit", "2500"}},
+		{20_000, 100, "There may be more: see --limit and --all.\n", nil},
+		{2000, 2000, "", []string{"--all"}},
+		{99, 99, "", nil},
+	} {
+		held = test.held
+		before := len(fake.asked())
+		said := fake.run(t, append([]string{"names", "--state", "ending", "--json"}, test.arguments...)...)
+		if lines := strings.Count(said.out, "\n"); lines != test.shown || said.err != test.note || len(fake.asked()) != before+1 {
+			t.Errorf("%v: %d names, %q, %s", test.arguments, lines, said.err, fake.last(t))
+		}
+	}
+}
+
 func TestNamesAsTable(t *testing.T) {
 	t.Parallel()
 	fake := startFake(t)
@@ -145,7 +180,7 @@ func TestInspect(t *testing.T) {
 		`"serial":"0A","sha256":"` + strings.Repeat("ab", 32) + `","dns_names":["shop.example","www.shop.example"],"issuer":"CN=R3",` +
 		`"not_before":"` + end + `","not_after":"` + end + `","fetched_at":"` + end + `","state":"fresh","in":["memory","disk"]}]}`
 	other := `{"name":"shop.example","cache":"11223344","backend":"https://two.internal","entries":[],"negative_until":"` + end +
-		`","failing_since":"` + end + `","retry_at":"` + end + `","last_error":"no\nroute"}`
+		`","failing_since":"` + end + `","retry_at":"` + end + `","last_error":"no\nroute","disk_error":"the disk does not answer"}`
 	fake.HandleFunc("/cached_http/names/{name}", func(response http.ResponseWriter, request *http.Request) {
 		switch cache := request.FormValue("cache"); {
 		case request.PathValue("name") == "a/b":
@@ -179,6 +214,7 @@ func TestInspect(t *testing.T) {
 		"failing since  " + ends,
 		"asked again    " + ends,
 		"last error     no route",
+		"disk error     the disk does not answer",
 		"",
 	}, "\n"))
 	fake.run(t, "inspect", "shop.example", "--json").is(t, document+"\n"+other+"\n")
@@ -216,7 +252,7 @@ func TestFullDisk(t *testing.T) {
 	var notes strings.Builder
 	command.Stdout, command.Stderr = full, &notes
 	_ = command.Run()
-	if command.ProcessState.ExitCode() != 1 || !strings.Contains(notes.String(), "could not be written") || len(fake.asked()) > 1 {
+	if command.ProcessState.ExitCode() != 1 || strings.Count(notes.String(), "could not be written") != 1 || len(fake.asked()) > 1 {
 		t.Errorf("code %d after %d requests: %s", command.ProcessState.ExitCode(), len(fake.asked()), notes.String())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,7 +29,9 @@ func inSession(action func(ctx context.Context, s *session, arguments []string) 
 		s, err := newSession(command)
 		if err == nil {
 			err = action(ctx, s, arguments)
-			err = errors.Join(err, s.err)
+			if s.err != nil && !errors.Is(err, s.err) {
+				err = errors.Join(err, s.err)
+			}
 		}
 		return report(command, err)
 	}
@@ -71,7 +74,18 @@ func (s *session) decode(document []byte, into any) error {
 
 // withoutCredentials: a cache's URL has none, and what Caddy is asked stands in its log.
 func withoutCredentials(cache string) string {
-	if backend, err := url.Parse(cache); err == nil && backend.User != nil {
+	backend, err := url.Parse(cache)
+	switch {
+	case err != nil || backend.Opaque != "" || backend.Fragment != "":
+		// A password may hold anything; what follows it has no @ if it is a host, a port and a path as they should be.
+		scheme, rest, ok := strings.Cut(cache, "://")
+		if !ok {
+			scheme, rest = "https", cache
+		}
+		if at := strings.LastIndex(rest, "@"); at >= 0 {
+			return scheme + "://" + rest[at+1:]
+		}
+	case backend.User != nil:
 		backend.User = nil
 		return backend.String()
 	}

@@ -13,6 +13,11 @@ import (
 // returns all that came, the exit code last.
 func onTerminal(t *testing.T, awaited, typed string, arguments ...string) string {
 	t.Helper()
+	return onTerminalOf(t, "xterm", awaited, typed, arguments...)
+}
+
+func onTerminalOf(t *testing.T, kind, awaited, typed string, arguments ...string) string {
+	t.Helper()
 	path, err := exec.LookPath("script")
 	if err != nil {
 		t.Skip("there is no script (Debian: bsdutils), which makes a terminal")
@@ -24,7 +29,7 @@ func onTerminal(t *testing.T, awaited, typed string, arguments ...string) string
 	}
 	command.Path = path
 	command.Args = []string{"script", "-q", "-c", line + `; echo "code $?"`, "/dev/null"}
-	command.Env = append(command.Env, "SHELL=/bin/sh", "PATH=/usr/bin:/bin")
+	command.Env = append(command.Env, "SHELL=/bin/sh", "PATH=/usr/bin:/bin", "TERM="+kind)
 	keyboard, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

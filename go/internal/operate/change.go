@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
@@ -21,7 +24,7 @@ type wish struct {
 	Cache string   `json:"cache"`
 }
 
-func (s *service) purge(response http.ResponseWriter, request *http.Request) error {
+func (s *Service) purge(response http.ResponseWriter, request *http.Request) error {
 	var asked struct {
 		wish
 		All bool `json:"all"`
@@ -39,20 +42,14 @@ func (s *service) purge(response http.ResponseWriter, request *http.Request) err
 	if err != nil {
 		return err
 	}
-	var failures []error
-	purged := 0
-	for _, cache := range caches {
-		var number int
+	purged, err := purgeAll(caches, func(cache Cache) (int, error) {
 		if asked.All {
-			number, err = cache.PurgeAll(request.Context())
-		} else {
-			number, err = cache.Purge(request.Context(), asked.Names)
+			return cache.PurgeAll(request.Context())
 		}
-		purged += number
-		failures = append(failures, err)
-	}
-	if err := errors.Join(failures...); err != nil {
-		return fmt.Errorf("%w; %d purged before that", err, purged)
+		return cache.Purge(request.Context(), asked.Names)
+	})
+	if err != nil {
+		return err
 	}
 	writeJSON(response, http.StatusOK, struct {
 		Purged int `json:"purged"`
@@ -60,7 +57,35 @@ func (s *service) purge(response http.ResponseWriter, request *http.Request) err
 	return nil
 }
 
-func (s *service) refresh(response http.ResponseWriter, request *http.Request) error {
+// purgeAll purges all caches at once: one whose disk hangs must not keep the others waiting.
+func purgeAll(caches []Cache, purge func(Cache) (int, error)) (purged int, err error) {
+	numbers, failures := make([]int, len(caches)), make([]error, len(caches))
+	var all sync.WaitGroup
+	for i, cache := range caches {
+		all.Go(func() {
+			var err error
+			if numbers[i], err = purge(cache); err != nil {
+				failures[i] = fmt.Errorf("cache %s (%s): %w", cache.ID(), cache.Backend(), err)
+			}
+		})
+	}
+	all.Wait()
+	for i, number := range numbers {
+		purged += number
+		switch {
+		case err == nil:
+			err = failures[i]
+		case failures[i] != nil:
+			err = fmt.Errorf("%w; %w", err, failures[i])
+		}
+	}
+	if err != nil && len(caches) > 1 {
+		err = fmt.Errorf("%w; the others have purged %d", err, purged)
+	}
+	return purged, err
+}
+
+func (s *Service) refresh(response http.ResponseWriter, request *http.Request) error {
 	var asked wish
 	if err := decode(response, request, &asked); err != nil {
 		return err
@@ -75,12 +100,20 @@ func (s *service) refresh(response http.ResponseWriter, request *http.Request) e
 	if err != nil {
 		return err
 	}
-	names := make(chan string, len(asked.Names))
-	for _, name := range asked.Names {
-		names <- name
-	}
-	close(names)
-	return stream(response, request, cache, names, cache.Refresh, func() error { return nil })
+	slots := slotsOf(cache, "refresh")
+	var begun atomic.Int64
+	stream(request.Context(), response, work{
+		slots: slots, workers: min(cap(slots), len(asked.Names)), ask: cache.Refresh,
+		next: func() (string, bool) {
+			index := int(begun.Add(1)) - 1
+			if index >= len(asked.Names) {
+				return "", false
+			}
+			return asked.Names[index], true
+		},
+		failure: func() error { return nil },
+	})
+	return nil
 }
 
 // decode reads a body that is one JSON object with known fields.
@@ -96,15 +129,46 @@ func decode(response http.ResponseWriter, request *http.Request, target any) err
 			return nil
 		}
 		if err == nil {
-			err = errors.New("more follows the first document")
+			err = errMore
 		}
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return newProblem(http.StatusRequestEntityTooLarge, "the body is larger than %d MiB; send several requests", maxBody>>20)
+	if problem := tooLarge(err); problem != nil {
+		return problem
 	}
-	return newProblem(http.StatusBadRequest, `the body is no such JSON as {"names": ["a.example"]}: %v`, err)
+	return newProblem(http.StatusBadRequest, `the body is no such JSON as {"names": ["a.example"]}: %s`, complaint(err))
 }
+
+// tooLarge is for a body beyond a limit, ours or one of the server's; nil for other errors.
+func tooLarge(err error) error {
+	if limit, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge,
+			"the body is larger than %d bytes, which is all that is taken here; send several requests", limit.Limit)
+	}
+	return nil
+}
+
+// complaint says what is wrong with JSON, without Go's names and at no length.
+func complaint(err error) string {
+	if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		kind, _, _ := strings.Cut(mistyped.Value, " ") // a number has its digits behind it
+		if mistyped.Field == "" {
+			return "it is of type " + kind
+		}
+		return fmt.Sprintf("%s is of type %s", quoted(mistyped.Field[strings.LastIndex(mistyped.Field, ".")+1:]), kind)
+	}
+	if broken, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return broken.Error()
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return "unknown field " + quoted(strings.Trim(field, `"`))
+	}
+	if errors.Is(err, errMore) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return err.Error()
+	}
+	return "it could not be read to its end"
+}
+
+var errMore = errors.New("more follows the first document")
 
 // checkNames refuses a list with a name that is none, before anything is done for the others.
 func checkNames(names []string) error {

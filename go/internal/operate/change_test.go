@@ -1,11 +1,17 @@
 package operate_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
 func TestPurges(t *testing.T) {
@@ -31,14 +37,83 @@ func TestPurges(t *testing.T) {
 	}
 }
 
-// A cache that fails doesn't keep the others from being purged, and the answer says so.
+// A cache that fails doesn't keep the others from being purged, and the answer says which one did.
 func TestAPurgeThatFailsIsToldOf(t *testing.T) {
 	one, two := newFake("11111111"), newFake("22222222")
 	one.purgeError = errors.New("the disk is gone")
 	status, text, _ := ask(serviceOver(one, two), "POST", "/purge", `{"names": ["a.example"]}`)
-	if status != http.StatusInternalServerError || !strings.Contains(text, "the disk is gone") || len(two.purged) != 1 {
+	if status != http.StatusInternalServerError || !strings.Contains(text, "cache 11111111 ("+one.backend+"): the disk is gone") || len(two.purged) != 1 {
 		t.Errorf("%d %s", status, text)
 	}
+	if strings.Contains(text, "cache 22222222") {
+		t.Errorf("the other did not fail: %s", text)
+	}
+}
+
+// Nor does one whose disk hangs keep them waiting.
+func TestAPurgeThatHangsHoldsUpNoOther(t *testing.T) {
+	one, two := newFake("11111111"), newFake("22222222")
+	one.purgeHangs = make(chan struct{})
+	done := make(chan string, 1)
+	go func() {
+		_, text, _ := ask(serviceOver(one, two), "POST", "/purge", `{"all": true}`)
+		done <- strings.TrimSpace(text)
+	}()
+	eventually(t, "the other is purged", func() bool { return two.changes() == 1 })
+	close(one.purgeHangs)
+	if text := <-done; text != `{"purged":200}` {
+		t.Error(text)
+	}
+}
+
+// A cache that has too much to do is no bug of its own, and none of the backend's.
+func TestABusyCache(t *testing.T) {
+	cache := newFake("11111111")
+	cache.purgeError, cache.namesError = store.ErrBusy, store.ErrBusy
+	for path, body := range map[string]string{"/purge": `{"all": true}`, "/names": ""} {
+		method := http.MethodGet
+		if body != "" {
+			method = http.MethodPost
+		}
+		status, text, _ := ask(serviceOver(cache), method, path, body)
+		if status != http.StatusServiceUnavailable || !strings.Contains(text, "too many operations are under way; try again") {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+}
+
+// A server's own limit is smaller than ours: its number is told.
+func TestAServersLimitForBodies(t *testing.T) {
+	cache := newFake("11111111")
+	service := serviceOver(cache)
+	server := serve(t, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		request.Body = wrapped{http.MaxBytesReader(response, request.Body, 100)}
+		service.ServeHTTP(response, request)
+	}))
+	long := strings.Repeat("a.example\n", 50)
+	response := post(t, server, "/purge", strings.NewReader(`{"names": ["`+strings.Repeat("x", 500)+`"]}`))
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != 413 || !strings.Contains(string(text), "larger than 100 bytes") || strings.Contains(string(text), "internals") {
+		t.Errorf("%s %s", response.Status, text)
+	}
+	cache.work = func(context.Context, string) store.RefreshOutcome {
+		time.Sleep(50 * time.Millisecond)
+		return store.OutcomeFound
+	}
+	got := texts(lines(t, post(t, server, "/prefetch", strings.NewReader(long))))
+	if len(got) < 10 || !strings.Contains(strings.Join(got, "\n"), "larger than 100 bytes") || strings.Contains(strings.Join(got, ""), "internals") {
+		t.Errorf("%d lines: %q", len(got), got)
+	}
+}
+
+// wrapped is a body as Caddy's request_body has it.
+type wrapped struct{ io.ReadCloser }
+
+func (w wrapped) Read(buffer []byte) (int, error) {
+	count, err := w.ReadCloser.Read(buffer)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("internals: %w", err)
+	}
+	return count, err
 }
 
 func TestRefusesBadBodies(t *testing.T) {
@@ -52,7 +127,10 @@ func TestRefusesBadBodies(t *testing.T) {
 		{"/purge", ``, "no such JSON", 400},
 		{"/purge", `names=a.example`, "no such JSON", 400},
 		{"/purge", `["a.example"]`, "no such JSON", 400},
-		{"/purge", `{"names": "a.example"}`, "no such JSON", 400},
+		{"/purge", `{"names": "a.example"}`, `\"names\" is of type string`, 400},
+		{"/purge", `{"names": 1` + strings.Repeat("0", 100_000) + `}`, `\"names\" is of type number`, 400},
+		{"/purge", `{"` + strings.Repeat("n", 12_000_000) + `": 1}`, "unknown field", 400},
+		{"/purge", `{"names": ["a.example"], "cache": 7}`, `\"cache\" is of type number`, 400},
 		{"/purge", `{"names": ["a.example"`, "no such JSON", 400},
 		{"/purge", `{"names": ["a.example"]} {"all": true}`, "more follows", 400},
 		{"/purge", `{"names": ["a.example"], "force": true}`, `unknown field`, 400},
@@ -64,7 +142,7 @@ func TestRefusesBadBodies(t *testing.T) {
 		{"/purge", `{"names": [""]}`, `names[0]`, 400},
 		{"/purge", `{"names": ["` + strings.Repeat("x", 5000) + `"]}`, `...`, 400},
 		{"/purge", tooMany, "200001 names", 413},
-		{"/purge", `{"cache": "` + strings.Repeat("x", 16<<20) + `"}`, "16 MiB", 413},
+		{"/purge", `{"cache": "` + strings.Repeat("x", 16<<20) + `"}`, "larger than 16777216 bytes", 413},
 		{"/purge", `{"all": true, "cache": "elsewhere"}`, "no cache has", 404},
 		{"/purge?cache=11111111", `{"all": true}`, "unknown", 400},
 		{"/refresh", `{"all": true}`, "unknown field", 400},
@@ -77,6 +155,9 @@ func TestRefusesBadBodies(t *testing.T) {
 		{"/prefetch", strings.Repeat("x", 1100), "line 1 is longer than 1024 bytes", 400},
 	} {
 		status, text, _ := ask(service, "POST", test.path, test.body)
+		if strings.Contains(text, "wish") || strings.Contains(text, "Go ") || strings.Contains(text, "json:") {
+			t.Errorf("%s: %.300s", test.path, text)
+		}
 		if status != test.status || !strings.HasPrefix(text, `{"error":"`) || !strings.Contains(text, test.complaint) || len(text) > 600 {
 			t.Errorf("%s %.60s: %d %.600s", test.path, test.body, status, text)
 		}

@@ -26,14 +26,14 @@ func identitiesOf(caches []Cache) []identity {
 }
 
 // running are the caches, always in the same order.
-func (s *service) running() []Cache {
+func (s *Service) running() []Cache {
 	return slices.SortedFunc(slices.Values(s.caches()), func(one, other Cache) int {
 		return cmp.Or(cmp.Compare(one.Backend(), other.Backend()), cmp.Compare(one.CacheDir(), other.CacheDir()))
 	})
 }
 
 // choose finds the cache that is meant by an ID or a backend's URL, or the only one by an empty text.
-func (s *service) choose(wanted string) (Cache, error) {
+func (s *Service) choose(wanted string) (Cache, error) {
 	caches, err := s.chooseAll(wanted)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (s *service) choose(wanted string) (Cache, error) {
 }
 
 // chooseAll is choose, but takes an empty text for all caches. There is at least one.
-func (s *service) chooseAll(wanted string) ([]Cache, error) {
+func (s *Service) chooseAll(wanted string) ([]Cache, error) {
 	caches := s.running()
 	if len(caches) == 0 {
 		return nil, errNoCache

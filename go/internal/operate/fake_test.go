@@ -24,6 +24,7 @@ type fakeCache struct {
 	known               map[string]store.NameFacts
 	page                store.NamesPage
 	purgeError          error
+	purgeHangs          chan struct{} // until it is closed
 	namesError          error
 	syncError           error
 	work                func(ctx context.Context, name string) store.RefreshOutcome // of refresh and prefetch
@@ -80,6 +81,9 @@ func (c *fakeCache) Purge(_ context.Context, names []string) (int, error) {
 }
 
 func (c *fakeCache) PurgeAll(context.Context) (int, error) {
+	if c.purgeHangs != nil {
+		<-c.purgeHangs
+	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.purgedAll++
@@ -121,7 +125,7 @@ func (c *fakeCache) changes() int {
 	return len(c.purged) + c.purgedAll + len(c.asked)
 }
 
-func serviceOver(caches ...*fakeCache) http.Handler {
+func serviceOver(caches ...*fakeCache) *operate.Service {
 	return operate.New(func() []operate.Cache {
 		list := make([]operate.Cache, len(caches))
 		for i, cache := range caches {

@@ -2,22 +2,24 @@ package operate
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
-	"strings"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	maxLine = 1 << 10 // bytes
-	// maxAhead is how many names are read ahead of their answers. Many clients read nothing before they have sent
-	// everything: they can send as many, and what the connection holds.
-	maxAhead = 100_000
+	// maxLeftovers is how much is still read, and thrown away, of a body that the answer does not wait for.
+	maxLeftovers = 16 << 20 // bytes
+	// quiet is how long nothing must come for the body's sender to have noticed the answer's end.
+	quiet = 200 * time.Millisecond
 )
 
-func (s *service) prefetch(response http.ResponseWriter, request *http.Request) error {
+func (s *Service) prefetch(response http.ResponseWriter, request *http.Request) error {
 	asked, err := parameters(request, "cache")
 	if err != nil {
 		return err
@@ -34,56 +36,96 @@ func (s *service) prefetch(response http.ResponseWriter, request *http.Request) 
 		_ = control.EnableFullDuplex()
 		response.Header().Set("Connection", "close")
 	}
-	reader := &nameReader{names: make(chan string, maxAhead), done: make(chan struct{})}
-	go reader.read(ctx, request.Body, cancel)
-	defer reader.stop(control)
+	names, end := newQueue(ctx)
+	defer end()
+	reader := &nameReader{body: request.Body, names: names, answered: make(chan struct{}), done: make(chan struct{})}
+	go reader.read(cancel)
+	isAnswered := false
+	defer func() { reader.stop(control, isAnswered && request.ProtoMajor == 1) }()
 	defer cancel(nil)
-	failure := func() error {
-		if reader.failure != nil {
-			return reader.failure
-		}
-		return cache.Sync(ctx) // or what was fetched would be lost with a restart
-	}
-	return stream(response, request.WithContext(ctx), cache, reader.names, cache.Prefetch, failure)
+
+	slots := slotsOf(cache, "prefetch")
+	stream(ctx, response, work{
+		slots: slots, workers: cap(slots), next: names.pop, ask: cache.Prefetch,
+		failure: func() error {
+			if reader.failure != nil {
+				return reader.failure
+			}
+			return cache.Sync(ctx) // or what was fetched would be lost with a restart
+		},
+	})
+	isAnswered = true
+	return nil
 }
 
 // nameReader reads names, one a line.
 type nameReader struct {
-	names   chan string
-	failure error // once names is closed: what is wrong with the line after the last one
-	done    chan struct{}
+	body     io.Reader
+	count    atomic.Int64 // bytes
+	names    *queue
+	failure  error         // once names is whole: what is wrong with the line after the last one
+	answered chan struct{} // closed after the last line of the answer
+	done     chan struct{}
+}
+
+// Read is the body's.
+func (r *nameReader) Read(buffer []byte) (int, error) {
+	read, err := r.body.Read(buffer)
+	r.count.Add(int64(read))
+	return read, err
 }
 
 // read ends with the text, with a line that is too long, or with the context, which it ends if the client is gone.
-func (r *nameReader) read(ctx context.Context, text io.Reader, cancel context.CancelCauseFunc) {
+func (r *nameReader) read(cancel context.CancelCauseFunc) {
 	defer close(r.done)
-	defer close(r.names)
-	scanner := bufio.NewScanner(text)
+	r.readNames(cancel)
+	r.names.complete()
+	<-r.answered
+	_, _ = io.CopyN(io.Discard, r, maxLeftovers)
+}
+
+func (r *nameReader) readNames(cancel context.CancelCauseFunc) {
+	scanner := bufio.NewScanner(r)
 	longest := maxLine + len("\r\n")
 	scanner.Buffer(make([]byte, 0, longest), longest)
 	number := 1
 	for ; scanner.Scan(); number++ {
-		name := strings.TrimSpace(scanner.Text())
-		if name == "" || strings.HasPrefix(name, "#") {
+		name := bytes.TrimSpace(scanner.Bytes())
+		if len(name) == 0 || name[0] == '#' {
 			continue
 		}
-		select {
-		case r.names <- name:
-		case <-ctx.Done():
+		if !r.names.push(string(name)) {
 			return
 		}
 	}
-	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+	switch err := scanner.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
 		r.failure = newProblem(http.StatusBadRequest,
 			"line %d is longer than %d bytes; send one name a line; the names before it were asked for", number, maxLine)
-	} else if err != nil {
-		cancel(newProblem(http.StatusBadRequest, "the names ended early: %v", err))
+	case tooLarge(err) != nil:
+		r.failure = tooLarge(err)
+	case err != nil:
+		// The reader's text may name addresses and limits that are not the client's concern.
+		cancel(newProblem(http.StatusBadRequest, "the names ended early, in line %d: the body is broken, or was broken off", number))
 	}
 }
 
-// stop makes read end, if it still waits for the client, and waits for it: the body belongs to the server again when
-// the request is done, which won't wait for the rest either.
-func (r *nameReader) stop(control *http.ResponseController) {
+// stop makes read end, and waits for it: the body belongs to the server again when the request is done. A server that
+// closes a connection on which something still comes resets it, and the client may lose the answer's end. So over
+// HTTP/1 what comes is read until the client falls silent, but neither long nor much.
+func (r *nameReader) stop(control *http.ResponseController, drains bool) {
+	close(r.answered)
+	for end := time.Now().Add(lastWords); drains && time.Now().Before(end); {
+		before := r.count.Load()
+		select {
+		case <-r.done:
+			return
+		case <-time.After(quiet):
+		}
+		if r.count.Load() == before {
+			break
+		}
+	}
 	_ = control.SetReadDeadline(time.Now())
 	<-r.done
 }

@@ -177,3 +177,28 @@ func TestPrefetchOfManyNames(t *testing.T) {
 		t.Errorf("%d answers", len(got))
 	}
 }
+
+// A client that is still sending when the answer ends, and gives up when it can't, gets all of it.
+func TestPrefetchsLastLineArrives(t *testing.T) {
+	server := serve(t, serviceOver(newFake("lastline")))
+	for range 5 {
+		connection, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close()
+		_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+		rest := strings.Repeat("b.example\n", 1_500_000) // more than a connection holds
+		body := "a.example\n" + strings.Repeat("x", 2000) + "\n" + rest
+		if _, err := fmt.Fprintf(connection, "POST /prefetch HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+			t.Fatal("it could not send everything:", err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := texts(lines(t, response)); len(got) != 2 || !strings.Contains(got[1], "line 2 is longer") {
+			t.Errorf("%q", got)
+		}
+	}
+}

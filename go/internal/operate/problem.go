@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
@@ -20,7 +21,17 @@ type problem struct {
 func (p *problem) Error() string { return p.Message }
 
 func newProblem(status int, format string, arguments ...any) *problem {
-	return &problem{Status: status, Message: fmt.Sprintf(format, arguments...)}
+	return &problem{Status: status, Message: shortened(fmt.Sprintf(format, arguments...), maxMessage)}
+}
+
+// maxMessage is more bytes than any error needs whose texts are not a client's or a backend's.
+const maxMessage = 2000
+
+func shortened(text string, longest int) string {
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "..."
+	}
+	return text
 }
 
 var (
@@ -50,6 +61,8 @@ func problemOf(err error) *problem {
 		return errGone
 	case errors.Is(err, store.ErrInvalidName):
 		return newProblem(http.StatusBadRequest, "%v", err)
+	case errors.Is(err, store.ErrBusy):
+		return newProblem(http.StatusServiceUnavailable, "%v", err)
 	case errors.Is(err, native.ErrClosed):
 		return newProblem(http.StatusServiceUnavailable, "%v; try again", err)
 	}
@@ -61,10 +74,4 @@ func writeProblem(response http.ResponseWriter, p *problem) {
 }
 
 // quoted is a client's text in an error.
-func quoted(text string) string {
-	const longest = 80
-	if len(text) > longest {
-		text = text[:longest] + "..."
-	}
-	return fmt.Sprintf("%q", text)
-}
+func quoted(text string) string { return fmt.Sprintf("%q", shortened(text, 80)) }

@@ -28,7 +28,7 @@ type cacheFacts struct {
 	Limits              store.Limits `json:"limits"`
 }
 
-func (s *service) listCaches(response http.ResponseWriter, request *http.Request) error {
+func (s *Service) listCaches(response http.ResponseWriter, request *http.Request) error {
 	if _, err := parameters(request); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ const (
 	maxLimit     = 10_000
 )
 
-func (s *service) listNames(response http.ResponseWriter, request *http.Request) error {
+func (s *Service) listNames(response http.ResponseWriter, request *http.Request) error {
 	asked, err := parameters(request, "cache", "prefix", "state", "limit", "cursor")
 	if err != nil {
 		return err
@@ -85,7 +85,11 @@ func (s *service) listNames(response http.ResponseWriter, request *http.Request)
 	}
 	if query.State != "" && !slices.Contains(states, string(query.State)) {
 		return newProblem(http.StatusBadRequest, "state=%s is unknown; the states are %s",
-			url.QueryEscape(string(query.State)), strings.Join(states, ", "))
+			shortened(url.QueryEscape(string(query.State)), 80), strings.Join(states, ", "))
+	}
+	if query.State == store.StateEnding && (query.Prefix != "" || query.Cursor != "") {
+		return newProblem(http.StatusBadRequest, "state=ending is in the order of time and has neither prefix nor cursor; "+
+			"it lists up to limit=%d names", maxLimit)
 	}
 	if text := asked.Get("limit"); text != "" {
 		query.Limit, err = strconv.Atoi(text)
@@ -111,7 +115,7 @@ func (s *service) listNames(response http.ResponseWriter, request *http.Request)
 	return nil
 }
 
-func (s *service) inspect(response http.ResponseWriter, request *http.Request) error {
+func (s *Service) inspect(response http.ResponseWriter, request *http.Request) error {
 	asked, err := parameters(request, "cache")
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
@@ -39,16 +40,18 @@ func Running() []Cache {
 	return caches
 }
 
-type service struct {
+// Service answers requests.
+type Service struct {
 	caches        func() []Cache
 	configuration func() context.Context
+	guard         func(*http.Request) *problem // nil lets everything in
+	routes        *http.ServeMux
 }
 
 // New returns the service over these caches. A request ends with the context that configuration returns at its
 // beginning, that of the configuration that runs; nil says that none does yet.
-func New(caches func() []Cache, configuration func() context.Context) http.Handler {
-	s := &service{caches: caches, configuration: configuration}
-	routes := http.NewServeMux()
+func New(caches func() []Cache, configuration func() context.Context) *Service {
+	s := &Service{caches: caches, configuration: configuration, routes: http.NewServeMux()}
 	for _, route := range []struct {
 		method, pattern string
 		answer          answer
@@ -60,48 +63,76 @@ func New(caches func() []Cache, configuration func() context.Context) http.Handl
 		{http.MethodPost, "/refresh", s.refresh},
 		{http.MethodPost, "/prefetch", s.prefetch},
 	} {
-		routes.Handle(route.pattern, s.route(route.method, route.answer))
+		s.routes.Handle(route.pattern, s.route(route.method, route.answer))
 	}
-	routes.Handle("/", s.route("", func(http.ResponseWriter, *http.Request) error { return errNoSuchPath }))
-	return routes
+	return s
+}
+
+// Serves tells whether there is something at the request's path.
+func (s *Service) Serves(request *http.Request) bool {
+	_, pattern := s.routes.Handler(request)
+	return pattern != ""
+}
+
+// ServeHTTP answers any request.
+func (s *Service) ServeHTTP(response http.ResponseWriter, request *http.Request) {
+	if s.Serves(request) {
+		s.routes.ServeHTTP(response, request)
+	} else {
+		setHeaders(response)
+		writeProblem(response, errNoSuchPath)
+	}
 }
 
 // answer writes an answer, or returns an error if it has written nothing.
 type answer func(response http.ResponseWriter, request *http.Request) error
 
-// route serves a path to requests of one method, of any if it is empty.
-func (s *service) route(method string, answer answer) http.Handler {
+// route serves a path to requests of one method.
+func (s *Service) route(method string, answer answer) http.Handler {
 	return http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-		header := response.Header()
-		header.Set("Cache-Control", "no-store")
-		header.Set("X-Content-Type-Options", "nosniff")
+		setHeaders(response)
 		isHead := request.Method == http.MethodHead && method == http.MethodGet
-		if method != "" && request.Method != method && !isHead {
-			header.Set("Allow", method)
+		if request.Method != method && !isHead {
+			response.Header().Set("Allow", method)
 			writeProblem(response, wrongMethod(request.URL.Path, method))
 			return
 		}
-		if err := s.serve(response, request, answer); err != nil {
-			writeProblem(response, problemOf(err))
+		if s.guard != nil {
+			if refusal := s.guard(request); refusal != nil {
+				writeProblem(response, refusal)
+				return
+			}
 		}
+		s.serve(response, request, answer)
 	})
 }
 
+func setHeaders(response http.ResponseWriter) {
+	response.Header().Set("Cache-Control", "no-store")
+	response.Header().Set("X-Content-Type-Options", "nosniff")
+}
+
 // serve ends the request's context with the configuration, too, so that nothing of the one before is kept busy by a
-// request that goes on.
-func (s *service) serve(response http.ResponseWriter, request *http.Request, answer answer) error {
+// request that goes on; nor by a client that takes nothing of its answer.
+func (s *Service) serve(response http.ResponseWriter, request *http.Request, answer answer) {
 	configuration := s.configuration()
 	if configuration == nil {
-		return errLoading
+		writeProblem(response, errLoading)
+		return
 	}
 	ctx, cancel := context.WithCancelCause(request.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(configuration, func() { cancel(errReloaded) })()
+	defer context.AfterFunc(configuration, func() {
+		_ = http.NewResponseController(response).SetWriteDeadline(time.Now().Add(lastWords))
+		cancel(errReloaded)
+	})()
 	err := answer(response, request.WithContext(ctx))
-	if err != nil && context.Cause(ctx) == errReloaded {
-		return errReloaded
+	switch {
+	case err != nil && context.Cause(ctx) == errReloaded:
+		writeProblem(response, errReloaded)
+	case err != nil:
+		writeProblem(response, problemOf(err))
 	}
-	return err
 }
 
 // writeJSON writes one document.
@@ -115,5 +146,6 @@ func writeJSON(response http.ResponseWriter, status int, document any) {
 	}
 	response.Header().Set("Content-Type", "application/json")
 	response.WriteHeader(status)
-	_, _ = response.Write(text.Bytes())
+	_, err := response.Write(text.Bytes())
+	abortOn(err)
 }

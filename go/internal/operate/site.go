@@ -5,26 +5,24 @@ import (
 	"net/http"
 )
 
-// ForSite is the service for a site, which browsers can reach: it allows changes only if the operator has said so, and
-// none that another site's page has its visitor's browser ask for.
-func ForSite(service http.Handler, allowsChanges bool) http.Handler {
+// ForSite makes a service one for a site, which browsers can reach: it allows changes only if the operator has said so,
+// and none that another site's page has its visitor's browser ask for.
+func ForSite(service *Service, allowsChanges bool) *Service {
 	crossOrigin := http.NewCrossOriginProtection() // Sec-Fetch-Site, or Origin against Host
-	return http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
-		if request.Method != http.MethodGet && request.Method != http.MethodHead {
-			switch {
-			case !allowsChanges:
-				writeProblem(response, errReadOnly)
-				return
-			case crossOrigin.Check(request) != nil:
-				writeProblem(response, errOtherSite)
-				return
-			case !hasRightType(request):
-				writeProblem(response, wrongType(request))
-				return
-			}
+	service.guard = func(request *http.Request) *problem {
+		switch {
+		case request.Method == http.MethodGet || request.Method == http.MethodHead:
+			return nil
+		case !allowsChanges:
+			return errReadOnly
+		case crossOrigin.Check(request) != nil:
+			return errOtherSite
+		case !hasRightType(request):
+			return wrongType(request)
 		}
-		service.ServeHTTP(response, request)
-	})
+		return nil
+	}
+	return service
 }
 
 var (

@@ -25,6 +25,18 @@ func TestASiteIsReadOnlyUnlessToldOtherwise(t *testing.T) {
 	}
 }
 
+// A method that nothing is asked by is the caller's mistake, whoever it is.
+func TestWrongMethodsComeFirst(t *testing.T) {
+	for _, allowsChanges := range []bool{false, true} {
+		site := operate.ForSite(serviceOver(newFake("11111111")), allowsChanges)
+		for _, test := range [][3]string{{"POST", "/caches", "GET"}, {"DELETE", "/names/a.example", "GET"}, {"PUT", "/purge", "POST"}, {"GET", "/purge", "POST"}} {
+			if status, text, header := ask(site, test[0], test[1], ""); status != http.StatusMethodNotAllowed || header.Get("Allow") != test[2] {
+				t.Errorf("%v: %d %s Allow: %s", test, status, text, header.Get("Allow"))
+			}
+		}
+	}
+}
+
 // httptest's requests have the host example.com.
 func TestASiteTakesNoChangesFromAnother(t *testing.T) {
 	for _, test := range []struct {

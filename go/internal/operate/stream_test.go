@@ -92,10 +92,32 @@ func TestRefreshAnswersNameByName(t *testing.T) {
 	}
 }
 
-// What came before a line that is too long is done and answered; what follows it is not.
-// Names that end in the middle of a message are no whole list.
-// The answer to a name comes before the next name is sent, also over HTTP/1.1.
-// However many requests there are, the cache has no more under way than its share.
+// A prefetch that waits for a slow disk keeps no refresh waiting.
+func TestRefreshesHaveSlotsOfTheirOwn(t *testing.T) {
+	cache := newFake("own slots")
+	cache.share = 1
+	cache.work = func(ctx context.Context, name string) store.RefreshOutcome {
+		if name == "slow.example" {
+			<-ctx.Done()
+		}
+		return store.OutcomeFound
+	}
+	server := serve(t, serviceOver(cache))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	request, _ := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/prefetch", strings.NewReader("slow.example\n"))
+	go func() {
+		if response, err := server.Client().Do(request); err == nil {
+			_ = response.Body.Close()
+		}
+	}()
+	eventually(t, "the prefetch is under way", func() bool { return cache.underWay.Load() == 1 })
+	if got := texts(lines(t, post(t, server, "/refresh", strings.NewReader(`{"names": ["a.example"]}`)))); !slices.Equal(got, []string{"a.example found"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// However many requests there are, the cache has no more of a kind under way than its share.
 func TestRequestsShareTheCachesSlots(t *testing.T) {
 	cache := newFake("shared")
 	cache.work = func(context.Context, string) store.RefreshOutcome {
@@ -115,12 +137,11 @@ func TestRequestsShareTheCachesSlots(t *testing.T) {
 			t.Errorf("%d answers", len(got))
 		}
 	}
-	if most := cache.mostUnderWay.Load(); most != int64(cache.share) {
-		t.Errorf("%d at once, of %d", most, cache.share)
+	if most := cache.mostUnderWay.Load(); most != 2*int64(cache.share) {
+		t.Errorf("%d at once, of %[2]d prefetches and %[2]d refreshes", most, cache.share)
 	}
 }
 
-// A client that goes takes its names with it.
 // A configuration that ends takes every request with it, also one whose client neither sends nor reads.
 func TestStreamsEndWithTheConfiguration(t *testing.T) {
 	cache := newFake("config")
@@ -134,8 +155,8 @@ func TestStreamsEndWithTheConfiguration(t *testing.T) {
 	service := operate.New(func() []operate.Cache { return []operate.Cache{cache} }, func() context.Context { return configuration })
 	returned := make(chan string, 10)
 	server := serve(t, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		defer func() { returned <- request.Header.Get("X-Client") }()
 		service.ServeHTTP(response, request)
-		returned <- request.Header.Get("X-Client")
 	}))
 
 	// One that waits for its answers,

@@ -77,6 +77,7 @@ type nameFacts struct {
 	FailingSince     *milliseconds      `json:"failing_since"`
 	RetryAt          *milliseconds      `json:"retry_at"`
 	LastError        string             `json:"last_error"`
+	DiskError        string             `json:"disk_error"`
 }
 
 func (f nameFacts) public() (NameFacts, error) {
@@ -88,6 +89,7 @@ func (f nameFacts) public() (NameFacts, error) {
 		FailingSince:     f.FailingSince.time(),
 		RetryAt:          f.RetryAt.time(),
 		LastError:        capped(f.LastError),
+		DiskError:        capped(f.DiskError),
 	}
 	for _, entry := range f.Entries {
 		public, err := entry.public()

@@ -111,8 +111,19 @@ func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mo
 	}
 	token, done := s.waiters.register()
 	defer s.waiters.forget(token)
+	patience := time.Now().Add(lease.timeout)
 	answer := lease.lookups.Ask(name, kind, mode, token)
-	for answer.Status == native.StatusOverloaded && !s.pause(ctx, busyPause) {
+	for answer.Status == native.StatusOverloaded {
+		if time.Now().After(patience) {
+			return failed("the disk under cache_dir does not keep up")
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-s.closing:
+			return failed(ErrNotRunning.Error())
+		case <-ctx.Done():
+			return failed(errors.Join(errNoAnswer, context.Cause(ctx)).Error())
+		}
 		answer = lease.lookups.Ask(name, kind, mode, token)
 	}
 	if answer.Status != native.StatusPending {
@@ -132,22 +143,8 @@ func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mo
 	}
 }
 
-// busyPause is how long a prefetch waits for the disk to catch up.
+// busyPause is how long a prefetch waits for the disk before it asks again.
 const busyPause = 20 * time.Millisecond
-
-// pause waits, and tells whether it is over for good.
-func (s *Store) pause(ctx context.Context, duration time.Duration) (ended bool) {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return false
-	case <-s.closing:
-		return true
-	case <-ctx.Done():
-		return true
-	}
-}
 
 func outcomeOf(result fetchResult) asked {
 	answer := result.answer

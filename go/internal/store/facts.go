@@ -54,6 +54,7 @@ type NameFacts struct {
 	FailingSince     *time.Time `json:"failing_since,omitempty"`
 	RetryAt          *time.Time `json:"retry_at,omitempty"`
 	LastError        string     `json:"last_error,omitempty"`
+	DiskError        string     `json:"disk_error,omitempty"` // why it is not known what lies on disk
 }
 
 // EntryFacts is one certificate of a name.

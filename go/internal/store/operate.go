@@ -20,6 +20,9 @@ var (
 	ErrNotRunning  = &native.Error{Status: native.StatusClosed}
 )
 
+// ErrBusy says that an operation was not begun. The engine's own word for it is about handshakes.
+var ErrBusy = errors.New("too many operations are under way; try again")
+
 // ID is the same for the same backend and cache_dir, also after a restart: 8 hexadecimal digits.
 func (s *Store) ID() string {
 	sum := sha256.Sum256([]byte(s.backend + "\n" + s.cacheDir))
@@ -94,12 +97,12 @@ func (s *Store) operate(ctx context.Context, kind string, arguments, answer any)
 	token, done := s.waiters.register()
 	defer s.waiters.forget(token)
 	if err := lease.lookups.Operate(operation, token); err != nil {
-		return err
+		return orBusy(err)
 	}
 	select {
 	case result := <-done:
 		if result.answer.Status != native.StatusOK {
-			return &native.Error{Status: result.answer.Status, Message: result.answer.Reason}
+			return orBusy(&native.Error{Status: result.answer.Status, Message: result.answer.Reason})
 		}
 		if err := json.Unmarshal([]byte(result.answer.Reason), answer); err != nil {
 			return fmt.Errorf("reading the answer of the certificate cache (a bug, please report it): %w", err)
@@ -110,6 +113,13 @@ func (s *Store) operate(ctx context.Context, kind string, arguments, answer any)
 	case <-ctx.Done():
 		return errors.Join(errNoAnswer, context.Cause(ctx))
 	}
+}
+
+func orBusy(err error) error {
+	if errors.Is(err, &native.Error{Status: native.StatusOverloaded}) {
+		return ErrBusy
+	}
+	return err
 }
 
 var errNoAnswer = errors.New("the certificate cache has not answered; what was begun goes on")

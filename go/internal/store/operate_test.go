@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestFactsAreReadFromTheCertificate(t *testing.T) {
 	leaf := fake.Chains[9][0]
 	fake.Operations = map[string]native.Event{"inspect": {Status: native.StatusOK, Text: fmt.Sprintf(
 		`{"name":"shop.example","entries":[{"leaf":%q,"fetched_at":1700000000123,"fresh_until":1700000060000,"state":"fresh","in_memory":true,"on_disk":true}],`+
-			`"retry_at":1700000001000,"last_error":"answered 500"}`, base64.StdEncoding.EncodeToString(leaf))}}
+			`"retry_at":1700000001000,"last_error":"answered 500","disk_error":"the disk does not answer"}`, base64.StdEncoding.EncodeToString(leaf))}}
 	facts, err := lease.Inspect(t.Context(), "Shop.example")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +37,7 @@ func TestFactsAreReadFromTheCertificate(t *testing.T) {
 	if !entry.FetchedAt.Equal(time.UnixMilli(1700000000123)) || entry.StaleUntil != nil || !slices.Equal(entry.In, []string{"memory", "disk"}) {
 		t.Errorf("%+v", entry)
 	}
-	if facts.LastError != "answered 500" || !facts.RetryAt.Equal(time.UnixMilli(1700000001000)) || facts.NegativeUntil != nil {
+	if facts.LastError != "answered 500" || facts.DiskError != "the disk does not answer" || !facts.RetryAt.Equal(time.UnixMilli(1700000001000)) || facts.NegativeUntil != nil {
 		t.Errorf("%+v", facts)
 	}
 }
@@ -47,6 +48,7 @@ func TestAnOperationEndsInEveryCase(t *testing.T) {
 		"inspect":   {Status: native.StatusMiss, Text: "nothing is known of this name"},
 		"purge":     {Status: native.StatusInvalidName, Text: "x: the server name has a single label"},
 		"purge_all": {Status: native.StatusOK, Text: "not JSON"},
+		"sync":      {Status: native.StatusOverloaded, Text: "1,024 operations are under way"},
 	}
 	if _, err := lease.Inspect(t.Context(), "shop.example"); !errors.Is(err, store.ErrUnknownName) {
 		t.Error(err)
@@ -56,6 +58,9 @@ func TestAnOperationEndsInEveryCase(t *testing.T) {
 	}
 	if _, err := lease.PurgeAll(t.Context()); err == nil {
 		t.Error("an answer that is none is an error")
+	}
+	if err := lease.Sync(t.Context()); !errors.Is(err, store.ErrBusy) {
+		t.Error(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	errGone := errors.New("the client is gone")
@@ -123,5 +128,23 @@ func TestARefreshTellsTheWorstThatCameOfAName(t *testing.T) {
 		if got := storetest.Within(t, result, "result"); got.Outcome != test.want || got.Name != "shop.example" {
 			t.Errorf("%+v, wanted %s", got, test.want)
 		}
+	}
+}
+
+// A disk that stays slow ends a prefetch's name, not the other way round.
+func TestAPrefetchWaitsForTheDiskOnlySoLong(t *testing.T) {
+	fake := storetest.New()
+	lease := store.NewLease(fake, newHost(nil), 100*time.Millisecond)
+	defer func() { _ = lease.Destruct() }()
+	fake.Answer("shop.example", native.Answer{Status: native.StatusOverloaded})
+	result := make(chan store.RefreshResult, 1)
+	go func() { result <- lease.Prefetch(t.Context(), "shop.example") }()
+	if got := storetest.Within(t, result, "result"); got.Outcome != store.OutcomeFailed || got.Reason != "the disk under cache_dir does not keep up" {
+		t.Errorf("%+v", got)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("the client is gone"))
+	if got := lease.Prefetch(ctx, "shop.example"); !strings.Contains(got.Reason, "the client is gone") {
+		t.Errorf("%+v", got)
 	}
 }

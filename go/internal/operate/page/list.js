@@ -21,7 +21,8 @@ export function prefixOf(text) {
 }
 
 function questionOf(wanted) {
-	return { cache: wanted.cache, state: wanted.list === 'memory' ? '' : wanted.list, prefix: prefixOf(wanted.prefix) };
+	const prefix = wanted.list === 'ending' ? '' : prefixOf(wanted.prefix); // that list is in the order of time
+	return { cache: wanted.cache, state: wanted.list === 'memory' ? '' : wanted.list, prefix };
 }
 
 export async function loadList(wanted, signal) {
