@@ -86,7 +86,11 @@ impl Order {
                 Ok(purge) => return self.wait_for(purge),
                 Err(error) => Err(error),
             },
-            Operation::PurgeAll {} => return self.wait_for(shared.purge_all()),
+            Operation::PurgeAll {} => {
+                let purge = shared.purge_all();
+                self.wait_for(purge);
+                return shared.give_back(); // nobody waits for it
+            }
         };
         self.answer = Some(answer);
     }

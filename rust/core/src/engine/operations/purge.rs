@@ -62,26 +62,28 @@ impl Shared {
 
     /// Forgets all names. At once, however many they are; what they occupied is given back by and by.
     pub(super) fn purge_all(self: &Arc<Self>) -> Purge {
-        let known = {
-            let _change = self.changes.lock();
-            let in_memory = self.memory.len() as u64;
-            let others = (self.negatives.len() + self.back_off.len()) as u64;
-            self.queue_clearing();
-            self.memory.invalidate();
-            self.shared_names.purged_all(self.clock.now());
-            self.negatives.clear();
-            self.unsupported.clear();
-            self.back_off.forget_all();
-            self.flights.detach_every();
-            Known::All { in_memory, others }
-        };
+        let _change = self.changes.lock();
+        let in_memory = self.memory.len() as u64;
+        let others = (self.negatives.len() + self.back_off.len()) as u64;
+        self.queue_clearing();
+        self.memory.invalidate();
+        self.shared_names.purged_all(self.clock.now());
+        self.negatives.clear();
+        self.unsupported.clear();
+        self.back_off.forget_all();
+        self.flights.detach_every();
+        Purge { known: Known::All { in_memory, others }, keys: None }
+    }
+
+    /// Gives back what purged entries occupy.
+    pub(super) fn give_back(&self) {
         let mut after = CompactString::default();
         loop {
             let (retired, next) = self.memory.remove_invalid(&after);
             self.retire(retired);
             match next {
                 Some(next) => after = next,
-                None => return Purge { known, keys: None },
+                None => return,
             }
         }
     }
