@@ -144,16 +144,15 @@ func TestCredentialsAreNotSent(t *testing.T) {
 	if last := fake.last(t); !strings.Contains(last, "cache=https%3A%2F%2Fapp.internal%2Fx%3Fa%3Db") || strings.Contains(last, "secret") {
 		t.Error(last)
 	}
-	for given, want := range map[string]string{
-		"https://user:sec%ret@app.internal/x": "https://app.internal/x",
-		"https://user:sec/ret@app.internal/x": "https://app.internal/x",
-		"https://user:sec#ret@app.internal/x": "https://app.internal/x",
-		"https://user:se@cret@app.internal/x": "https://app.internal/x",
-		"user:secret@app.internal":            "https://app.internal",
-		"https://app.internal/a@b?c=d@e":      "https://app.internal/a@b?c=d@e",
-		"7f3a90c1":                            "7f3a90c1",
-		"app.internal:8080":                   "app.internal:8080",
-	} {
+	wants := map[string]string{"https://app.internal/a@b?c=d@e": "", "7f3a90c1": "", "app.internal:8080": ""} // as they are
+	for _, password := range []string{"sec%ret", "sec/ret", "sec#ret", "se@cret"} {
+		wants["https://user:"+password+"@app.internal/x"] = "https://app.internal/x"
+		wants["user:"+password+"@app.internal"] = "https://app.internal"
+	}
+	for given, want := range wants {
+		if want == "" {
+			want = given
+		}
 		if got := withoutCredentials(given); got != want {
 			t.Errorf("%s: %s", given, got)
 		}

@@ -92,7 +92,7 @@ func TestAServersLimitForBodies(t *testing.T) {
 	}))
 	long := strings.Repeat("a.example\n", 50)
 	response := post(t, server, "/purge", strings.NewReader(`{"names": ["`+strings.Repeat("x", 500)+`"]}`))
-	if text, _ := io.ReadAll(response.Body); response.StatusCode != 413 || !strings.Contains(string(text), "larger than 100 bytes") || strings.Contains(string(text), "internals") {
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(string(text), "larger than 100 bytes") || strings.Contains(string(text), "internals") {
 		t.Errorf("%s %s", response.Status, text)
 	}
 	cache.work = func(context.Context, string) store.RefreshOutcome {
@@ -110,7 +110,7 @@ type wrapped struct{ io.ReadCloser }
 
 func (w wrapped) Read(buffer []byte) (int, error) {
 	count, err := w.ReadCloser.Read(buffer)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("internals: %w", err)
 	}
 	return count, err

@@ -123,6 +123,8 @@ func TestRefusesBadQuestions(t *testing.T) {
 		{"GET", "/caches?cache=1", "there are none here", 400},
 		{"GET", "/names?stat=fresh", "the parameters are cache, prefix, state, limit, cursor", 400},
 		{"GET", "/names?state=old", "the states are fresh, stale, expired, negative, failing, disk, ending", 400},
+		{"GET", "//caches", "nothing at this path", 404},
+		{"GET", "/x/../caches", "nothing at this path", 404},
 		{"GET", "/names?limit=0", "from 1 to 10000", 400},
 		{"GET", "/names?state=ending&prefix=a", "order of time", 400},
 		{"GET", "/names?state=ending&cursor=a", "limit=10000", 400},

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
@@ -68,10 +70,11 @@ func New(caches func() []Cache, configuration func() context.Context) *Service {
 	return s
 }
 
-// Serves tells whether there is something at the request's path.
+// Serves tells whether there is something at the request's path. A path that would have to be cleaned is none: the
+// redirect to the clean one would leave the prefix that was stripped before.
 func (s *Service) Serves(request *http.Request) bool {
 	_, pattern := s.routes.Handler(request)
-	return pattern != ""
+	return pattern != "" && path.Clean(request.URL.Path) == request.URL.Path
 }
 
 // ServeHTTP answers any request.
@@ -128,7 +131,7 @@ func (s *Service) serve(response http.ResponseWriter, request *http.Request, ans
 	})()
 	err := answer(response, request.WithContext(ctx))
 	switch {
-	case err != nil && context.Cause(ctx) == errReloaded:
+	case err != nil && errors.Is(context.Cause(ctx), errReloaded):
 		writeProblem(response, errReloaded)
 	case err != nil:
 		writeProblem(response, problemOf(err))
