@@ -46,8 +46,10 @@ func TestNothingIsAskedForWhileCaddyStops(t *testing.T) {
 		many := authority.Issue(testca.Leaf{Names: []string{"*.many.example.com"}, Algorithm: testca.RSA2048})
 		backend := startBackend(t, testbackend.After(50*time.Millisecond, testbackend.Text(many.PEM(), "s-maxage=3600")))
 		port, other := freePort(t), freePort(t)
-		c := startCaddy(t, site{url: backend.URL(), options: []string{few},
-			sites: operateSite(port, writable) + operateSite(other, "reverse_proxy "+strings.TrimSuffix(slow.URL(), "/certificates"))})
+		c := startCaddy(t, site{
+			url: backend.URL(), options: []string{few},
+			sites: operateSite(port, writable) + operateSite(other, "reverse_proxy "+strings.TrimSuffix(slow.URL(), "/certificates")),
+		})
 		go func() {
 			if response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/certificates?server_name=held.example.com", other)); err == nil {
 				_ = response.Body.Close()
@@ -71,8 +73,10 @@ func TestADeafClientIsCutOff(t *testing.T) {
 	t.Parallel()
 	many := authority.Issue(testca.Leaf{Names: []string{"*.many.example.com"}, Algorithm: testca.RSA2048})
 	backend := startBackend(t, testbackend.Text(many.PEM(), "s-maxage=3600"))
-	s := site{url: backend.URL(), global: []string{"grace_period 1h"},
-		sites: "\nhttps://ops.example.com:PORT {\n\tbind 127.0.0.1\n\ttls {\n\t\tget_certificate cached_http " + backend.URL() + "\n\t}\n\t" + writable + "\n}\n"}
+	s := site{
+		url: backend.URL(), global: []string{"grace_period 1h"},
+		sites: "\nhttps://ops.example.com:PORT {\n\tbind 127.0.0.1\n\ttls {\n\t\tget_certificate cached_http " + backend.URL() + "\n\t}\n\t" + writable + "\n}\n",
+	}
 	backend.Answer("ops.example.com", testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"))
 	c := startCaddy(t, s)
 	transport := &http3.Transport{

@@ -159,7 +159,7 @@ func TestBackendSeesTheSameQuery(t *testing.T) {
 	stock, ours := requests[0].Query, requests[1].Query
 	// What a client can use is that of its kind: the answer is for all of them.
 	for _, parameter := range []string{"signature_schemes", "cipher_suites"} {
-		for _, number := range strings.Split(ours.Get(parameter), ",") {
+		for number := range strings.SplitSeq(ours.Get(parameter), ",") {
 			if _, err := strconv.ParseUint(number, 16, 16); err != nil {
 				t.Errorf("%s: %v", parameter, err)
 			}

@@ -99,7 +99,7 @@ func (g *Getter) Prepare() error {
 	replacer := newReplacer()
 	replacer.replace("url", &g.URL)
 	replacer.replace("cache_dir", &g.CacheDir)
-	g.Client.replacePlaceholders(replacer)
+	g.replacePlaceholders(replacer)
 	if replacer.err != nil {
 		return replacer.err
 	}

@@ -98,7 +98,7 @@ func (s *Store) PrefetchShare() int {
 type asked struct {
 	outcome       RefreshOutcome
 	reason        string // of OutcomeFailed
-	isUnsupported bool   // what there is is of a kind that these clients can't use
+	isUnsupported bool   // the certificate is of a kind that these clients can't use
 }
 
 func failed(reason string) asked { return asked{outcome: OutcomeFailed, reason: reason} }

@@ -34,8 +34,7 @@ func newFailures() failures {
 // CountFailure counts a handshake that ends with an error of Lookup.
 func (s *Store) CountFailure(err error) {
 	reason := otherReason
-	var failed *native.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*native.Error](err); ok {
 		if known, isKnown := failureReasons[failed.Status]; isKnown {
 			reason = known
 		}

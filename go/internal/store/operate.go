@@ -50,7 +50,7 @@ func CheckName(name string) error { return native.CheckName(name) }
 // Names returns a page of names.
 func (s *Store) Names(ctx context.Context, query NamesQuery) (NamesPage, error) {
 	var page namesPage
-	err := s.operate(ctx, "names", namesOperation{query.Prefix, query.State, query.Limit, query.Cursor}, &page)
+	err := s.operate(ctx, "names", namesOperation(query), &page)
 	return page.public(), err
 }
 

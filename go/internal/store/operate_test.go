@@ -89,7 +89,7 @@ func TestAnOperationEndsInEveryCase(t *testing.T) {
 
 func TestWithoutARunningConfigurationNothingIsAsked(t *testing.T) {
 	s := store.NewStore(storetest.New())
-	defer s.Destruct()
+	defer func() { _ = s.Destruct() }()
 	if _, err := s.PurgeAll(t.Context()); !errors.Is(err, store.ErrNotRunning) {
 		t.Error(err)
 	}

@@ -49,10 +49,10 @@ var assets = func() map[string]file {
 	return paths
 }()
 
-// Serves tells whether a path is the page's: "/", a script or the style.
-func Serves(path string) bool {
-	_, known := assets[path]
-	return known || path == "/"
+// Serves tells whether a URL's path is the page's: "/", a script or the style.
+func Serves(urlPath string) bool {
+	_, known := assets[urlPath]
+	return known || urlPath == "/"
 }
 
 // Handler serves the page at "/" and its scripts and style beside it; everything else is 404. With write, the page offers
