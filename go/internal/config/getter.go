@@ -50,7 +50,8 @@ type Getter struct {
 
 	// Whether a certificate also answers for the other names that it covers, apex and www or all of a wildcard, until its
 	// lifetime ends: `on` or `off`. The backend is then asked once for all of them, and a name that it has no certificate for
-	// is served by one that covers it, unless the backend has said so of that name. Default: `off`.
+	// is served by one that covers it, unless the backend has said so of that name. What comes from `cache_dir` answers for
+	// its own name only. Default: `off`.
 	ShareNames string `json:"share_names,omitempty"`
 
 	// A folder in which certificates **and their private keys, as plain text,** are kept over restarts. The

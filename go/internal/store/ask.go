@@ -129,7 +129,11 @@ func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mo
 	if answer.Status != native.StatusPending {
 		return outcomeOf(fetchResult{answer: answer})
 	}
-	timeout := time.NewTimer(lease.timeout + waitGrace)
+	longest := lease.timeout + waitGrace
+	if mode == native.AskRefresh {
+		longest += lease.timeout // what is under way ends first
+	}
+	timeout := time.NewTimer(longest)
 	defer timeout.Stop()
 	select {
 	case result := <-done:
