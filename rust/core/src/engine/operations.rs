@@ -1,5 +1,5 @@
-//! How [`crate::operations`] are carried out: list names ([`names`]), all that is known of one ([`facts`]), purge
-//! ([`purge`]), and ask the backend for a name now ([`asking`]). Looking counts as no use and changes nothing.
+//! How [`crate::operations`] are carried out: list names (`names.rs`), all that is known of one (`facts.rs`), purge
+//! (`purge.rs`), and ask the backend for a name now (`asking.rs`). Looking counts as no use and changes nothing.
 //!
 //! What may take long runs on threads of its own, and is answered by an event.
 

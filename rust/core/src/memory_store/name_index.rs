@@ -33,8 +33,7 @@ impl NameIndex {
     }
 
     pub(super) fn clear(&self) {
-        let entries = std::mem::take(&mut *self.entries.lock());
-        drop(entries);
+        self.entries.lock().clear();
     }
 
     /// The first entries, less than `most`, of names behind `after` that begin with `prefix`.
