@@ -39,8 +39,8 @@ func (d *demo) leakedKey(ctx context.Context, name string) error {
 // newCustomers is how many of them are fetched before they come.
 const newCustomers = 50
 
-// prefetch fills the cache with names that nobody has asked for. Browsers and old clients are asked for by a request
-// each, since these certificates are ECDSA.
+// prefetch fills the cache with names that nobody has asked for. Browsers are asked for, and until the backend has shown that
+// it has ECDSA certificates only, old clients too.
 func (d *demo) prefetch(ctx context.Context) error {
 	fmt.Printf("\n%d new customers go live: their certificates are fetched before they come\n", newCustomers)
 	var names []string
@@ -59,9 +59,9 @@ func (d *demo) prefetch(ctx context.Context) error {
 	if err := d.command(ctx, "prefetch", list); err != nil {
 		return err
 	}
-	d.settleRequests(before + 2*newCustomers)
-	if d.requests-before != 2*newCustomers {
-		return fmt.Errorf("the prefetch cost %d backend requests instead of %d", d.requests-before, 2*newCustomers)
+	d.settleRequests(before + 2*newCustomers) // as many as it may be
+	if cost := d.requests - before; cost < newCustomers || cost > 2*newCustomers {
+		return fmt.Errorf("the prefetch cost %d backend requests instead of %d to %d", cost, newCustomers, 2*newCustomers)
 	}
 	heading("Their first handshakes: answered from memory")
 	return d.handshakes(ctx, expectation{requests: 0}, names[0], names[newCustomers-1])
