@@ -23,26 +23,29 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	backend := testbackend.New(t)
 	backend.Keep("a.example", backend.Bundle(testca.P256, "a.example"), "s-maxage=3600")
-	getAndRelease(t, backend.URL(), 10_000) // to warm up
+	getAndRelease(t, backend.URL(), 20_000) // to warm up
 	before := whatIsHeld(t)
 	begin := time.Now()
 	getAndRelease(t, backend.URL(), rounds)
 	took := time.Since(begin)
 
-	// Threads and connections of a closed engine end by themselves.
+	// Threads and connections of a closed engine end by themselves, and memory goes back to the system by and by.
 	var left held
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		left = whatIsHeld(t).minus(before)
-		if left.threads <= 2 && left.descriptors <= 2 || time.Now().After(deadline) {
+		if left.isLittle() || time.Now().After(deadline) {
 			break
 		}
 	}
 	t.Logf("%d get and release in %v: RSS %+d KiB, handles %d, threads %+d, descriptors %+d",
 		rounds, took.Round(time.Millisecond), left.residentKiB, LiveHandles(), left.threads, left.descriptors)
-	if LiveHandles() != 0 || left.threads > 2 || left.descriptors > 2 || left.residentKiB > 2048 {
+	if LiveHandles() != 0 || !left.isLittle() {
 		t.Error("more is held than before")
 	}
 }
+
+// isLittle: 4 MiB are 200 bytes for each of the fewest rounds, and what the race detector takes of its own.
+func (h held) isLittle() bool { return h.threads <= 2 && h.descriptors <= 2 && h.residentKiB <= 4096 }
 
 func getAndRelease(t *testing.T, url string, rounds int) {
 	t.Helper()
