@@ -91,6 +91,11 @@ pub struct EntryKeyRef<'a> {
 }
 
 impl EntryKey {
+    /// A name's keys, one for each kind of client.
+    pub fn all_kinds(name: &CompactString) -> [EntryKey; 3] {
+        ClientKind::ALL.map(|client| EntryKey { name: name.clone(), client })
+    }
+
     /// This key, borrowed.
     pub fn borrowed(&self) -> EntryKeyRef<'_> {
         EntryKeyRef { name: &self.name, client: self.client }

@@ -120,6 +120,16 @@ pub fn evaluate(
     if bridge.is_zero() || now >= end.saturating_add(bridge) { Freshness::Expired } else { Freshness::Stale }
 }
 
+/// Until when the answer is fresh; `None` if it must not be stored.
+pub fn fresh_until(
+    freshness: &ResponseFreshness,
+    fetched_at: Timestamp,
+    not_after: Timestamp,
+    settings: FreshnessSettings,
+) -> Option<Timestamp> {
+    Some(fetched_at.saturating_add(lifetime(freshness, settings)?).min(not_after))
+}
+
 /// Until when the answer is served if no newer one comes; `None` if it must not be stored.
 pub fn served_until(
     freshness: &ResponseFreshness,
@@ -127,7 +137,7 @@ pub fn served_until(
     not_after: Timestamp,
     settings: FreshnessSettings,
 ) -> Option<Timestamp> {
-    let end = fetched_at.saturating_add(lifetime(freshness, settings)?);
+    let end = fresh_until(freshness, fetched_at, not_after, settings)?;
     Some(end.saturating_add(bridge(freshness, settings)).min(not_after))
 }
 

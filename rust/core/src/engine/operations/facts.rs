@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
+use crate::backoff::LastFailure;
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
 use crate::disk_format::StoredEntry;
@@ -29,8 +30,7 @@ impl Shared {
         let unsupported = any.all_kinds().filter_map(|key| self.unsupported.negative(key));
         let unsupported_until =
             unsupported.filter_map(|answer| answer.fresh_until(Default::default(), now)).max();
-        let failures = any.all_kinds().filter_map(|key| self.back_off.last_failure(key));
-        let failure = failures.max_by_key(|failure| failure.retry_at);
+        let failure = self.last_failure(any.all_kinds());
         let (on_disk, disk_error) = match self.stored(&name) {
             Ok(stored) => (stored, None),
             Err(Hangs) => (Vec::new(), Some(DISK_HANGS.to_owned())),
@@ -53,9 +53,17 @@ impl Shared {
         if is_known { Ok(facts) } else { Err(OperationError::UnknownName) }
     }
 
+    /// The failure of a name that holds longest, of these kinds.
+    pub(super) fn last_failure<'a>(
+        &self,
+        keys: impl Iterator<Item = EntryKeyRef<'a>>,
+    ) -> Option<LastFailure> {
+        keys.filter_map(|key| self.back_off.last_failure(key)).max_by_key(|failure| failure.retry_at)
+    }
+
     /// What lies on disk for a name.
     fn stored(self: &Arc<Self>, name: &CompactString) -> Result<Vec<StoredEntry>, Hangs> {
-        let keys = ClientKind::ALL.map(|client| EntryKey { name: name.clone(), client });
+        let keys = EntryKey::all_kinds(name);
         let stored = self.look(move |shared, disk| {
             // What is about to be removed is as good as gone.
             let keys = keys.into_iter().filter(|key| !shared.disk_writes.is_removed(key.borrowed()));
@@ -90,6 +98,11 @@ impl Shared {
 pub(super) const DISK_HANGS: &str = "the disk under cache_dir does not answer";
 
 impl LookupConfig {
+    /// The end of an answer's lifetime under these settings.
+    pub(super) fn fresh_until(&self, metadata: &ResponseMetadata, not_after: Timestamp) -> Option<Timestamp> {
+        freshness::fresh_until(&metadata.freshness, metadata.fetched_at, not_after, self.freshness)
+    }
+
     fn facts(
         &self,
         bundle: &Bundle,
@@ -98,13 +111,11 @@ impl LookupConfig {
     ) -> Option<CertificateFacts> {
         let ResponseMetadata { freshness, fetched_at, .. } = metadata;
         let (settings, not_after) = (self.freshness, bundle.not_after());
-        let end = freshness::lifetime(freshness, settings)
-            .map(|lifetime| fetched_at.saturating_add(lifetime).min(not_after));
         let state = freshness::evaluate(freshness, *fetched_at, not_after, settings, RefreshJitter(0), now);
         Some(CertificateFacts {
             leaf: bundle.chain().next()?.to_vec(),
             fetched_at: *fetched_at,
-            fresh_until: end,
+            fresh_until: self.fresh_until(metadata, not_after),
             stale_until: freshness::served_until(freshness, *fetched_at, not_after, settings),
             state: state.into(),
             in_memory: false,

@@ -14,7 +14,6 @@ use crate::engine::operations::facts::DISK_HANGS;
 use crate::engine::operations::looks::Hangs;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryKeyRef};
-use crate::freshness;
 use crate::operations::{NameState, NameSummary, NamesPage, OperationError};
 
 /// Entries that are taken from the index at once, under its lock.
@@ -81,13 +80,10 @@ impl Shared {
     fn summary(&self, config: &LookupConfig, entries: &[Arc<Entry>], now: Timestamp) -> Option<NameSummary> {
         let states = entries.iter().map(|entry| (entry, NameState::from(config.evaluate(entry, now))));
         let (entry, state) = states.min_by_key(|(entry, state)| (*state as u8, entry.not_after()))?;
-        let lifetime = freshness::lifetime(&entry.metadata.freshness, config.freshness);
-        let end = lifetime.map(|lifetime| entry.metadata.fetched_at.saturating_add(lifetime));
-        let kinds = entries.iter().filter_map(|entry| self.back_off.last_failure(entry.key()));
-        let failure = kinds.max_by_key(|failure| failure.retry_at);
+        let failure = self.last_failure(entries.iter().map(|entry| entry.key()));
         let summary = NameSummary {
             not_after: Some(entry.not_after()),
-            fresh_until: end.map(|end| end.min(entry.not_after())),
+            fresh_until: config.fresh_until(&entry.metadata, entry.not_after()),
             ..NameSummary::new(entry.key().name, state)
         };
         Some(summary.with_failure(failure))
@@ -159,11 +155,9 @@ impl Shared {
             if key.all_kinds().all(|key| self.disk_writes.is_removed(key)) {
                 continue;
             }
-            let lifetime = freshness::lifetime(&entry.metadata.freshness, config.freshness);
-            let end = lifetime.map(|lifetime| entry.metadata.fetched_at.saturating_add(lifetime));
             names.push(NameSummary {
                 not_after: Some(entry.not_after),
-                fresh_until: end.map(|end| end.min(entry.not_after)),
+                fresh_until: config.fresh_until(&entry.metadata, entry.not_after),
                 ..NameSummary::new(&entry.server_name, NameState::Disk)
             });
         }

@@ -56,7 +56,7 @@ impl Shared {
         let is_known =
             |name: &&CompactString| self.purge(EntryKeyRef { name, client: ClientKind::RsaOnly }, &removal);
         let in_memory = names.iter().filter(is_known).cloned().collect();
-        let keys = names.iter().flat_map(all_keys).collect();
+        let keys = names.iter().flat_map(EntryKey::all_kinds).collect();
         Ok(Purge { known: Known::Names { in_memory, on_disk }, keys: Some(keys) })
     }
 
@@ -128,8 +128,4 @@ impl Shared {
             thread::sleep(Duration::from_millis(5));
         }
     }
-}
-
-fn all_keys(name: &CompactString) -> [EntryKey; 3] {
-    ClientKind::ALL.map(|client| EntryKey { name: name.clone(), client })
 }
