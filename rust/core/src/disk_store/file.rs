@@ -21,19 +21,39 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::{DiskError, directory};
-use crate::disk_format::{FormatError, MAX_FILE_LENGTH};
+use crate::disk_format::{FormatError, MAX_FILE_LENGTH, MAX_HEADER_LENGTH};
 
 /// Reads the text of a file of ours; `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DiskError> {
-    let Some((mut file, found)) = open(path)? else { return Ok(None) };
-    match usize::try_from(found.len()) {
-        Ok(length) if length <= MAX_FILE_LENGTH => {
-            let mut text = Zeroizing::new(vec![0; length]);
-            file.read_exact(&mut text).map_err(DiskError::io("read", path))?;
-            Ok(Some(text))
-        }
-        _ => Err(discard(path, FormatError::TooLarge)),
+    match open(path)? {
+        None => Ok(None),
+        Some(opened) => match text_of(opened).map_err(DiskError::io("read", path))? {
+            None => Err(discard(path, FormatError::TooLarge)),
+            text => Ok(text),
+        },
     }
+}
+
+/// The same for whoever only looks: `None` for all that can't be used, and nothing is changed.
+pub(super) fn peek(path: &Path) -> Option<Zeroizing<Vec<u8>>> {
+    text_of(open(path).ok()??).ok()?
+}
+
+/// The start of a file of ours, which has its header; `None` if there is none that can be read.
+pub(super) fn read_start(path: &Path) -> Option<Vec<u8>> {
+    let (file, _) = open(path).ok()??;
+    let mut start = Vec::with_capacity(MAX_HEADER_LENGTH);
+    file.take(MAX_HEADER_LENGTH as u64).read_to_end(&mut start).ok()?;
+    Some(start)
+}
+
+/// The whole text; `None` if it is longer than any entry's.
+fn text_of((mut file, found): (File, Metadata)) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let length = usize::try_from(found.len()).ok().filter(|length| *length <= MAX_FILE_LENGTH);
+    let Some(length) = length else { return Ok(None) };
+    let mut text = Zeroizing::new(vec![0; length]);
+    file.read_exact(&mut text)?;
+    Ok(Some(text))
 }
 
 /// What to do about a text that is not the entry's.

@@ -1,13 +1,9 @@
 //! What lies on disk, for whoever looks: nothing is changed, not even what is damaged.
 
-use std::io::Read;
-
-use zeroize::Zeroizing;
-
 use super::sweep::shard_name;
 use super::{DiskError, DiskStore, directory, file};
 use crate::clock::Timestamp;
-use crate::disk_format::{self, MAX_FILE_LENGTH, MAX_HEADER_LENGTH, StoredEntry};
+use crate::disk_format::{self, StoredEntry};
 use crate::entry::{EntryKey, ResponseMetadata};
 
 /// A part of what lies on disk.
@@ -37,11 +33,7 @@ impl DiskStore {
         if !self.has_directory_of(&path).ok()? {
             return None;
         }
-        let (mut file, found) = file::open(&path).ok()??;
-        let length = usize::try_from(found.len()).ok().filter(|length| *length <= MAX_FILE_LENGTH)?;
-        let mut text = Zeroizing::new(vec![0; length]);
-        file.read_exact(&mut text).ok()?;
-        disk_format::decode(&text, &self.backend, key).ok()
+        disk_format::decode(&file::peek(&path)?, &self.backend, key).ok()
     }
 
     /// Whether this is where a page has ended.
@@ -82,9 +74,7 @@ impl DiskStore {
     }
 
     fn header_of(&self, path: &std::path::Path) -> Option<ListedEntry> {
-        let (file, _) = file::open(path).ok()??;
-        let mut start = Vec::with_capacity(MAX_HEADER_LENGTH);
-        file.take(MAX_HEADER_LENGTH as u64).read_to_end(&mut start).ok()?;
+        let start = file::read_start(path)?;
         let header = disk_format::decode_start(&start)?;
         let (server_name, metadata) = (header.server_name.to_owned(), header.metadata);
         (header.backend == self.backend).then_some(ListedEntry {

@@ -5,7 +5,6 @@
 //! another process did. Since a hash spreads the entries, a thousand of them tell of all: the oldest of a sample go
 //! instead of the oldest of all, and until each shard was counted once the total is an estimate.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::ledger::{self, Ledger, SHARDS};
 use super::shard::{self, Found};
 use super::{DiskError, DiskStore, directory, file, temporary};
 use crate::clock::Timestamp;
-use crate::disk_format::{self, Header, MAX_HEADER_LENGTH};
+use crate::disk_format::{self, Header};
 use crate::freshness::{self, Freshness, FreshnessSettings, RefreshJitter};
 
 /// How long an entry stays on disk that may not be served any more while its certificate lasts: a longer
@@ -247,11 +246,7 @@ fn remove_ended(
 
 /// Whether an entry can't be served any more. One that can't be read is left to a lookup, which reports it.
 fn has_ended(path: &Path, now: Timestamp, settings: &[FreshnessSettings]) -> bool {
-    let Ok(Some((file, _))) = file::open(path) else { return false };
-    let mut start = Vec::with_capacity(MAX_HEADER_LENGTH);
-    if file.take(MAX_HEADER_LENGTH as u64).read_to_end(&mut start).is_err() {
-        return false;
-    }
+    let Some(start) = file::read_start(path) else { return false };
     let Some(header) = disk_format::decode_start(&start) else { return false };
     let Header { metadata, not_after, .. } = header;
     if now >= not_after {
