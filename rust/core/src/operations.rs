@@ -131,7 +131,6 @@ pub struct NamesPage {
     /// The names, in their order unless the state has one of its own.
     pub names: Vec<NameSummary>,
     /// Of the next page.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
@@ -143,19 +142,14 @@ pub struct NameSummary {
     /// What is known of it.
     pub state: NameState,
     /// When its certificate ends.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
     /// When the lifetime ends of what is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// Since when requests for it fail.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,
     /// From when on it may be asked for again.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
     /// Why the last request failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
@@ -167,22 +161,16 @@ pub struct NameFacts {
     /// Its certificates, in memory and on disk.
     pub entries: Vec<CertificateFacts>,
     /// Until then it is remembered that the backend has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub negative_until: Option<Timestamp>,
     /// Until then clients are turned away that can't use the certificate which the backend has.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unsupported_until: Option<Timestamp>,
     /// Since when requests for it fail.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,
     /// From when on it may be asked for again.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
     /// Why the last request failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// Why it is not known what lies on disk.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_error: Option<String>,
 }
 
@@ -195,10 +183,8 @@ pub struct CertificateFacts {
     /// When the backend was asked.
     pub fetched_at: Timestamp,
     /// The end of its lifetime.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_until: Option<Timestamp>,
     /// Until when it is served if no newer one can be had.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_until: Option<Timestamp>,
     /// [`NameState::Fresh`], `Stale` or `Expired`.
     pub state: NameState,
