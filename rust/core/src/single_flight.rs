@@ -98,6 +98,14 @@ impl Flights {
         detached.last()
     }
 
+    /// Detaches all that can be joined; `note` is told of each.
+    fn detach_current(&mut self, note: impl Fn(&Flight)) {
+        for (key, flight) in std::mem::take(&mut self.current) {
+            note(&flight);
+            self.detached.entry(key).or_default().push(flight);
+        }
+    }
+
     fn remove(&mut self, flight: &Arc<Flight>) {
         if self.current.get(&flight.key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
             self.current.remove(&flight.key);
@@ -152,10 +160,7 @@ impl SingleFlight {
     /// and nobody joins them.
     pub fn detach_all(&self) -> Vec<(Box<str>, Vec<Token>)> {
         let mut flights = self.flights.lock();
-        let keys: Vec<_> = flights.current.keys().cloned().collect();
-        for key in keys {
-            flights.detach(key);
-        }
+        flights.detach_current(|_| {});
         let all = flights.detached.values().flatten();
         let waiting = all.map(|flight| {
             let (tokens, next) = flight.take_tokens();
@@ -191,13 +196,7 @@ impl SingleFlight {
 
     /// The same for all names.
     pub fn detach_every(&self) {
-        let mut flights = self.flights.lock();
-        let keys: Vec<_> = flights.current.keys().cloned().collect();
-        for key in keys {
-            if let Some(flight) = flights.detach(key) {
-                flight.withdraw(ClientKind::Ed25519);
-            }
-        }
+        self.flights.lock().detach_current(|flight| flight.withdraw(ClientKind::Ed25519));
     }
 
     /// Notes that all that is known of a name is to be forgotten: whoever comes from now on starts a flight of its
