@@ -37,14 +37,13 @@ pub const MAX_NAMES: usize = 256;
 pub const WEIGHT_OF_NAME: usize = 128;
 
 impl SharedNames {
-    /// Notes what an entry covers, if it was asked for since the last purge.
-    pub fn insert(&self, entry: &Entry) {
-        let patterns = entry.bundle.dns_names();
+    /// Notes an entry under the DNS names of its certificate, if it was asked for since the last purge.
+    pub fn insert(&self, entry: &Entry, dns_names: &[CompactString]) {
         let mut state = self.state.write();
         if state.last_purge.is_some_and(|last| entry.metadata.fetched_at <= last) {
             return;
         }
-        for place in patterns.iter().filter_map(|pattern| place_of(pattern)).take(MAX_NAMES) {
+        for place in dns_names.iter().filter_map(|pattern| place_of(pattern)).take(MAX_NAMES) {
             let holders = state.by_name.entry(place.into()).or_default();
             if holders.len() == MAX_HOLDERS {
                 holders.remove(0);
@@ -53,12 +52,11 @@ impl SharedNames {
         }
     }
 
-    /// Whether an entry is shared.
-    pub fn contains(&self, entry: &Entry) -> bool {
-        let patterns = entry.bundle.dns_names();
+    /// Whether the entry with this id is shared under any of these names.
+    pub fn contains(&self, id: EntryId, dns_names: &[CompactString]) -> bool {
         let state = self.state.read();
-        let mut places = patterns.iter().filter_map(|pattern| place_of(pattern));
-        places.any(|place| state.by_name.get(place).is_some_and(|holders| holders.contains(&entry.id)))
+        let mut places = dns_names.iter().filter_map(|pattern| place_of(pattern));
+        places.any(|place| state.by_name.get(place).is_some_and(|holders| holders.contains(&id)))
     }
 
     /// Forgets an entry that has left memory.

@@ -23,8 +23,8 @@ pub(super) enum DiskCopy {
 }
 
 impl Shared {
-    /// Stores what a flight has brought, which the backend has sent (`is_sent`), confirmed, or that comes from disk; false if it was withdrawn since the flight began, or a newer one is stored
-    /// already.
+    /// Stores what a flight has brought: the backend has sent it (`is_sent`), or confirmed it, or it comes from disk. False if
+    /// it was withdrawn since the flight began, or a newer one is stored already.
     pub(super) fn store(
         self: &Arc<Self>,
         flight: &Flight,
@@ -38,10 +38,12 @@ impl Shared {
         let is_newer = |stored: &Arc<Entry>| {
             fetched_at < stored.metadata.fetched_at && stored.metadata.fetched_at <= now
         };
+        // A certificate is not parsed under the lock.
+        let dns_names = self.shares_names.load(Ordering::Relaxed).then(|| entry.bundle.dns_names());
         let retired = {
             let _change = self.changes.lock();
-            if flight.is_withdrawn(kind) || self.memory.entry_for(entry.key()).as_ref().is_some_and(is_newer)
-            {
+            let old = self.memory.entry_for(entry.key());
+            if flight.is_withdrawn(kind) || old.as_ref().is_some_and(is_newer) {
                 return false;
             }
             for client in ClientKind::ALL.into_iter().filter(|client| *client >= kind) {
@@ -57,11 +59,12 @@ impl Shared {
                 DiskCopy::IsThere => {}
             }
             self.flights.note_stored(entry.key());
-            // What was only confirmed is shared if it was.
-            let was_shared =
-                || self.memory.peek(entry.key()).is_some_and(|old| self.shared_names.contains(&old));
-            if self.shares_names.load(Ordering::Relaxed) && (is_sent || was_shared()) {
-                self.shared_names.insert(entry);
+            if let Some(dns_names) = &dns_names {
+                // What was only confirmed is shared if it was.
+                let was_shared = || old.is_some_and(|old| self.shared_names.contains(old.id, dns_names));
+                if is_sent || was_shared() {
+                    self.shared_names.insert(entry, dns_names);
+                }
             }
             self.memory.insert(Arc::clone(entry))
         };
