@@ -38,11 +38,12 @@ func (s *Store) Refresh(ctx context.Context, name string) RefreshResult {
 	return result
 }
 
-// isWorse tells whether an operator must hear of one outcome rather than the other.
-func isWorse(one, other RefreshOutcome) bool {
-	severity := map[RefreshOutcome]int{OutcomeFresh: 0, OutcomeNotModified: 1, OutcomeNoCertificate: 2, OutcomeFound: 3, OutcomeFailed: 4}
-	return severity[one] > severity[other]
+// severity orders outcomes by what an operator must hear of first.
+var severity = map[RefreshOutcome]int{
+	OutcomeFresh: 0, OutcomeNotModified: 1, OutcomeNoCertificate: 2, OutcomeFound: 3, OutcomeFailed: 4,
 }
+
+func isWorse(one, other RefreshOutcome) bool { return severity[one] > severity[other] }
 
 // Prefetch asks the backend for what is not held and fresh of a name: its certificate for browsers, and if that is none
 // that every client can use, the one for others.
