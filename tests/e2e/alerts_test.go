@@ -89,7 +89,7 @@ var situations = map[string]situation{
 
 // Each alert of docs/alerts.yml fires in the situation it is for and in no other, and each panel of docs/dashboard.json
 // shows something: a real Prometheus watches real Caddys. Only the times for which an alert has to wait are shortened.
-func TestAlerts(t *testing.T) {
+func TestAlerts(t *testing.T) { //nolint:tparallel // the group ends when all situations have
 	t.Parallel()
 	ports := map[string]int{}
 	for title := range situations {

@@ -175,9 +175,9 @@ func (o *operator) refresh(body string, want ...string) []outcome {
 	return o.expect(o.stream("/refresh", body), want)
 }
 
-func (o *operator) prefetch(body string, want ...string) []outcome {
+func (o *operator) prefetch(body string, want ...string) {
 	o.t.Helper()
-	return o.expect(o.stream("/prefetch", body), want)
+	o.expect(o.stream("/prefetch", body), want)
 }
 
 func (o *operator) expect(lines []outcome, want []string) []outcome {

@@ -27,8 +27,10 @@ func TestTrouble(t *testing.T) {
 		"no caches":   {func(response http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(response, "[]") }, "No cache is running"},
 		"broken":      {status(http.StatusInternalServerError, ""), "The server failed (500"},
 		"other place": {func(response http.ResponseWriter, request *http.Request) { http.NotFound(response, request) }, "The service is not here"},
-		"a page": {func(response http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(response, "<h1>Sign in</h1>") },
-			"The answer makes no sense"},
+		"a page": {
+			func(response http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(response, "<h1>Sign in</h1>") },
+			"The answer makes no sense",
+		},
 		"hangs": {hang, "The server does not answer (no answer within 10 s)."},
 		"cut off": {func(response http.ResponseWriter, _ *http.Request) {
 			response.Header().Set("Content-Length", "1000")
