@@ -53,6 +53,12 @@
 #define CACHED_HTTP_EVENT_ANSWERED 5
 
 /*
+ The fleet's storage is to carry out `operation` on the key `text`, with `value` if it is `STORE`. The answer comes by
+ `cached_http_storage_answer` with `request`. Operations may be carried out in any order, and at once.
+ */
+#define CACHED_HTTP_EVENT_STORAGE 6
+
+/*
  A `level`: for whoever looks closely.
  */
 #define CACHED_HTTP_LEVEL_DEBUG 1
@@ -98,6 +104,41 @@
  A `mode`: the backend is asked for what is not held and fresh.
  */
 #define CACHED_HTTP_ASK_PREFETCH 2
+
+/*
+ An `operation`: read the value of the key.
+ */
+#define CACHED_HTTP_STORAGE_LOAD 1
+
+/*
+ An `operation`: write the value of the key.
+ */
+#define CACHED_HTTP_STORAGE_STORE 2
+
+/*
+ An `operation`: remove the key.
+ */
+#define CACHED_HTTP_STORAGE_DELETE 3
+
+/*
+ An `answer`: `data` is the value of the key.
+ */
+#define CACHED_HTTP_STORAGE_FOUND 1
+
+/*
+ An `answer`: there is no such key.
+ */
+#define CACHED_HTTP_STORAGE_MISSING 2
+
+/*
+ An `answer`: it is written, or removed.
+ */
+#define CACHED_HTTP_STORAGE_DONE 3
+
+/*
+ An `answer`: the storage has failed; `data` says how (UTF-8, without secrets).
+ */
+#define CACHED_HTTP_STORAGE_FAILED 4
 
 /*
  The result of a call. 0 is success without an answer, 1 to 99 are answers of a lookup, 100 and up errors.
@@ -322,6 +363,42 @@ typedef struct {
    */
   uint64_t evictions;
   /*
+   Certificates taken from the fleet's storage in place of a request to the backend.
+   */
+  uint64_t fleet_adopted;
+  /*
+   Names that the fleet's storage was asked for and does not have.
+   */
+  uint64_t fleet_missing;
+  /*
+   Certificates sealed and written to the fleet's storage.
+   */
+  uint64_t fleet_sealed;
+  /*
+   Operations that the fleet's storage failed, or has not answered in time.
+   */
+  uint64_t fleet_failures;
+  /*
+   Operations not begun: the storage fails, or too many wait for it.
+   */
+  uint64_t fleet_skipped;
+  /*
+   Records that can't be opened: damaged, cut, or moved from another key.
+   */
+  uint64_t fleet_damaged;
+  /*
+   Records sealed with a key that this node does not have.
+   */
+  uint64_t fleet_unknown_key;
+  /*
+   Records that were opened and may not be served.
+   */
+  uint64_t fleet_unfit;
+  /*
+   Purges by other nodes, carried out here.
+   */
+  uint64_t fleet_purges;
+  /*
    Entries in memory.
    */
   uint64_t entries;
@@ -360,6 +437,23 @@ typedef struct {
    */
   uint64_t disk_bytes;
   /*
+   Whether the fleet's storage is left alone, since it fails.
+   */
+  bool fleet_breaker_is_open;
+  /*
+   Operations of the fleet's storage that have not returned, those included that nobody waits for any more.
+   */
+  uint64_t fleet_operations;
+  /*
+   What waits to be written to the fleet's storage.
+   */
+  uint64_t fleet_writes;
+  /*
+   When the purges of other nodes were last read.
+   In milliseconds since the Unix epoch; 0 if there is none.
+   */
+  uint64_t fleet_purges_read_at;
+  /*
    Microseconds that all requests to the backend took.
    */
   uint64_t fetch_time_us;
@@ -388,7 +482,12 @@ typedef uint64_t cached_http_entry_id;
 typedef uint64_t cached_http_key;
 
 /*
- One event. All of it belongs to the taker, who gives back `text`, `server_name` and `tokens`, each once and with its own
+ Names one operation of the storage. Nobody owns it; it is never 0 or reused.
+ */
+typedef uint64_t cached_http_storage_request_id;
+
+/*
+ One event. All of it belongs to the taker, who gives back `text`, `server_name`, `value` and `tokens`, each once and with its own
  free function; where a field is not meant for its kind they are empty. The struct is the caller's own memory.
  */
 typedef struct {
@@ -410,7 +509,7 @@ typedef struct {
    */
   cached_http_entry_id entry;
   /*
-   For `LOG` and `ANSWERED`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
+   For `LOG`, `ANSWERED` and `STORAGE`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
    */
   cached_http_buffer text;
   /*
@@ -429,6 +528,18 @@ typedef struct {
    For `FINISHED` and `ANSWERED`.
    */
   cached_http_tokens tokens;
+  /*
+   For `STORAGE`.
+   */
+  cached_http_storage_request_id request;
+  /*
+   For `STORAGE`: one of the `CACHED_HTTP_STORAGE` numbers of operations.
+   */
+  uint32_t operation;
+  /*
+   For `STORAGE` with `STORE`: sealed, so that it can be shown to anybody.
+   */
+  cached_http_buffer value;
 } cached_http_event;
 
 #ifdef __cplusplus
@@ -468,7 +579,8 @@ cached_http_status cached_http_engine_counters(cached_http_engine engine,
 /*
  Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
  disk), `cache_dir` (optional, absolute), `max_memory`, `max_negative_memory` and `max_disk`
- (bytes; the last is optional) and `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
+ (bytes; the last is optional), `max_concurrent_fetches`, and for nodes of a fleet `distributed` (with `key_files`, absolute
+ paths, `read_interval_ms`, `timeout_ms` and `max_concurrent`). `descriptor` receives one to wait at for events: it can be read when there are events
  again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
  and may make it non-blocking. With `SETTINGS_REJECTED`, `DIRECTORY_REJECTED` and `OUT_OF_DESCRIPTORS`, `message`
  (may be NULL) receives the reason, for the caller to free.
@@ -598,7 +710,7 @@ uint64_t cached_http_live_handles(void);
  Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
  not link. The number grows with each change that breaks callers.
  */
-void cached_http_abi_4(void);
+void cached_http_abi_5(void);
 
 /*
  Looks up the certificate for a server name. Never waits and does no I/O.
@@ -668,6 +780,19 @@ cached_http_status cached_http_ask(cached_http_lookup_config config,
 cached_http_status cached_http_check_name(const uint8_t *name,
                                           size_t name_length,
                                           cached_http_buffer *message);
+
+/*
+ Answers an event `STORAGE`, once, when the storage has returned, however late: until then the operation keeps its place
+ among those that may be under way. `GONE` if there is no such request (any more).
+
+ # Safety
+ `data` points to `data_length` readable bytes, which stay the caller's.
+ */
+cached_http_status cached_http_storage_answer(cached_http_engine engine,
+                                              cached_http_storage_request_id request,
+                                              uint32_t answer,
+                                              const uint8_t *data,
+                                              size_t data_length);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -224,7 +224,7 @@ static void lookups(cached_http_engine engine, cached_http_lookup_config config,
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
-  cached_http_abi_4();
+  cached_http_abi_5();
   settings_are_checked();
 
   char json[512], url[256];

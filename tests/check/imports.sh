@@ -25,7 +25,7 @@ grep -q '^#!\[forbid(unsafe_code)\]' rust/core/src/lib.rs ||
 	refuse 'unsafe code is no longer forbidden in' rust/core/src/lib.rs
 
 # --- Rust: ffi -> core; in core: engine -> parts -> leaves. A part imports leaves only, but for these.
-leaves=" clock counters earliest_end entry error freshness operations server_name settings "
+leaves=" clock counters earliest_end entry error freshness operations server_name settings storage "
 exceptions=' bundle>keys bundle>pem disk_format>bundle disk_format>keys disk_store>bundle disk_store>disk_format'
 exceptions+=' disk_store>keys entry>bundle entry>keys events>single_flight '
 

@@ -45,6 +45,24 @@ type Counters struct {
 	DiskErrors uint64
 	// Entries evicted from memory for lack of room.
 	Evictions uint64
+	// Certificates taken from the fleet's storage in place of a request to the backend.
+	FleetAdopted uint64
+	// Names that the fleet's storage was asked for and does not have.
+	FleetMissing uint64
+	// Certificates sealed and written to the fleet's storage.
+	FleetSealed uint64
+	// Operations that the fleet's storage failed, or has not answered in time.
+	FleetFailures uint64
+	// Operations not begun: the storage fails, or too many wait for it.
+	FleetSkipped uint64
+	// Records that can't be opened: damaged, cut, or moved from another key.
+	FleetDamaged uint64
+	// Records sealed with a key that this node does not have.
+	FleetUnknownKey uint64
+	// Records that were opened and may not be served.
+	FleetUnfit uint64
+	// Purges by other nodes, carried out here.
+	FleetPurges uint64
 	// Entries in memory.
 	Entries uint64
 	// Bytes of entries in memory.
@@ -65,6 +83,15 @@ type Counters struct {
 	DiskEntries uint64
 	// Bytes of entries in the cache directory, in whole blocks.
 	DiskBytes uint64
+	// Whether the fleet's storage is left alone, since it fails.
+	FleetBreakerIsOpen bool
+	// Operations of the fleet's storage that have not returned, those included that nobody waits for any more.
+	FleetOperations uint64
+	// What waits to be written to the fleet's storage.
+	FleetWrites uint64
+	// When the purges of other nodes were last read.
+	// Zero if there is none.
+	FleetPurgesReadAt time.Time
 	FetchDurations
 }
 
@@ -88,6 +115,15 @@ func (c Counters) Plus(other Counters) Counters {
 	c.DiskWrites += other.DiskWrites
 	c.DiskErrors += other.DiskErrors
 	c.Evictions += other.Evictions
+	c.FleetAdopted += other.FleetAdopted
+	c.FleetMissing += other.FleetMissing
+	c.FleetSealed += other.FleetSealed
+	c.FleetFailures += other.FleetFailures
+	c.FleetSkipped += other.FleetSkipped
+	c.FleetDamaged += other.FleetDamaged
+	c.FleetUnknownKey += other.FleetUnknownKey
+	c.FleetUnfit += other.FleetUnfit
+	c.FleetPurges += other.FleetPurges
 	c.Entries += other.Entries
 	c.EntryBytes += other.EntryBytes
 	c.Negatives += other.Negatives
@@ -97,6 +133,10 @@ func (c Counters) Plus(other Counters) Counters {
 	c.FirstBridgeEnd = earlier(c.FirstBridgeEnd, other.FirstBridgeEnd)
 	c.DiskEntries += other.DiskEntries
 	c.DiskBytes += other.DiskBytes
+	c.FleetBreakerIsOpen = c.FleetBreakerIsOpen || other.FleetBreakerIsOpen
+	c.FleetOperations += other.FleetOperations
+	c.FleetWrites += other.FleetWrites
+	c.FleetPurgesReadAt = earlier(c.FleetPurgesReadAt, other.FleetPurgesReadAt)
 	c.FetchDurations = c.FetchDurations.plus(other.FetchDurations)
 	return c
 }
@@ -120,6 +160,15 @@ func countersOf(view *C.cached_http_counters) (c Counters) {
 	c.DiskWrites = uint64(view.disk_writes)
 	c.DiskErrors = uint64(view.disk_errors)
 	c.Evictions = uint64(view.evictions)
+	c.FleetAdopted = uint64(view.fleet_adopted)
+	c.FleetMissing = uint64(view.fleet_missing)
+	c.FleetSealed = uint64(view.fleet_sealed)
+	c.FleetFailures = uint64(view.fleet_failures)
+	c.FleetSkipped = uint64(view.fleet_skipped)
+	c.FleetDamaged = uint64(view.fleet_damaged)
+	c.FleetUnknownKey = uint64(view.fleet_unknown_key)
+	c.FleetUnfit = uint64(view.fleet_unfit)
+	c.FleetPurges = uint64(view.fleet_purges)
 	c.Entries = uint64(view.entries)
 	c.EntryBytes = uint64(view.entry_bytes)
 	c.Negatives = uint64(view.negatives)
@@ -129,6 +178,10 @@ func countersOf(view *C.cached_http_counters) (c Counters) {
 	c.FirstBridgeEnd = timeOf(view.first_bridge_end)
 	c.DiskEntries = uint64(view.disk_entries)
 	c.DiskBytes = uint64(view.disk_bytes)
+	c.FleetBreakerIsOpen = bool(view.fleet_breaker_is_open)
+	c.FleetOperations = uint64(view.fleet_operations)
+	c.FleetWrites = uint64(view.fleet_writes)
+	c.FleetPurgesReadAt = timeOf(view.fleet_purges_read_at)
 	c.FetchDurations = fetchDurationsOf(view)
 	return c
 }

@@ -23,6 +23,9 @@ const (
 	// EventAnswered: the operation of the one token in Tokens has ended. Text is the answer if Status is StatusOK, and says
 	// why not otherwise.
 	EventAnswered EventKind = C.CACHED_HTTP_EVENT_ANSWERED
+	// EventStorage: the fleet's storage is to carry out Operation on the key in Text, with Value if it is StorageStore. See
+	// AnswerStorage.
+	EventStorage EventKind = C.CACHED_HTTP_EVENT_STORAGE
 )
 
 // LogLevel is how urgent an EventLog is.
@@ -49,6 +52,11 @@ type Event struct {
 	ServerName   string
 	AskedBackend bool
 	NotModified  bool // the backend said that what is stored is right
+
+	// Of EventStorage.
+	Request   uint64
+	Operation StorageOperation
+	Value     []byte // sealed
 }
 
 // eventBatch is how many events one call takes.
@@ -104,5 +112,9 @@ func takeEvent(event C.cached_http_event) Event {
 		ServerName:   takeText(event.server_name),
 		AskedBackend: event.asked_backend != 0,
 		NotModified:  event.not_modified != 0,
+
+		Request:   uint64(event.request),
+		Operation: StorageOperation(event.operation),
+		Value:     takeBytes(event.value),
 	}
 }

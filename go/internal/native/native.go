@@ -17,7 +17,7 @@ import (
 
 // abiVersion refers to a symbol with the ABI's version in its name, so that an archive of another version does
 // not link.
-var abiVersion = unsafe.Pointer(C.cached_http_abi_4) //nolint:unconvert // cgo gives another type; its initialisation is the use
+var abiVersion = unsafe.Pointer(C.cached_http_abi_5) //nolint:unconvert // cgo gives another type; its initialisation is the use
 
 // archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice ad Go file.
 var archiveDigest string

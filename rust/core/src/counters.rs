@@ -78,6 +78,24 @@ counters! {
         disk_errors,
         /// Entries evicted from memory for lack of room.
         evictions,
+        /// Certificates taken from the fleet's storage in place of a request to the backend.
+        fleet_adopted,
+        /// Names that the fleet's storage was asked for and does not have.
+        fleet_missing,
+        /// Certificates sealed and written to the fleet's storage.
+        fleet_sealed,
+        /// Operations that the fleet's storage failed, or has not answered in time.
+        fleet_failures,
+        /// Operations not begun: the storage fails, or too many wait for it.
+        fleet_skipped,
+        /// Records that can't be opened: damaged, cut, or moved from another key.
+        fleet_damaged,
+        /// Records sealed with a key that this node does not have.
+        fleet_unknown_key,
+        /// Records that were opened and may not be served.
+        fleet_unfit,
+        /// Purges by other nodes, carried out here.
+        fleet_purges,
     }
     sizes {
         /// Entries in memory.
@@ -98,6 +116,14 @@ counters! {
         disk_entries: u64,
         /// Bytes of entries in the cache directory, in whole blocks.
         disk_bytes: u64,
+        /// Whether the fleet's storage is left alone, since it fails.
+        fleet_breaker_is_open: bool,
+        /// Operations of the fleet's storage that have not returned, those included that nobody waits for any more.
+        fleet_operations: u64,
+        /// What waits to be written to the fleet's storage.
+        fleet_writes: u64,
+        /// When the purges of other nodes were last read.
+        fleet_purges_read_at: Option<Timestamp>,
     }
 }
 

@@ -42,6 +42,7 @@ use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
 use crate::shared_names::SharedNames;
 use crate::single_flight::{SingleFlight, Token};
+use crate::storage::{RequestId, StorageAnswer};
 use crate::worker_pool::{Priority, WorkerPool};
 
 /// The store of one backend and cache directory, with its workers. Thread-safe; clones share it.
@@ -239,6 +240,12 @@ impl Engine {
         candidate.map(|candidate| candidate.reject(reason)).is_some()
     }
 
+    /// What became of an operation that the host's storage was to carry out. False if there is no such request.
+    pub fn storage_answered(&self, id: RequestId, answer: StorageAnswer) -> bool {
+        let _ = (id, answer);
+        false
+    }
+
     /// Takes up to `max` events; `None` once the cache is closed and drained. It never waits: after a call that
     /// found nothing, reading [`Engine::event_reader`] does.
     pub fn next_events(&self, max: usize) -> Option<Vec<Event>> {
@@ -275,6 +282,10 @@ impl Engine {
             first_bridge_end: shared.first_bridge_end.earliest(now),
             disk_entries: disk.entries,
             disk_bytes: disk.bytes,
+            fleet_breaker_is_open: false,
+            fleet_operations: 0,
+            fleet_writes: 0,
+            fleet_purges_read_at: None,
         }
     }
 

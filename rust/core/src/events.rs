@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::entry::EntryId;
 use crate::operations::{Answer, OperationError};
 use crate::single_flight::Token;
+use crate::storage::StorageRequest;
 
 /// Something the host must act on.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub enum Event {
     },
     /// An entry that the host had opened has left memory: what was built from it must go too.
     Retired(EntryId),
+    /// The host's storage is to do something; the answer comes by `Engine::storage_answered`.
+    Storage(StorageRequest),
     /// Something an operator should read.
     Log(LogRecord),
 }

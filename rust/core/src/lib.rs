@@ -67,7 +67,7 @@
 //!             // Here the host would have its own parser look at the certificate.
 //!             Event::Candidate(id) => assert!(engine.confirm(id)),
 //!             Event::Finished { outcome, .. } => break 'finished outcome,
-//!             Event::Retired(_) | Event::Log(_) | Event::Answered { .. } => {}
+//!             Event::Retired(_) | Event::Log(_) | Event::Answered { .. } | Event::Storage(_) => {}
 //!         }
 //!     }
 //! };
@@ -111,4 +111,5 @@ pub mod server_name;
 pub mod settings;
 pub mod shared_names;
 pub mod single_flight;
+pub mod storage;
 pub mod worker_pool;

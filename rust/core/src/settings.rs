@@ -35,6 +35,25 @@ pub struct EngineSettings {
     pub max_negative_memory: u64,
     /// How many requests to the backend may be under way at once.
     pub max_concurrent_fetches: u32,
+    /// What nodes of a fleet share with each other; none if absent.
+    #[serde(default)]
+    pub distributed: Option<FleetSettings>,
+}
+
+/// How a fleet's storage is used.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetSettings {
+    /// Files with a key each. The first seals, all open.
+    pub key_files: Vec<PathBuf>,
+    /// How often the purges of other nodes are read, in milliseconds.
+    #[serde(rename = "read_interval_ms", deserialize_with = "milliseconds")]
+    pub read_interval: Duration,
+    /// How long an operation of the storage may take, in milliseconds.
+    #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
+    pub timeout: Duration,
+    /// How many operations may be under way at once, those included that nobody waits for any more.
+    pub max_concurrent: u32,
 }
 
 /// What belongs to one module instance and applies when it looks something up.

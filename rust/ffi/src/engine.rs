@@ -16,7 +16,8 @@ use crate::zeroizing_allocator::limit_arenas;
 
 /// Opens an engine: `settings` is JSON with `backend` (URL without credentials and query, marks entries on
 /// disk), `cache_dir` (optional, absolute), `max_memory`, `max_negative_memory` and `max_disk`
-/// (bytes; the last is optional) and `max_concurrent_fetches`. `descriptor` receives one to wait at for events: it can be read when there are events
+/// (bytes; the last is optional), `max_concurrent_fetches`, and for nodes of a fleet `distributed` (with `key_files`, absolute
+/// paths, `read_interval_ms`, `timeout_ms` and `max_concurrent`). `descriptor` receives one to wait at for events: it can be read when there are events
 /// again after `cached_http_next_events` gave none (how many bytes and which means nothing). The caller closes it,
 /// and may make it non-blocking. With `SETTINGS_REJECTED`, `DIRECTORY_REJECTED` and `OUT_OF_DESCRIPTORS`, `message`
 /// (may be NULL) receives the reason, for the caller to free.

@@ -3,11 +3,15 @@
 use cached_http_core::entry;
 use cached_http_core::events::{Event, LogLevel, LogRecord, Outcome};
 use cached_http_core::operations::OperationError;
+use cached_http_core::storage::StorageOperation;
 
 use crate::boundary::{guarded, take_panics};
 use crate::bytes::{Buffer, Tokens, output, view};
 use crate::handles::{ENGINES, EngineHandle, EntryId, open_engine};
 use crate::status::Status;
+use crate::storage::{
+    CACHED_HTTP_STORAGE_DELETE, CACHED_HTTP_STORAGE_LOAD, CACHED_HTTP_STORAGE_STORE, StorageRequestId,
+};
 
 /// A bundle passed the checks: confirm or reject `entry`, once.
 pub const CACHED_HTTP_EVENT_CANDIDATE: u32 = 1;
@@ -22,6 +26,9 @@ pub const CACHED_HTTP_EVENT_LOG: u32 = 4;
 /// The operation of the one token in `tokens` has ended with `status`: `OK` (`text` is the answer, JSON), `MISS` (nothing is
 /// known of the name), `INVALID_NAME`, `INVALID_ARGUMENT` or `FAILED` (`text` says why), or `CLOSED`.
 pub const CACHED_HTTP_EVENT_ANSWERED: u32 = 5;
+/// The fleet's storage is to carry out `operation` on the key `text`, with `value` if it is `STORE`. The answer comes by
+/// `cached_http_storage_answer` with `request`. Operations may be carried out in any order, and at once.
+pub const CACHED_HTTP_EVENT_STORAGE: u32 = 6;
 
 /// A `level`: for whoever looks closely.
 pub const CACHED_HTTP_LEVEL_DEBUG: u32 = 1;
@@ -32,7 +39,7 @@ pub const CACHED_HTTP_LEVEL_WARN: u32 = 3;
 /// A `level`: a bug, or handshakes lost. Take one you don't know for this.
 pub const CACHED_HTTP_LEVEL_ERROR: u32 = 4;
 
-/// One event. All of it belongs to the taker, who gives back `text`, `server_name` and `tokens`, each once and with its own
+/// One event. All of it belongs to the taker, who gives back `text`, `server_name`, `value` and `tokens`, each once and with its own
 /// free function; where a field is not meant for its kind they are empty. The struct is the caller's own memory.
 #[repr(C)]
 #[derive(Debug)]
@@ -46,7 +53,7 @@ pub struct EventView {
     /// For `CANDIDATE` and `RETIRED`; for `FINISHED` the candidate that was confirmed, be it of use to the client
     /// or not, or 0.
     pub entry: EntryId,
-    /// For `LOG` and `ANSWERED`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
+    /// For `LOG`, `ANSWERED` and `STORAGE`, and `FINISHED` with `FAILED` or `BACKED_OFF`.
     pub text: Buffer,
     /// For `FINISHED`: 1 if the backend was asked, 0 if the disk knew or nobody was asked.
     pub asked_backend: u32,
@@ -56,6 +63,12 @@ pub struct EventView {
     pub server_name: Buffer,
     /// For `FINISHED` and `ANSWERED`.
     pub tokens: Tokens,
+    /// For `STORAGE`.
+    pub request: StorageRequestId,
+    /// For `STORAGE`: one of the `CACHED_HTTP_STORAGE` numbers of operations.
+    pub operation: u32,
+    /// For `STORAGE` with `STORE`: sealed, so that it can be shown to anybody.
+    pub value: Buffer,
 }
 
 /// Writes up to `capacity` events to `events` and their number, which may be 0, to `count`. `CLOSED` once the
@@ -153,6 +166,9 @@ impl From<Event> for EventView {
             text: Buffer::EMPTY,
             server_name: Buffer::EMPTY,
             tokens: Tokens::from(Vec::new()),
+            request: 0,
+            operation: 0,
+            value: Buffer::EMPTY,
         };
         match event {
             Event::Candidate(id) => EventView { kind: CACHED_HTTP_EVENT_CANDIDATE, entry: id.0, ..empty },
@@ -166,6 +182,16 @@ impl From<Event> for EventView {
                 };
                 let text = serde_json::to_vec(&record).unwrap_or_default().into();
                 EventView { kind: CACHED_HTTP_EVENT_LOG, level, text, ..empty }
+            }
+            Event::Storage(wanted) => {
+                let (operation, value) = match wanted.operation {
+                    StorageOperation::Load => (CACHED_HTTP_STORAGE_LOAD, Vec::new()),
+                    StorageOperation::Store(value) => (CACHED_HTTP_STORAGE_STORE, value),
+                    StorageOperation::Delete => (CACHED_HTTP_STORAGE_DELETE, Vec::new()),
+                };
+                let (kind, request) = (CACHED_HTTP_EVENT_STORAGE, wanted.id.0);
+                let (text, value) = (wanted.key.into_bytes().into(), value.into());
+                EventView { kind, request, operation, text, value, ..empty }
             }
             Event::Answered { token, answer } => {
                 let tokens = vec![token.0].into();

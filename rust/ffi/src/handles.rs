@@ -82,4 +82,4 @@ pub extern "C" fn cached_http_live_handles() -> u64 {
 /// Takes part in linking only: a caller takes its address, so that an archive with another ABI version does
 /// not link. The number grows with each change that breaks callers.
 #[unsafe(no_mangle)]
-pub extern "C" fn cached_http_abi_4() {}
+pub extern "C" fn cached_http_abi_5() {}

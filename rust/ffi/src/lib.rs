@@ -2,7 +2,7 @@
 //!
 //! Conventions, for every export:
 //! - It returns a [`status::Status`], but for the four that can't fail: the two that free, `cached_http_live_handles`
-//!   and `cached_http_abi_4`.
+//!   and `cached_http_abi_5`.
 //! - Outputs go through pointers. They need not be set before, don't overlap, and are written only when the call
 //!   succeeds. The one exception is `message`, the reason for a status: it is written with the statuses that the function
 //!   names, and left alone otherwise. So set it to zero before, and free it after.
@@ -38,4 +38,5 @@ pub mod handles;
 pub mod lookup;
 pub mod operations;
 pub mod status;
+pub mod storage;
 mod zeroizing_allocator;

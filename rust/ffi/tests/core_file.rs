@@ -119,7 +119,7 @@ fn fetched(engine: &Engine) -> EntryId {
                 }
                 Event::Finished { outcome: Outcome::Found(id), .. } => return id,
                 Event::Finished { outcome, .. } => panic!("{outcome:?}"),
-                Event::Log(_) | Event::Retired(_) | Event::Answered { .. } => {}
+                Event::Log(_) | Event::Retired(_) | Event::Answered { .. } | Event::Storage(_) => {}
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// These have no body that could panic, and no status to answer with.
 const WITHOUT_BOUNDARY: [&str; 4] =
-    ["cached_http_abi_4", "cached_http_buffer_free", "cached_http_live_handles", "cached_http_tokens_free"];
+    ["cached_http_abi_5", "cached_http_buffer_free", "cached_http_live_handles", "cached_http_tokens_free"];
 
 #[test]
 fn every_export_is_guarded() {

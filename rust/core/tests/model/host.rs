@@ -64,6 +64,7 @@ impl World {
                 self.finished(name, asked_backend, &tokens, &outcome);
             }
             Event::Answered { .. } => self.answered += 1,
+            Event::Storage(wanted) => panic!("there is no fleet: {wanted:?}"),
             Event::Retired(_) | Event::Log(_) => {}
         }
     }

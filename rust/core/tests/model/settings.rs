@@ -16,6 +16,7 @@ pub(crate) fn engine_settings(backend: &ToldBackend, directory: &Path, is_small:
         max_memory: if is_small { 3_000 } else { 1 << 20 },
         max_negative_memory: 1 << 16,
         max_concurrent_fetches: 64,
+        distributed: None,
     }
 }
 

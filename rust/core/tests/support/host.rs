@@ -152,6 +152,7 @@ impl Host {
             Event::Retired(id) => self.retired.push(id),
             Event::Log(record) => self.logs.push(record),
             Event::Answered { answer, .. } => self.answers.push(*answer),
+            Event::Storage(wanted) => panic!("there is no fleet: {wanted:?}"),
         }
         None
     }
@@ -175,6 +176,7 @@ fn engine_settings(backend: &TestBackend, directory: Option<&Path>) -> EngineSet
         max_memory: 1 << 20,
         max_negative_memory: 1 << 16,
         max_concurrent_fetches: 8,
+        distributed: None,
     }
 }
 
