@@ -27,7 +27,7 @@ grep -q '^#!\[forbid(unsafe_code)\]' rust/core/src/lib.rs ||
 # --- Rust: ffi -> core; in core: engine -> parts -> leaves. A part imports leaves only, but for these.
 leaves=" clock counters earliest_end entry error freshness operations server_name settings storage "
 exceptions=' bundle>keys bundle>pem disk_format>bundle disk_format>keys disk_store>bundle disk_store>disk_format'
-exceptions+=' disk_store>keys entry>bundle entry>keys events>single_flight '
+exceptions+=' disk_store>keys entry>bundle entry>keys events>single_flight record>keys '
 
 refuse 'import one module a line (use crate::module::Name), so that this check can read it' \
 	"$(search 'crate::\{' rust/core/src)"

@@ -17,7 +17,7 @@ use x509_parser::oid_registry::{
 use x509_parser::x509::AlgorithmIdentifier;
 use zeroize::Zeroizing;
 
-use self::key_memory::KeyBytes;
+pub(crate) use self::key_memory::KeyBytes;
 pub use self::signing::{MAX_SIGNATURE_LENGTH, SignatureScheme, SigningInput, SigningKey};
 
 /// How the key's DER is wrapped.

@@ -12,7 +12,7 @@ use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The bytes of one key; wiped on drop. As large as a boxed slice.
-pub(super) struct KeyBytes {
+pub(crate) struct KeyBytes {
     mapping: Arc<Mapping>,
     slot: u32,
     length: u32,
@@ -20,7 +20,7 @@ pub(super) struct KeyBytes {
 
 impl KeyBytes {
     /// Copies a key to memory of its own.
-    pub(super) fn new(key: &[u8]) -> Self {
+    pub(crate) fn new(key: &[u8]) -> Self {
         let length = u32::try_from(key.len()).expect("a key is shorter than 4 GiB");
         let (mapping, slot) = take_slot(key.len().max(1).next_multiple_of(SLOT_STEP));
         let stored = KeyBytes { mapping, slot, length };
@@ -29,7 +29,7 @@ impl KeyBytes {
     }
 
     /// The key. Not to be held for long: meanwhile nobody can store or drop one of the same length beside it.
-    pub(super) fn read(&self) -> MappedRwLockReadGuard<'_, [u8]> {
+    pub(crate) fn read(&self) -> MappedRwLockReadGuard<'_, [u8]> {
         // Recursive, so that whoever compares two keys does not wait for itself.
         RwLockReadGuard::map(self.mapping.memory.read_recursive(), |memory| &memory[self.place()])
     }
