@@ -107,6 +107,7 @@ pub mod memory_store;
 pub mod negative_store;
 pub mod operations;
 mod pem;
+pub mod purge_journal;
 pub mod record;
 pub mod server_name;
 pub mod settings;

@@ -1,0 +1,115 @@
+use super::*;
+
+fn name(name: &str) -> Purged {
+    Purged::Name(name.into())
+}
+
+/// A read, and the write that follows it.
+fn turn(journal: &mut PurgeJournal, stored: &mut Vec<Purge>, now: Instant) -> Vec<Purged> {
+    let news = journal.read(stored, now);
+    if let Some(written) = journal.to_write(stored, now) {
+        *stored = written;
+    }
+    news.into_iter().map(|purge| purge.purged).collect()
+}
+
+#[test]
+fn its_text_is_read_as_it_was_written() {
+    let purged = [Purged::All, name("a.example"), Purged::Withdrawn("b.example".into())];
+    let purges: Vec<_> = (1..).zip(purged).map(|(id, purged)| Purge { id: PurgeId(id), purged }).collect();
+    assert_eq!(decode(encode(&purges).as_bytes()).as_ref(), Some(&purges));
+    assert_eq!(decode(encode(&[]).as_bytes()), Some(vec![]));
+    for line in [
+        "1 a",
+        "000000000000000g a",
+        "0000000000000000 a",
+        "0000000000000001",
+        "0000000000000001 a b",
+        "0000000000000001  ",
+    ] {
+        assert_eq!(decode(format!("{FIRST_LINE}{line}\n").as_bytes()), None, "{line}");
+    }
+    assert_eq!(decode(b"something else\n"), None);
+    let ids = [PurgeId(1), PurgeId(u64::MAX)];
+    assert_eq!(decode_ids(&encode_ids(ids.into_iter())), Some(ids.to_vec()));
+    assert_eq!(decode_ids(""), Some(vec![]));
+    assert_eq!(decode_ids("12,"), None);
+}
+
+#[test]
+fn each_node_hears_of_a_purge_once_and_its_own_never() {
+    let (mut a, mut b, mut stored, now) =
+        (PurgeJournal::default(), PurgeJournal::default(), vec![], Instant::now());
+    let id = a.add(name("a.example"), now);
+    assert_eq!(a.of_name("a.example").collect::<Vec<_>>(), [id]);
+    assert!(turn(&mut a, &mut stored, now).is_empty());
+    assert_eq!(turn(&mut b, &mut stored, now), [name("a.example")]);
+    assert!(turn(&mut b, &mut stored, now).is_empty() && turn(&mut a, &mut stored, now).is_empty());
+    assert_eq!(b.of_name("a.example").collect::<Vec<_>>(), [id]);
+    assert_eq!(b.of_name("b.example").count(), 0);
+}
+
+#[test]
+fn what_another_writer_has_overwritten_is_added_again_until_two_reads_show_it() {
+    let (mut a, mut b, mut stored, now) =
+        (PurgeJournal::default(), PurgeJournal::default(), vec![], Instant::now());
+    a.add(name("a.example"), now);
+    b.add(name("b.example"), now);
+    // Both read the empty journal, and then both write.
+    let (by_a, by_b) = (a.to_write(&stored, now).unwrap(), b.to_write(&stored, now).unwrap());
+    assert_eq!((by_a.len(), by_b.len()), (1, 1));
+    stored = by_b;
+    assert_eq!(turn(&mut a, &mut stored, now), [name("b.example")]);
+    assert_eq!(turn(&mut b, &mut stored, now), [name("a.example")]);
+    turn(&mut a, &mut stored, now);
+    assert!(a.has_unconfirmed(), "one read");
+    stored.retain(|purge| purge.purged != name("a.example"));
+    turn(&mut a, &mut stored, now);
+    assert_eq!(stored.len(), 2, "added once more");
+    turn(&mut a, &mut stored, now);
+    turn(&mut b, &mut stored, now);
+    assert!(!a.has_unconfirmed() && !b.has_unconfirmed());
+}
+
+#[test]
+fn a_purge_of_a_name_is_over_at_last_and_one_of_all_never() {
+    let (mut journal, mut stored, start) = (PurgeJournal::default(), vec![], Instant::now());
+    journal.add(Purged::All, start);
+    journal.add(name("a.example"), start);
+    for _ in 0..3 {
+        turn(&mut journal, &mut stored, start);
+    }
+    let later = start + NAME_LIFETIME;
+    journal.add(name("b.example"), later);
+    turn(&mut journal, &mut stored, later);
+    let purged: Vec<_> = stored.iter().map(|purge| purge.purged.clone()).collect();
+    assert_eq!(purged, [Purged::All, name("b.example")]);
+    assert_eq!(journal.of_name("a.example").count(), 2, "a slow writer may still bring a record of it");
+    turn(&mut journal, &mut stored, start + 2 * NAME_LIFETIME);
+    assert_eq!(journal.of_name("a.example").count(), 1);
+
+    for _ in 0..20 {
+        journal.add(Purged::All, later);
+    }
+    turn(&mut journal, &mut stored, later);
+    assert_eq!(stored.iter().filter(|purge| purge.purged == Purged::All).count(), MAX_OF_ALL);
+}
+
+#[test]
+fn a_journal_that_is_full_loses_withdrawals_first_and_then_stands_for_all() {
+    let (mut journal, mut stored, now) = (PurgeJournal::default(), vec![], Instant::now());
+    for number in 0..9_000 {
+        journal.add(Purged::Withdrawn(format!("{number}.withdrawn.example").into()), now);
+    }
+    journal.add(name("a.example"), now);
+    turn(&mut journal, &mut stored, now);
+    assert_eq!(stored.len(), 1, "the operator's own");
+    for number in 0..9_000 {
+        journal.add(name(&format!("{number}.purged.example")), now);
+    }
+    turn(&mut journal, &mut stored, now);
+    assert_eq!(stored.iter().map(|purge| &purge.purged).collect::<Vec<_>>(), [&Purged::All]);
+    assert!(encode(&stored).len() < MAX_TEXT_LENGTH);
+    let mut other = PurgeJournal::default();
+    assert_eq!(turn(&mut other, &mut stored, now), [Purged::All]);
+}
