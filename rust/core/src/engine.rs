@@ -6,6 +6,7 @@
 mod disk_writer;
 mod disk_writes;
 mod fetch;
+mod fleet;
 mod lookup;
 pub mod operations;
 mod outage;
@@ -14,10 +15,10 @@ mod storing;
 
 use std::io::{self, PipeReader};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::backend::{Backend, BackendError};
 use crate::backoff::{BackOff, Identity};
@@ -31,6 +32,7 @@ use crate::engine::fetch::disk::DiskReads;
 use crate::engine::operations::looks::{LOOKERS, MAX_QUEUED_LOOKS};
 use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS, WAITERS};
 use crate::engine::shared::Shared;
+use crate::engine::storing::PurgedBy;
 use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, Outcome};
 use crate::freshness::FreshnessSettings;
@@ -38,6 +40,7 @@ use crate::interner::Interner;
 use crate::log_sampler::LogSampler;
 use crate::memory_store::MemoryStore;
 use crate::negative_store::NegativeStore;
+use crate::record::KeyFileError;
 use crate::server_name::{InvalidServerName, NameBuffer, ServerName};
 use crate::settings::{EngineSettings, LookupSettings};
 use crate::shared_names::SharedNames;
@@ -69,6 +72,9 @@ pub enum OpenError {
     /// Its directory can't be used.
     #[error(transparent)]
     Directory(#[from] DiskError),
+    /// A key of its fleet can't be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// The pipe that the host waits at can't be made.
     #[error("can't make a pipe ({0}); raise the limit of open files")]
     Pipe(#[source] io::Error),
@@ -117,6 +123,9 @@ pub enum Lookup {
 impl Engine {
     /// Opens a cache; fails if its directory can't be used, or the process has no descriptor left.
     pub fn open(settings: &EngineSettings, clock: Clock) -> Result<Self, OpenError> {
+        if let Some(distributed) = &settings.distributed {
+            fleet::check(&distributed.key_files)?;
+        }
         let disk = match &settings.cache_dir {
             Some(directory) => Some(DiskStore::open(directory, &settings.backend)?),
             None => None,
@@ -161,14 +170,17 @@ impl Engine {
             fetch_times: FetchTimes::default(),
             first_certificate_end: EarliestEnd::default(),
             first_bridge_end: EarliestEnd::default(),
+            fleet: RwLock::default(),
+            due_before: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         };
         Ok(Engine { shared: Arc::new(shared) })
     }
 
     /// Applies the resource limits of newer settings; backend and directory stay. The host does so when it begins to serve: what
-    /// was purged before a stop, or is past its end, begins to leave the disk then.
-    pub fn resize(&self, settings: &EngineSettings) {
+    /// was purged before a stop, or is past its end, begins to leave the disk then, and the fleet is joined. Fails if a key of
+    /// the fleet can't be read; then the rest applies.
+    pub fn resize(&self, settings: &EngineSettings) -> Result<(), KeyFileError> {
         let evicted = self.shared.memory.resize(settings.max_memory);
         self.shared.counters.evictions.add(evicted.len() as u64);
         self.shared.retire(evicted);
@@ -180,6 +192,7 @@ impl Engine {
             disk.set_limit(settings.max_disk.get());
             self.shared.sweep_if_due();
         }
+        self.shared.join_fleet(settings.distributed.as_ref())
     }
 
     /// Makes what lookups with these settings are made with.
@@ -219,7 +232,7 @@ impl Engine {
         let mut buffer = NameBuffer::default();
         let name = ServerName::parse(server_name, &mut buffer)?;
         let key = EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly };
-        Ok(self.shared.purge(key, &DiskWrite::Remove(ClientKind::Ed25519)))
+        Ok(self.shared.purge(key, &DiskWrite::Remove(ClientKind::Ed25519), &PurgedBy::ThisNode))
     }
 
     /// The entry with this id, while it is a candidate or in memory.
@@ -242,8 +255,7 @@ impl Engine {
 
     /// What became of an operation that the host's storage was to carry out. False if there is no such request.
     pub fn storage_answered(&self, id: RequestId, answer: StorageAnswer) -> bool {
-        let _ = (id, answer);
-        false
+        self.shared.storage_answered(id, answer)
     }
 
     /// Takes up to `max` events; `None` once the cache is closed and drained. It never waits: after a call that
@@ -272,6 +284,8 @@ impl Engine {
         let shared = &self.shared;
         let now = shared.clock.now();
         let disk = shared.disk.as_ref().map(DiskStore::usage).unwrap_or_default();
+        let fleet = shared.fleet();
+        let fleet = fleet.as_ref();
         Sizes {
             entries: shared.memory.len() as u64,
             entry_bytes: shared.memory.bytes(),
@@ -282,10 +296,10 @@ impl Engine {
             first_bridge_end: shared.first_bridge_end.earliest(now),
             disk_entries: disk.entries,
             disk_bytes: disk.bytes,
-            fleet_breaker_is_open: false,
-            fleet_operations: 0,
-            fleet_writes: 0,
-            fleet_purges_read_at: None,
+            fleet_breaker_is_open: fleet.is_some_and(|fleet| fleet.breaker_is_open()),
+            fleet_operations: fleet.map_or(0, |fleet| fleet.operations_under_way() as u64),
+            fleet_writes: fleet.map_or(0, |fleet| fleet.writes.len() as u64),
+            fleet_purges_read_at: fleet.and_then(|fleet| fleet.journal.lock().read_at()),
         }
     }
 
@@ -319,6 +333,9 @@ impl Engine {
         shared.operators.close();
         shared.waiters.close();
         shared.lookers.close();
+        if let Some(fleet) = shared.fleet() {
+            fleet.close();
+        }
         shared.disk_readers.close();
         shared.fetchers.close();
         let undecided = std::mem::take(&mut *shared.candidates.lock());

@@ -24,10 +24,14 @@ pub enum LogKind {
     Breaker,
     /// A handshake that fails since its certificate is past `stale_if_error`.
     BridgeEnded,
+    /// The storage of the fleet fails.
+    Fleet,
+    /// A record on it can't be used.
+    FleetRecord,
 }
 
 impl LogKind {
-    const COUNT: usize = LogKind::BridgeEnded as usize + 1;
+    const COUNT: usize = LogKind::FleetRecord as usize + 1;
 }
 
 /// The least time between two records of a kind.

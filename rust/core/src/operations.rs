@@ -100,6 +100,9 @@ pub enum OperationError {
     /// The disk has failed; the text says how.
     #[error("{0}")]
     Disk(String),
+    /// The storage of the fleet has failed; the text says what that means.
+    #[error("{0}")]
+    Storage(String),
     /// The cache was closed, or a bug ended the operation.
     #[error("the cache was closed before it had answered")]
     Closed,

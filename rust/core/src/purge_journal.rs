@@ -76,22 +76,20 @@ impl PurgeJournal {
         self.by_name.get(name).into_iter().flatten().chain(&self.of_all).copied()
     }
 
-    /// Takes what a read has shown, the oldest first, and returns what is new to this node.
+    /// Takes what a read has shown, the oldest first, and returns what is new to this node: whoever carries it out notes
+    /// it in the same moment.
     pub fn read(&mut self, shown: &[Purge], now: Instant) -> Vec<Purge> {
         for (purge, reads) in &mut self.unconfirmed {
             *reads += u8::from(shown.iter().any(|other| other.id == purge.id));
         }
         self.unconfirmed.retain(|(_, reads)| *reads < READS_TO_CONFIRM);
-        let news: Vec<_> =
-            shown.iter().filter(|purge| !self.known.contains_key(&purge.id)).cloned().collect();
-        news.iter().for_each(|purge| self.note(purge, now));
         self.forget_old(shown, now);
-        news
+        shown.iter().filter(|purge| !self.known.contains_key(&purge.id)).cloned().collect()
     }
 
-    /// Takes for known what was carried out before the process began.
-    pub fn assume(&mut self, purges: &[Purge], now: Instant) {
-        purges.iter().for_each(|purge| self.note(purge, now));
+    /// The purges of all that are known: what a node must not carry out again after a restart.
+    pub fn of_all(&self) -> Vec<Purge> {
+        self.of_all.iter().map(|id| Purge { id: *id, purged: Purged::All }).collect()
     }
 
     /// What is to be written after a read has shown this, if anything. If it would be too long, withdrawals go first, and then
@@ -131,7 +129,8 @@ impl PurgeJournal {
         !self.unconfirmed.is_empty()
     }
 
-    fn note(&mut self, purge: &Purge, now: Instant) {
+    /// Takes a purge for known.
+    pub fn note(&mut self, purge: &Purge, now: Instant) {
         if self.known.insert(purge.id, Known { purged: purge.purged.clone(), since: now }).is_some() {
             return;
         }

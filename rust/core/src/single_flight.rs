@@ -58,6 +58,11 @@ impl Flight {
         self.is_withdrawn(self.key.client)
     }
 
+    /// Who waits, to be told by the caller; the flight goes on.
+    pub fn answer(&self) -> Vec<Token> {
+        std::mem::take(&mut self.state.lock().tokens)
+    }
+
     fn take_tokens(&self) -> (Vec<Token>, Vec<Token>) {
         let state = &mut *self.state.lock();
         (std::mem::take(&mut state.tokens), std::mem::take(&mut state.next))

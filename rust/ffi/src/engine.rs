@@ -65,10 +65,10 @@ pub unsafe extern "C" fn cached_http_engine_resize(
     guarded(|| {
         let engine = open_engine(engine)?;
         // SAFETY: `settings` has `settings_length` bytes, and `message` is NULL or writable: our own contract.
-        let (json, message) = unsafe { (view(settings, settings_length)?, optional_output(message)) };
+        let (json, mut message) = unsafe { (view(settings, settings_length)?, optional_output(message)) };
         let settings = EngineSettings::from_json(json)
-            .map_err(|error| explain(message, Status::SettingsRejected, &error))?;
-        engine.resize(&settings);
+            .map_err(|error| explain(message.as_deref_mut(), Status::SettingsRejected, &error))?;
+        engine.resize(&settings).map_err(|error| explain(message, Status::SettingsRejected, &error))?;
         Ok(Status::Ok)
     })
 }
@@ -123,6 +123,7 @@ pub extern "C" fn cached_http_lookup_config_close(config: LookupConfigHandle) ->
 fn open_status(error: &OpenError) -> Status {
     match error {
         OpenError::Directory(_) => Status::DirectoryRejected,
+        OpenError::KeyFile(_) => Status::SettingsRejected,
         OpenError::Pipe(_) => Status::OutOfDescriptors,
     }
 }

@@ -149,7 +149,7 @@ fn error_status(error: &OperationError) -> Status {
         OperationError::InvalidName { .. } => Status::InvalidName,
         OperationError::InvalidCursor => Status::InvalidArgument,
         OperationError::UnknownName => Status::Miss,
-        OperationError::Disk(_) => Status::Failed,
+        OperationError::Disk(_) | OperationError::Storage(_) => Status::Failed,
         OperationError::Closed => Status::Closed,
     }
 }

@@ -1,4 +1,4 @@
-//! What a miss sets in motion, in the order of its steps: the disk ([`disk`]), the backend ([`request`]), its answer
+//! What a miss sets in motion, in the order of its steps: the disk ([`disk`]), the fleet ([`fleet`]), the backend ([`request`]), its answer
 //! ([`response`]), a candidate for the host ([`candidate`]), and the end. Each step is a source with a deadline of
 //! its own, and hands the fetch on when it has nothing.
 //!
@@ -6,15 +6,17 @@
 
 pub(super) mod candidate;
 pub(super) mod disk;
+mod fleet;
 mod request;
 mod response;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::engine::LookupConfig;
+use crate::engine::fetch::fleet::PendingLoad;
 use crate::engine::shared::Shared;
-use crate::entry::{Entry, EntryId, EntryKey};
+use crate::entry::{ClientKind, Entry, EntryId, EntryKey};
 use crate::events::{Event, Outcome};
 use crate::single_flight::Flight;
 use crate::worker_pool::Priority;
@@ -32,6 +34,16 @@ pub(super) struct Fetch {
     priority: Priority,
     /// Whether the disk was looked at and has nothing of the name.
     is_not_on_disk: bool,
+    /// Whether the fleet's storage has a record of the name.
+    is_in_fleet: bool,
+    /// Under which kind it was looked for there.
+    loaded: Option<ClientKind>,
+    /// The read of the storage that goes on beside the request.
+    beside: Option<Arc<PendingLoad>>,
+    /// Serves who waits for another fetch, which ends the flight.
+    is_companion: bool,
+    /// How the backend has failed: the end, if the storage has nothing either.
+    in_reserve: Option<Outcome>,
     /// The candidate that the host has agreed to, which ends the flight whether or not its client can use it.
     accepted: Option<EntryId>,
     deadline: Instant,
@@ -61,6 +73,11 @@ impl Fetch {
             stored: None,
             priority: Priority::Foreground,
             is_not_on_disk: false,
+            is_in_fleet: false,
+            loaded: None,
+            beside: None,
+            is_companion: false,
+            in_reserve: None,
             accepted: None,
             deadline: Instant::now() + config.timeout,
             asked_backend: false,
@@ -100,7 +117,7 @@ impl Fetch {
     pub(super) fn start(self) {
         match self.shared.disk {
             Some(_) => self.queue_read(),
-            None => self.queue_request(),
+            None => self.queue_load(),
         }
     }
 
@@ -111,8 +128,11 @@ impl Fetch {
 
     fn end(&mut self, outcome: Outcome) {
         self.finished = true;
+        if self.is_companion {
+            return self.end_companion(outcome);
+        }
         if let Some(stored) = &self.stored {
-            stored.end_refresh();
+            self.let_go(stored, &outcome);
         }
         let (tokens, next) = self.shared.flights.finish(&self.flight);
         let server_name = self.key.name.as_str().into();
@@ -128,7 +148,40 @@ impl Fetch {
             self.shared.refresh_now(&self.config, self.key.borrowed(), token);
         }
     }
+
+    /// Tells whoever waits, if there is something good to tell; the flight goes on.
+    fn end_companion(&mut self, outcome: Outcome) {
+        let is_served = matches!(outcome, Outcome::Found(_));
+        if is_served {
+            self.shared.events.push(Event::Finished {
+                server_name: self.key.name.as_str().into(),
+                asked_backend: false,
+                not_modified: false,
+                accepted: self.accepted,
+                tokens: self.flight.answer(),
+                outcome,
+            });
+        }
+        if let Some(pending) = self.beside.take() {
+            pending.decided(is_served);
+        }
+    }
+
+    /// Lets an entry be refreshed again: after a while, if neither the backend could be asked nor the fleet had a newer
+    /// one, or each handshake would cost an operation of the storage.
+    fn let_go(&self, stored: &Arc<Entry>, outcome: &Outcome) {
+        match (outcome, self.shared.fleet()) {
+            (Outcome::BackedOff(_), Some(fleet)) => {
+                let stored = Arc::clone(stored);
+                fleet.after(LOOK_AGAIN, Box::new(move || stored.end_refresh()));
+            }
+            _ => stored.end_refresh(),
+        }
+    }
 }
+
+/// How long an entry is not looked for on the fleet's storage again while the backend is not asked.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl Drop for Fetch {
     fn drop(&mut self) {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
+use crate::engine::fetch::candidate::Source;
 use crate::engine::shared::Shared;
 use crate::engine::{Lookup, LookupConfig, LookupRequest};
 use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
@@ -81,6 +82,9 @@ impl Shared {
             let end = entry.not_after();
             let answer = match config.evaluate(&entry, now) {
                 Freshness::Expired => continue,
+                Freshness::Fresh if self.is_due(&entry) => {
+                    CachedAnswer { answer: Lookup::Hit(entry.id), refresh: Some(entry) }
+                }
                 Freshness::Fresh => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: None },
                 Freshness::RefreshDue => CachedAnswer { answer: Lookup::Hit(entry.id), refresh: Some(entry) },
                 // That of another kind may be fresh.
@@ -108,6 +112,11 @@ impl Shared {
             return None;
         };
         Some(CachedAnswer { answer: negative, refresh: None })
+    }
+
+    /// Whether an entry is to be looked for anew though it is fresh: this node may have missed a purge of it.
+    fn is_due(&self, entry: &Entry) -> bool {
+        entry.metadata.fetched_at.0 < self.due_before.load(Ordering::Relaxed)
     }
 
     /// An entry of another name, within its lifetime, that covers this one.
@@ -155,8 +164,9 @@ impl Shared {
         request: &LookupRequest<'_>,
         now: Timestamp,
     ) -> Lookup {
-        // A flight that has failed in the meantime has left its reason. Where there is a disk, it may know the name all
-        // the same: then the backend's failure is looked at after it.
+        // A flight that has failed in the meantime has left its reason. Where there is a disk or a fleet, it may know the
+        // name all the same: then the backend's failure is looked at after it.
+        let is_only_source = self.disk.is_none() && self.fleet().is_none();
         let settled = || {
             // Nobody would be told any more.
             if self.closed.load(Ordering::Acquire) {
@@ -164,7 +174,7 @@ impl Shared {
             }
             let cached = self.cached_answer(config, key, request.peek, now).map(|cached| cached.answer);
             let backed_off =
-                || self.disk.is_none().then(|| self.back_off.reason(key, config.identity, now)).flatten();
+                || is_only_source.then(|| self.back_off.reason(key, config.identity, now)).flatten();
             let explained = |reason: Arc<str>| self.explained(config, key, &reason).into();
             cached.or_else(|| backed_off().map(|reason| Lookup::BackedOff(explained(reason))))
         };
@@ -180,9 +190,23 @@ impl Shared {
 
     /// Fetches a newer generation of an entry, unless somebody does, or has just failed to. Returns at once.
     pub(super) fn refresh(self: &Arc<Self>, config: &Arc<LookupConfig>, entry: &Arc<Entry>, now: Timestamp) {
+        self.refresh_from(Source::Disk, config, entry, now);
+    }
+
+    /// The same for one that has just come from there. What the fleet has is not read from it again.
+    pub(super) fn refresh_from(
+        self: &Arc<Self>,
+        source: Source,
+        config: &Arc<LookupConfig>,
+        entry: &Arc<Entry>,
+        now: Timestamp,
+    ) {
         let key = entry.key();
         if self.back_off.reason(key, config.identity, now).is_some() {
-            return self.note_bridge(config, entry, now);
+            self.note_bridge(config, entry, now);
+            if self.fleet().is_none_or(|fleet| fleet.breaker_is_open()) {
+                return;
+            }
         }
         if self.is_unsupported(key, now) || !entry.begin_refresh() {
             return;
@@ -190,7 +214,13 @@ impl Shared {
         // It was replaced meanwhile, or withdrawn.
         let is_gone = || self.memory.peek(key).is_none_or(|newest| newest.id != entry.id).then_some(());
         match self.flights.join(key.to_owned(), None, is_gone) {
-            Joined::Leader(flight) => Fetch::refresh(self, config, flight, entry).queue_request(),
+            Joined::Leader(flight) => {
+                let refresh = Fetch::refresh(self, config, flight, entry);
+                match source {
+                    Source::Fleet => refresh.queue_request(),
+                    _ => refresh.queue_load(),
+                }
+            }
             Joined::Follower | Joined::Settled(()) => entry.end_refresh(),
         }
     }

@@ -17,6 +17,7 @@ pub use asking::{AskMode, Asked};
 
 use crate::engine::operations::purge::Purge;
 use crate::engine::shared::Shared;
+use crate::engine::storing::PurgedBy;
 use crate::engine::{Engine, LookupConfig};
 use crate::events::Event;
 use crate::operations::{Answer, NameState, Operation, OperationError};
@@ -87,7 +88,7 @@ impl Order {
                 Err(error) => Err(error),
             },
             Operation::PurgeAll {} => {
-                let purge = shared.purge_all();
+                let purge = shared.purge_all_by(&PurgedBy::ThisNode);
                 self.wait_for(purge);
                 return shared.give_back(); // nobody waits for it
             }
@@ -97,14 +98,19 @@ impl Order {
 
     /// Memory is purged; the disk may take its time.
     fn wait_for(mut self, mut purge: Purge) {
-        if self.shared.disk.is_none() {
+        let fleet = self.shared.fleet();
+        if let Some(fleet) = &fleet {
+            self.shared.read_purges(fleet); // and write ours
+        }
+        if self.shared.disk.is_none() && fleet.is_none() {
             self.answer = Some(Ok(Answer::Purged { purged: purge.count(&self.shared) }));
             return;
         }
         self.answer = Some(Err(OperationError::Disk(PURGED_IN_MEMORY.into())));
         let shared = Arc::clone(&self.shared);
         let job = move || {
-            let waited = self.shared.wait_for_removals(&mut purge);
+            let waited =
+                self.shared.wait_for_removals(&mut purge).and_then(|()| self.shared.wait_for_fleet());
             let answer = waited.map(|()| Answer::Purged { purged: purge.count(&self.shared) });
             self.settle(answer);
         };

@@ -1,10 +1,10 @@
 //! What all of an engine's threads share: state, and the two ways in which every part speaks to the host.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::backoff::BackOff;
 use crate::bundle::Issuers;
@@ -16,6 +16,7 @@ use crate::engine::LookupConfig;
 use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
+use crate::engine::fleet::Fleet;
 use crate::entry::{Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
 use crate::interner::Interner;
@@ -62,6 +63,10 @@ pub(super) struct Shared {
     /// Of those whose refresh fails: when they are served no more.
     pub(super) first_bridge_end: EarliestEnd,
     pub(super) fetch_times: FetchTimes,
+    /// What other nodes share with this one, if there are any.
+    pub(super) fleet: RwLock<Option<Arc<Fleet>>>,
+    /// Entries that were fetched before this time are looked for anew, fresh or not.
+    pub(super) due_before: AtomicU64,
     pub(super) closed: AtomicBool,
 }
 

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::disk_writes::DiskWrite;
+use crate::engine::fetch::candidate::Source;
+use crate::engine::fleet::FleetWrite;
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
 use crate::negative_store::Negative;
+use crate::purge_journal::Purge;
 use crate::single_flight::Flight;
 
 /// What becomes of an entry's file when the entry is stored.
@@ -22,15 +25,30 @@ pub(super) enum DiskCopy {
     Remove,
 }
 
+/// Where a fetch has seen something of its name before the backend said "no".
+#[derive(Clone, Copy)]
+pub(super) struct FoundOf {
+    pub(super) is_not_on_disk: bool,
+    pub(super) is_in_fleet: bool,
+}
+
+/// Who wants a purge.
+pub(super) enum PurgedBy<'a> {
+    /// An operator of this node, or the backend.
+    ThisNode,
+    /// Another node, by its journal.
+    Other(&'a Purge),
+}
+
 impl Shared {
-    /// Stores what a flight has brought: the backend has sent it (`is_sent`), or confirmed it, or it comes from disk. False if
+    /// Stores what a flight has brought. What the backend has sent or confirmed is also put where other nodes find it. False if
     /// it was withdrawn since the flight began, or a newer one is stored already.
     pub(super) fn store(
         self: &Arc<Self>,
         flight: &Flight,
         entry: &Arc<Entry>,
         to_write: DiskCopy,
-        is_sent: bool,
+        source: Source,
     ) -> bool {
         let kind = ClientKind::for_key(entry.algorithm());
         let (fetched_at, now) = (entry.metadata.fetched_at, self.clock.now());
@@ -52,17 +70,20 @@ impl Shared {
             }
             match to_write {
                 DiskCopy::Write(metadata) => {
+                    if source.is_backend() {
+                        self.save_to_fleet(entry, metadata.clone());
+                    }
                     self.queue_write(entry.key(), DiskWrite::Save(Arc::clone(entry), metadata));
                 }
                 // The file of the one before would come back with a restart.
-                DiskCopy::Remove => self.queue_write(entry.key(), DiskWrite::Remove(ClientKind::Ed25519)),
+                DiskCopy::Remove => self.remove_copies(entry.key()),
                 DiskCopy::IsThere => {}
             }
             self.flights.note_stored(entry.key());
             if let Some(dns_names) = &dns_names {
                 // What was only confirmed is shared if it was.
                 let was_shared = || old.is_some_and(|old| self.shared_names.contains(old.id, dns_names));
-                if is_sent || was_shared() {
+                if source == Source::Backend || was_shared() {
                     self.shared_names.insert(entry, dns_names);
                 }
             }
@@ -80,7 +101,7 @@ impl Shared {
         self: &Arc<Self>,
         flight: &Arc<Flight>,
         key: EntryKeyRef<'_>,
-        is_not_on_disk: bool,
+        found: FoundOf,
         negative: Negative,
     ) {
         let retired = {
@@ -93,7 +114,11 @@ impl Shared {
             for client in ClientKind::ALL.into_iter().filter(|client| *client <= key.client) {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
-            let removed = self.remove(key, key.client, is_not_on_disk && !flight.has_stored());
+            let is_on_disk = !found.is_not_on_disk && self.disk.is_some();
+            let removed = self.remove(key, key.client, found.is_not_on_disk && !flight.has_stored());
+            if found.is_in_fleet || is_on_disk || !removed.is_empty() {
+                self.withdraw_from_fleet(key);
+            }
             self.flights.withdraw(flight);
             removed
         };
@@ -110,7 +135,12 @@ impl Shared {
 
     /// Forgets all that is known of a name, and of those whose certificates answer for it; true if that was anything. Who comes
     /// from now on is answered anew. The removal of files is queued as `removal`.
-    pub(super) fn purge(self: &Arc<Self>, name: EntryKeyRef<'_>, removal: &DiskWrite) -> bool {
+    pub(super) fn purge(
+        self: &Arc<Self>,
+        name: EntryKeyRef<'_>,
+        removal: &DiskWrite,
+        by: &PurgedBy<'_>,
+    ) -> bool {
         let mut retired = Vec::new();
         let known = {
             let _change = self.changes.lock();
@@ -120,7 +150,9 @@ impl Shared {
             let others = covering.iter().map(|entry| entry.key()).filter(|other| other.name != name.name);
             for other in others {
                 self.forget(other, removal, &mut retired);
+                self.purge_in_fleet(other, by);
             }
+            self.purge_in_fleet(name, by);
             self.forget(name, removal, &mut retired)
         };
         let known = known || !retired.is_empty();
@@ -148,10 +180,19 @@ impl Shared {
     pub(super) fn drop_entry(self: &Arc<Self>, key: EntryKeyRef<'_>) {
         let retired = {
             let _change = self.changes.lock();
-            self.queue_write(key, DiskWrite::Remove(ClientKind::Ed25519));
+            self.remove_copies(key);
             self.memory.remove(key)
         };
         self.retire(retired);
+    }
+
+    /// Has the file of an entry removed, and its record.
+    fn remove_copies(self: &Arc<Self>, key: EntryKeyRef<'_>) {
+        self.queue_write(key, DiskWrite::Remove(ClientKind::Ed25519));
+        if let Some(fleet) = self.fleet() {
+            fleet.writes.want(key, FleetWrite::Delete);
+            self.write_to_fleet(&fleet);
+        }
     }
 
     /// Removes a name's entries that clients of this kind can use. The caller holds `changes`.

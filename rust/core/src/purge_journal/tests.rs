@@ -7,6 +7,7 @@ fn name(name: &str) -> Purged {
 /// A read, and the write that follows it.
 fn turn(journal: &mut PurgeJournal, stored: &mut Vec<Purge>, now: Instant) -> Vec<Purged> {
     let news = journal.read(stored, now);
+    news.iter().for_each(|purge| journal.note(purge, now));
     if let Some(written) = journal.to_write(stored, now) {
         *stored = written;
     }

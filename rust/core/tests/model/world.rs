@@ -105,7 +105,7 @@ impl World {
             Step::Clock(seconds) => self.move_clock(*seconds),
             Step::Restart => self.restart(),
             Step::Reload { options, is_small } => {
-                self.engine.resize(&engine_settings(&self.backend, &self.directory.path, *is_small));
+                self.engine.resize(&engine_settings(&self.backend, &self.directory.path, *is_small)).unwrap();
                 let settings = lookup_settings(&self.backend, OPTIONS[*options]);
                 self.config = self.engine.lookup_config(&settings).unwrap();
                 self.options.push(OPTIONS[*options]);

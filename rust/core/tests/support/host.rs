@@ -55,7 +55,7 @@ impl Host {
 
     /// Begins to serve, or to do so with other limits.
     pub fn resize(&self, backend: &TestBackend, directory: Option<&Path>) {
-        self.engine.resize(&engine_settings(backend, directory));
+        self.engine.resize(&engine_settings(backend, directory)).unwrap();
     }
 
     pub fn look(&self, name: &str) -> Lookup {

@@ -20,10 +20,19 @@ use crate::negative_store::Negative;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Source {
     Disk,
+    /// Another node was sent it.
+    Fleet,
     /// The backend has sent it.
     Backend,
     /// The backend says that it is not modified.
     Confirmation,
+}
+
+impl Source {
+    /// Whether the backend has just spoken.
+    pub(in crate::engine) fn is_backend(self) -> bool {
+        matches!(self, Source::Backend | Source::Confirmation)
+    }
 }
 
 /// An entry that waits for the host's word, with the flight it will end.
@@ -56,7 +65,7 @@ impl Candidate {
     pub(in crate::engine) fn confirm(mut self) {
         self.fetch.accepted = Some(self.entry.id);
         self.fetch.not_modified = self.source == Source::Confirmation;
-        if self.source != Source::Disk {
+        if self.source.is_backend() {
             self.note_answer();
         }
         let stored = if self.is_usable() { self.store() } else { self.note_unsupported() };
@@ -68,8 +77,8 @@ impl Candidate {
             false => fetch.finish(Outcome::UnsupportedKeyType),
         }
         let now = shared.clock.now();
-        if stored && source == Source::Disk && config.evaluate(&entry, now) != Freshness::Fresh {
-            shared.refresh(&config, &entry, now);
+        if stored && !source.is_backend() && config.evaluate(&entry, now) != Freshness::Fresh {
+            shared.refresh_from(source, &config, &entry, now);
         }
         if !stored && entry.was_opened() {
             shared.events.push(Event::Retired(entry.id));
@@ -86,7 +95,15 @@ impl Candidate {
                 shared.log(LogKind::InvalidBundle, entry.key(), || {
                     format!("an entry on disk is rejected: {reason}")
                 });
-                fetch.queue_request();
+                fetch.queue_load();
+            }
+            Source::Fleet => {
+                let shared = Arc::clone(&fetch.shared);
+                shared.counters.fleet_unfit.increment();
+                shared.log(LogKind::FleetRecord, entry.key(), || {
+                    format!("a record on the storage of the fleet is rejected: {reason}")
+                });
+                fetch.go_on();
             }
             Source::Backend | Source::Confirmation => fetch.reject(&reason),
         }
@@ -112,7 +129,7 @@ impl Candidate {
         let shared = &fetch.shared;
         if freshness::lifetime(&entry.metadata.freshness, fetch.config.freshness).is_none() {
             // It must not be stored; nor is the one before it right any more.
-            if *source != Source::Disk {
+            if source.is_backend() {
                 shared.drop_entry(entry.key());
             }
             return false;
@@ -123,7 +140,7 @@ impl Candidate {
             (_, None) => DiskCopy::Remove,
         };
         // One that comes late is served to who waits for it, and not stored.
-        shared.store(&fetch.flight, entry, to_write, *source == Source::Backend)
+        shared.store(&fetch.flight, entry, to_write, *source)
     }
 
     /// The certificate is of a kind that the client who asked can't use. It is not stored: it came for a query that

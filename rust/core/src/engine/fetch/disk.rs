@@ -81,7 +81,7 @@ impl Fetch {
     pub(in crate::engine) fn queue_read(self) {
         let shared = Arc::clone(&self.shared);
         if shared.disk_reads.hanging.load(Ordering::Relaxed) > 0 {
-            return self.queue_request();
+            return self.queue_load();
         }
         let (key, handshake_params) = (self.key.clone(), Arc::clone(&self.handshake_params));
         let config = Arc::clone(&self.config);
@@ -130,7 +130,7 @@ impl Read {
             fetch.is_not_on_disk = is_not_on_disk;
             match entry {
                 Some(entry) => fetch.found_on_disk(entry),
-                None => fetch.queue_request(),
+                None => fetch.queue_load(),
             }
         }
         self.shared.sweep_if_due();
@@ -210,7 +210,7 @@ impl Read {
 impl Drop for Read {
     fn drop(&mut self) {
         if let ReadState::Waits(fetch) = self.take() {
-            fetch.queue_request();
+            fetch.queue_load();
         }
     }
 }
@@ -220,7 +220,7 @@ impl Fetch {
     fn found_on_disk(mut self, entry: Entry) {
         if self.config.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired {
             self.stored = Some(Arc::new(entry));
-            return self.queue_request();
+            return self.queue_load();
         }
         self.shared.counters.disk_hits.increment();
         Candidate::offer(self, entry, Source::Disk);
@@ -268,7 +268,7 @@ impl Shared {
             let ReadState::Waits(fetch) = state else { continue };
             self.counters.disk_errors.increment();
             self.log(LogKind::Disk, fetch.key.borrowed(), || NO_ANSWER.into());
-            fetch.queue_request();
+            fetch.queue_load();
         }
         anybody
     }

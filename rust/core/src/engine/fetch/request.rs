@@ -46,7 +46,7 @@ impl Fetch {
             shared.log(LogKind::Overload, self.key.borrowed(), || {
                 format!("{}: no worker was free in time; {RAISE_THE_LIMIT}", shared.backend_name)
             });
-            return self.finish(Outcome::Overloaded);
+            return self.without_answer(Outcome::Overloaded);
         }
         let now = shared.clock.now();
         let (key, identity) = (self.key.borrowed(), self.config.identity);
@@ -71,7 +71,7 @@ impl Fetch {
             // The time that a request has spent in our queue is not the backend's fault.
             Err(error) if asked_at.elapsed() >= time_left && time_left < self.config.timeout * 3 / 4 => {
                 shared.counters.fetch_errors.increment();
-                self.finish(Outcome::Failed(error.message));
+                self.without_answer(Outcome::Failed(error.message));
             }
             Err(error) => self.failed(error),
         }
@@ -79,7 +79,7 @@ impl Fetch {
 
     fn back_off(self, reason: &str) {
         let reason = self.explained(reason).into();
-        self.finish(Outcome::BackedOff(reason));
+        self.without_answer(Outcome::BackedOff(reason));
     }
 
     /// The answer is for all clients of a kind, and a refresh for those of the entry's.

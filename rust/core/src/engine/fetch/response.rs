@@ -10,6 +10,7 @@ use crate::backoff::Evidence;
 use crate::bundle::Bundle;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::{Candidate, Source};
+use crate::engine::storing::FoundOf;
 use crate::entry::{ClientKind, Entry, EntryKey, ResponseMetadata};
 use crate::events::Outcome;
 use crate::freshness::FreshnessLifetime;
@@ -67,7 +68,8 @@ impl Fetch {
                 }
             }
         };
-        shared.withdraw(&self.flight, key, self.is_not_on_disk, negative);
+        let found = FoundOf { is_not_on_disk: self.is_not_on_disk, is_in_fleet: self.is_in_fleet };
+        shared.withdraw(&self.flight, key, found, negative);
         self.finish(Outcome::NoCertificate);
     }
 
@@ -83,7 +85,7 @@ impl Fetch {
         self.note_failure(evidence, &error.message, error.retry_after);
         self.log_failed_refresh(LogKind::FailedFetch, &error.message);
         let reason = self.explained(&error.message);
-        self.finish(Outcome::Failed(reason));
+        self.without_answer(Outcome::Failed(reason));
     }
 
     /// Ends the flight with an answer that can't be used.
@@ -92,7 +94,7 @@ impl Fetch {
         let reason = format!("{}: the answer is rejected: {reason}", self.shared.backend_name);
         self.note_failure(self.evidence_of_answer(), &reason, None);
         self.log_failed_refresh(LogKind::InvalidBundle, &reason);
-        self.finish(Outcome::Failed(reason));
+        self.without_answer(Outcome::Failed(reason));
     }
 
     fn note_failure(&self, evidence: Evidence, reason: &str, retry_after: Option<Duration>) {

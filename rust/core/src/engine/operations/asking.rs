@@ -112,7 +112,7 @@ impl Shared {
                 match self.memory.peek(key) {
                     Some(entry) => {
                         entry.begin_refresh();
-                        Fetch::refresh(self, config, flight, &entry).queue_request();
+                        Fetch::refresh(self, config, flight, &entry).queue_load();
                     }
                     None => Fetch::new(self, config, flight, key.to_owned(), "").in_background().start(),
                 }

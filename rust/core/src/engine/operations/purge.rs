@@ -12,14 +12,18 @@ use compact_str::CompactString;
 use crate::engine::disk_writes::{DiskWrite, Outstanding, PurgedNames};
 use crate::engine::operations::normalised;
 use crate::engine::shared::Shared;
+use crate::engine::storing::PurgedBy;
 use crate::entry::{ClientKind, EntryKey, EntryKeyRef};
 use crate::operations::OperationError;
+
+const NOT_TOLD: &str = "purged here, but the storage of the fleet has not taken it (the log says why): the other nodes go on \
+    serving it. This node goes on telling them; if it ends before, ask another to purge it";
 
 /// How long an operation waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A purge whose files are still to go.
-pub(super) struct Purge {
+pub(in crate::engine) struct Purge {
     /// What was known in memory.
     known: Known,
     /// The keys whose files are to go; all if there are none.
@@ -53,18 +57,21 @@ impl Shared {
         let names = names.iter().map(|name| normalised(name)).collect::<Result<Vec<_>, _>>()?;
         let on_disk = Arc::<PurgedNames>::default();
         let removal = DiskWrite::Purge(Arc::clone(&on_disk));
-        let is_known =
-            |name: &&CompactString| self.purge(EntryKeyRef { name, client: ClientKind::RsaOnly }, &removal);
+        let is_known = |name: &&CompactString| {
+            let key = EntryKeyRef { name, client: ClientKind::RsaOnly };
+            self.purge(key, &removal, &PurgedBy::ThisNode)
+        };
         let in_memory = names.iter().filter(is_known).cloned().collect();
         let keys = names.iter().flat_map(EntryKey::all_kinds).collect();
         Ok(Purge { known: Known::Names { in_memory, on_disk }, keys: Some(keys) })
     }
 
     /// Forgets all names. At once, however many they are; what they occupied is given back by and by.
-    pub(super) fn purge_all(self: &Arc<Self>) -> Purge {
+    pub(in crate::engine) fn purge_all_by(self: &Arc<Self>, by: &PurgedBy<'_>) -> Purge {
         let _change = self.changes.lock();
         let in_memory = self.memory.len() as u64;
         let others = (self.negatives.len() + self.back_off.len()) as u64;
+        self.purge_all_in_fleet(by);
         self.queue_clearing();
         self.memory.invalidate();
         self.shared_names.purged_all(self.clock.now());
@@ -76,7 +83,7 @@ impl Shared {
     }
 
     /// Gives back what purged entries occupy.
-    pub(super) fn give_back(&self) {
+    pub(in crate::engine) fn give_back(&self) {
         let mut after = CompactString::default();
         loop {
             let (retired, next) = self.memory.remove_invalid(&after);
@@ -107,6 +114,20 @@ impl Shared {
                  before, they are there again"
             )));
         }
+    }
+
+    /// Waits until the other nodes can know of it.
+    pub(super) fn wait_for_fleet(&self) -> Result<(), OperationError> {
+        let Some(fleet) = self.fleet() else { return Ok(()) };
+        // A read of the journal and a write, and one that was under way.
+        let deadline = Instant::now() + fleet.timeout() * 3;
+        while !fleet.journal.lock().is_written() {
+            if Instant::now() >= deadline || self.closed.load(Ordering::Acquire) {
+                return Err(OperationError::Storage(NOT_TOLD.into()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Waits until nothing waits to be written, which more may come to meanwhile.

@@ -1,0 +1,234 @@
+//! The journal of purges: read every few seconds, and written when this node has purged. One turn is a read, what is new
+//! carried out, and a write if something of ours is missing.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::clock::Timestamp;
+use crate::engine::disk_writes::DiskWrite;
+use crate::engine::fleet::{Ended, Fleet, FleetWrite, Lane};
+use crate::engine::shared::Shared;
+use crate::engine::storing::PurgedBy;
+use crate::entry::{ClientKind, EntryKeyRef};
+use crate::log_sampler::LogKind;
+use crate::purge_journal::{self, NAME_LIFETIME, Purge, PurgeId, PurgeJournal, Purged};
+use crate::storage::{RequestId, StorageOperation};
+
+/// Without the journal for so long, a node may have missed a purge.
+const LONGEST_UNREAD: Duration = Duration::from_secs(NAME_LIFETIME.as_secs() / 2);
+
+/// What a node knows of the journal, and how far its turn has come.
+pub(in crate::engine) struct Journal {
+    purges: PurgeJournal,
+    /// Purges by this node that no write has taken to the storage yet.
+    unwritten: HashSet<PurgeId>,
+    turn_is_under_way: bool,
+    /// Something came up during the turn.
+    again: bool,
+    /// Of the next turn that is planned; any other is none any more.
+    planned: u64,
+    /// The last write, which may not have returned.
+    last_write: Option<RequestId>,
+    begun_at: Timestamp,
+    read_at: Option<Timestamp>,
+}
+
+impl Journal {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Journal {
+            purges: PurgeJournal::default(),
+            unwritten: HashSet::new(),
+            turn_is_under_way: false,
+            again: false,
+            planned: 0,
+            last_write: None,
+            begun_at: now,
+            read_at: None,
+        }
+    }
+
+    /// When it was last read.
+    pub(in crate::engine) fn read_at(&self) -> Option<Timestamp> {
+        self.read_at
+    }
+
+    /// The purges that a record of this name must be newer than.
+    pub(in crate::engine) fn of_name(&self, name: &str) -> impl Iterator<Item = PurgeId> + '_ {
+        self.purges.of_name(name)
+    }
+
+    /// Notes a purge: by this node, which is to be written, or by another.
+    pub(in crate::engine) fn note(&mut self, by: &PurgedBy<'_>, purged: impl FnOnce() -> Purged) {
+        match by {
+            PurgedBy::ThisNode => drop(self.unwritten.insert(self.purges.add(purged(), Instant::now()))),
+            PurgedBy::Other(purge) => self.purges.note(purge, Instant::now()),
+        }
+    }
+
+    /// Whether the storage has all purges by this node.
+    pub(in crate::engine) fn is_written(&self) -> bool {
+        self.unwritten.is_empty()
+    }
+}
+
+impl Shared {
+    /// Begins a turn now, or once more after the one under way. Returns at once.
+    pub(in crate::engine) fn read_purges(self: &Arc<Self>, fleet: &Arc<Fleet>) {
+        {
+            let mut journal = fleet.journal.lock();
+            journal.again = journal.turn_is_under_way;
+            if std::mem::replace(&mut journal.turn_is_under_way, true) {
+                return;
+            }
+        }
+        fleet.writes.begin_read(|id| fleet.operations.is_under_way(id));
+        let (shared, of) = (Arc::clone(self), Arc::clone(fleet));
+        let then = move |ended| shared.purges_read(&of, ended);
+        if self.use_storage(fleet, Lane::Journal, fleet.journal_key(), StorageOperation::Load, then).is_none()
+        {
+            self.end_turn(fleet);
+        }
+    }
+
+    fn purges_read(self: &Arc<Self>, fleet: &Arc<Fleet>, ended: Ended) {
+        let shown = match ended {
+            Ended::Missing => Some(Vec::new()),
+            Ended::Found(record) => self
+                .opened(fleet, &fleet.journal_key(), &record)
+                .and_then(|text| purge_journal::decode(&text)),
+            Ended::Done | Ended::Failed(_) | Ended::Skipped => return self.end_turn(fleet),
+        };
+        if let Some(shown) = &shown {
+            let news = fleet.journal.lock().purges.read(shown, Instant::now());
+            news.iter().for_each(|purge| self.purge_as_told(purge));
+            fleet.journal.lock().read_at = Some(self.clock.now());
+        }
+        fleet.writes.retry();
+        self.write_to_fleet(fleet);
+        // One that can't be read is written over only by who has something to say.
+        self.write_purges(fleet, &shown.unwrap_or_default());
+    }
+
+    fn write_purges(self: &Arc<Self>, fleet: &Arc<Fleet>, shown: &[Purge]) {
+        let purges = {
+            let mut journal = fleet.journal.lock();
+            // Of two writes under way, the older might come last.
+            let last_is_under_way = journal.last_write.is_some_and(|id| fleet.operations.is_under_way(id));
+            if last_is_under_way { None } else { journal.purges.to_write(shown, Instant::now()) }
+        };
+        let Some(purges) = purges else { return self.end_turn(fleet) };
+        let (key, text) = (fleet.journal_key(), purge_journal::encode(&purges));
+        let Ok(record) = fleet.seal(&key, &[text.as_bytes()]) else { return self.end_turn(fleet) };
+        let then = {
+            let (shared, fleet) = (Arc::clone(self), Arc::clone(fleet));
+            let unwritten = fleet.journal.lock().unwritten.clone();
+            move |ended| {
+                if matches!(ended, Ended::Done) {
+                    fleet.journal.lock().unwritten.retain(|id| !unwritten.contains(id));
+                }
+                shared.end_turn(&fleet);
+            }
+        };
+        match self.use_storage(fleet, Lane::Journal, key, StorageOperation::Store(record), then) {
+            Some(id) => fleet.journal.lock().last_write = Some(id),
+            None => self.end_turn(fleet),
+        }
+    }
+
+    /// Plans the next turn. Nodes that have begun together do not read together for long.
+    fn end_turn(self: &Arc<Self>, fleet: &Arc<Fleet>) {
+        let interval = fleet.settings.lock().read_interval;
+        let (planned, delay) = {
+            let mut journal = fleet.journal.lock();
+            journal.turn_is_under_way = false;
+            journal.planned += 1;
+            let delay = match std::mem::take(&mut journal.again) {
+                true => Duration::ZERO,
+                false => interval.mul_f64(fastrand::f64().mul_add(0.4, 0.8)),
+            };
+            (journal.planned, delay)
+        };
+        self.note_unread(fleet);
+        let (shared, of) = (Arc::clone(self), Arc::clone(fleet));
+        let task = move || {
+            if of.journal.lock().planned == planned {
+                shared.read_purges(&of);
+            }
+        };
+        fleet.after(delay, Box::new(task));
+    }
+
+    /// A node that could not read the journal for long may have missed a purge: it looks for newer certificates of all
+    /// that it holds, and drops nothing.
+    fn note_unread(&self, fleet: &Fleet) {
+        let now = self.clock.now();
+        let read_at = {
+            let journal = fleet.journal.lock();
+            journal.read_at.unwrap_or(journal.begun_at)
+        };
+        let marked = Timestamp(self.due_before.load(Ordering::Relaxed));
+        if now.saturating_since(read_at.max(marked)) < LONGEST_UNREAD {
+            return;
+        }
+        self.due_before.store(now.0, Ordering::Relaxed);
+        self.log_of(LogKind::Fleet, None, || {
+            "the purges of other nodes could not be read from the storage of the fleet for an hour: every certificate is looked \
+             for anew when it is asked for"
+                .into()
+        });
+    }
+
+    /// Has the other nodes forget a name as well. The caller holds `changes`.
+    pub(in crate::engine) fn purge_in_fleet(self: &Arc<Self>, name: EntryKeyRef<'_>, by: &PurgedBy<'_>) {
+        let Some(fleet) = self.fleet() else { return };
+        fleet.journal.lock().note(by, || Purged::Name(name.name.into()));
+        match by {
+            PurgedBy::ThisNode => self.delete_from_fleet(&fleet, name),
+            PurgedBy::Other(_) => fleet.writes.take_back(name),
+        }
+        self.write_to_fleet(&fleet);
+    }
+
+    /// The same for all names. Records can't be listed: those that are left are refused by whoever knows of the purge.
+    pub(in crate::engine) fn purge_all_in_fleet(self: &Arc<Self>, by: &PurgedBy<'_>) {
+        let Some(fleet) = self.fleet() else { return };
+        fleet.journal.lock().note(by, || Purged::All);
+        fleet.writes.take_back_all();
+        self.write_to_fleet(&fleet);
+    }
+
+    /// Has the other nodes forget what the backend has no certificate for any more.
+    pub(in crate::engine) fn withdraw_from_fleet(self: &Arc<Self>, name: EntryKeyRef<'_>) {
+        let Some(fleet) = self.fleet() else { return };
+        fleet.journal.lock().note(&PurgedBy::ThisNode, || Purged::Withdrawn(name.name.into()));
+        self.delete_from_fleet(&fleet, name);
+        self.write_to_fleet(&fleet);
+        self.read_purges(&fleet);
+    }
+
+    fn delete_from_fleet(&self, fleet: &Fleet, name: EntryKeyRef<'_>) {
+        for key in name.all_kinds() {
+            if !fleet.writes.want(key, FleetWrite::Delete) {
+                self.counters.fleet_skipped.increment();
+            }
+        }
+    }
+
+    /// Carries out what another node has purged.
+    fn purge_as_told(self: &Arc<Self>, purge: &Purge) {
+        let by = PurgedBy::Other(purge);
+        match &purge.purged {
+            Purged::All => {
+                self.purge_all_by(&by);
+                self.give_back();
+            }
+            Purged::Name(name) | Purged::Withdrawn(name) => {
+                let key = EntryKeyRef { name, client: ClientKind::RsaOnly };
+                self.purge(key, &DiskWrite::Remove(ClientKind::Ed25519), &by);
+            }
+        }
+        self.counters.fleet_purges.increment();
+    }
+}

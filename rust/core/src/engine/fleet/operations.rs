@@ -1,0 +1,227 @@
+//! The operations of the storage that are under way. One rule bounds what a storage can cost us: **an operation keeps its
+//! place until the storage has returned, though nobody waits for it any more**. So a storage that hangs holds as many of
+//! the host's threads as there are places, and then is left alone.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::storage::{RequestId, StorageAnswer, StorageOperation, StorageRequest};
+
+/// What became of an operation.
+#[derive(Debug)]
+pub(in crate::engine) enum Ended {
+    /// A load has found this.
+    Found(Vec<u8>),
+    /// A load has found nothing.
+    Missing,
+    /// It is written, or removed.
+    Done,
+    /// The storage has failed, or not answered in time; the text says how.
+    Failed(String),
+    /// It was not begun: the storage fails, or too much waits for it.
+    Skipped,
+}
+
+/// Goes on with the outcome. Called once, on a thread of the caller's choice; dropped if the fleet ends.
+pub(super) type Then = Box<dyn FnOnce(Ended) + Send>;
+
+/// What an operation is for, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Lane {
+    /// The purges of other nodes; read even while the breaker is open, which it closes.
+    Journal,
+    /// Somebody waits for a certificate.
+    Read,
+    /// Certificates for the other nodes. They leave half of the places to reads.
+    Write,
+}
+
+const LANES: [Lane; 3] = [Lane::Journal, Lane::Read, Lane::Write];
+/// So many may wait for a place in each lane.
+const MAX_QUEUED: usize = 4_096;
+/// So many failures in a row open the breaker.
+const FAILURES_TO_OPEN: u32 = 5;
+
+/// An operation that the host is to be told of, or an outcome for its caller.
+pub(super) enum Step {
+    Want(StorageRequest),
+    End(Then, Ended),
+}
+
+/// Thread-safe.
+#[derive(Default)]
+pub(super) struct Operations {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    places: usize,
+    under_way: HashMap<RequestId, UnderWay>,
+    queues: [VecDeque<Queued>; LANES.len()],
+    failures_in_a_row: u32,
+    closed: bool,
+}
+
+struct Queued {
+    id: RequestId,
+    key: String,
+    operation: StorageOperation,
+    then: Then,
+}
+
+struct UnderWay {
+    lane: Lane,
+    begun_at: Instant,
+    /// Gone, once nobody waits any more.
+    then: Option<Then>,
+}
+
+impl State {
+    fn breaker_is_open(&self) -> bool {
+        self.failures_in_a_row >= FAILURES_TO_OPEN
+    }
+
+    /// Begins what there is a place for.
+    fn begin(&mut self, steps: &mut Vec<Step>) {
+        for lane in LANES {
+            while self.has_place(lane) {
+                let Some(Queued { id, key, operation, then }) = self.queues[lane as usize].pop_front() else {
+                    break;
+                };
+                self.under_way.insert(id, UnderWay { lane, begun_at: Instant::now(), then: Some(then) });
+                steps.push(Step::Want(StorageRequest { id, key, operation }));
+            }
+        }
+    }
+
+    fn has_place(&self, lane: Lane) -> bool {
+        let of_lane = || self.under_way.values().filter(|operation| operation.lane == lane).count();
+        match lane {
+            Lane::Journal => self.under_way.len() < self.places,
+            // One place is for the journal.
+            Lane::Read => self.under_way.len() + 1 < self.places.max(2),
+            Lane::Write => self.under_way.len() + 1 < self.places && of_lane() < (self.places / 2).max(1),
+        }
+    }
+
+    /// Lets those go on in vain that wait for a storage which fails.
+    fn skip_all(&mut self, steps: &mut Vec<Step>) {
+        for lane in [Lane::Read, Lane::Write] {
+            let waiting = self.queues[lane as usize].drain(..);
+            steps.extend(waiting.map(|queued| Step::End(queued.then, Ended::Skipped)));
+        }
+    }
+
+    fn note(&mut self, failed: bool, steps: &mut Vec<Step>) {
+        self.failures_in_a_row = if failed { self.failures_in_a_row.saturating_add(1) } else { 0 };
+        if self.breaker_is_open() {
+            self.skip_all(steps);
+        }
+    }
+}
+
+impl Operations {
+    pub(super) fn resize(&self, places: usize) -> Vec<Step> {
+        let (mut state, mut steps) = (self.state.lock(), Vec::new());
+        state.places = places;
+        state.begin(&mut steps);
+        steps
+    }
+
+    /// Lines an operation up, and returns what is to be done for it now: `Err` with what the caller has given if it is not to
+    /// be begun.
+    pub(super) fn submit(
+        &self,
+        lane: Lane,
+        key: String,
+        operation: StorageOperation,
+        then: Then,
+    ) -> Result<(RequestId, Vec<Step>), Then> {
+        let (mut state, mut steps) = (self.state.lock(), Vec::new());
+        let is_left_alone = lane != Lane::Journal && state.breaker_is_open();
+        if state.closed || is_left_alone || state.queues[lane as usize].len() >= MAX_QUEUED {
+            return Err(then);
+        }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
+        state.queues[lane as usize].push_back(Queued { id, key, operation, then });
+        state.begin(&mut steps);
+        Ok((id, steps))
+    }
+
+    /// The storage has returned, perhaps too late for who has waited. `None` if there is no such operation.
+    pub(super) fn answered(&self, id: RequestId, answer: StorageAnswer) -> Option<Vec<Step>> {
+        let (mut state, mut steps) = (self.state.lock(), Vec::new());
+        let UnderWay { then, .. } = state.under_way.remove(&id)?;
+        let ended = match answer {
+            StorageAnswer::Found(value) => Ended::Found(value),
+            StorageAnswer::Missing => Ended::Missing,
+            StorageAnswer::Done => Ended::Done,
+            StorageAnswer::Failed(reason) => Ended::Failed(reason),
+        };
+        // What comes too late has been counted as a failure.
+        if let Some(then) = then {
+            state.note(matches!(ended, Ended::Failed(_)), &mut steps);
+            steps.push(Step::End(then, ended));
+        }
+        state.begin(&mut steps);
+        Some(steps)
+    }
+
+    /// Ends the waiting for an operation that has not returned, or not been begun.
+    pub(super) fn give_up(&self, id: RequestId, after: std::time::Duration) -> Vec<Step> {
+        let (mut state, mut steps) = (self.state.lock(), Vec::new());
+        if let Some(operation) = state.under_way.get_mut(&id) {
+            let Some(then) = operation.then.take() else { return steps };
+            // One that has waited for its place says little of the storage, but its places are all held.
+            let hangs = operation.begun_at.elapsed() >= after / 2;
+            state.note(hangs, &mut steps);
+            let reason = format!("the storage has not answered within {after:?}");
+            steps.push(Step::End(then, Ended::Failed(reason)));
+            return steps;
+        }
+        for queue in &mut state.queues {
+            if let Some(place) = queue.iter().position(|queued| queued.id == id)
+                && let Some(queued) = queue.remove(place)
+            {
+                steps.push(Step::End(queued.then, Ended::Skipped));
+                break;
+            }
+        }
+        steps
+    }
+
+    pub(super) fn breaker_is_open(&self) -> bool {
+        self.state.lock().breaker_is_open()
+    }
+
+    /// Whether one has not returned.
+    pub(super) fn is_under_way(&self, id: RequestId) -> bool {
+        self.state.lock().under_way.contains_key(&id)
+    }
+
+    /// How many wait for a place.
+    pub(super) fn queued(&self, lane: Lane) -> usize {
+        self.state.lock().queues[lane as usize].len()
+    }
+
+    /// How many have not returned.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().under_way.len()
+    }
+
+    /// Drops what waits; nobody is told.
+    pub(super) fn close(&self) {
+        let dropped = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            (std::mem::take(&mut state.under_way), std::mem::take(&mut state.queues))
+        };
+        // Outside the lock: what is dropped may call back.
+        drop(dropped);
+    }
+}
