@@ -34,7 +34,7 @@ func shared(t *testing.T, folder string) string {
 func records(t *testing.T, folder string) (records [][]byte) {
 	t.Helper()
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || strings.HasSuffix(path, ".tmp") {
+		if err != nil || entry.IsDir() {
 			return err
 		}
 		text, err := os.ReadFile(path)
@@ -56,7 +56,12 @@ func TestWhatOneNodeWasSentServesTheOther(t *testing.T) {
 	if err := one.handshake("a.example"); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); len(records(t, folder)) == 0; time.Sleep(5 * time.Millisecond) {
+	registry := prometheus.NewRegistry()
+	if err := registerMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	const sealed = "caddy_cached_http_fleet_certificates_total sealed"
+	for end := time.Now().Add(10 * time.Second); gather(t, registry)[sealed] == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nothing was written to the storage")
 		}
@@ -72,10 +77,6 @@ func TestWhatOneNodeWasSentServesTheOther(t *testing.T) {
 	}
 	expectRequests(t, backend, "a.example", 1)
 
-	registry := prometheus.NewRegistry()
-	if err := registerMetrics(registry); err != nil {
-		t.Fatal(err)
-	}
 	values := gather(t, registry)
 	for name, want := range map[string]float64{
 		"caddy_cached_http_fleet_certificates_total adopted":            1,
