@@ -204,14 +204,8 @@ func (n *node) tell(method, path string, body []byte, into any) {
 	}
 }
 
-// names are so many, each with a certificate of its own.
-func fleetNames(count int) []string {
-	names := make([]string, count)
-	for i := range names {
-		names[i] = fmt.Sprintf("shop-%d.example.com", i)
-	}
-	return names
-}
+// fleetNames are so many, each with a certificate of its own.
+func fleetNames(count int) []string { return coldNames("shop", count) }
 
 // timedEach opens one handshake for each name, so many at once, and returns how long each took and how many failed.
 func (n *node) timedEach(names []string, clients int) (took []time.Duration, failed int) {
