@@ -100,9 +100,7 @@ func TestFleetPurge(t *testing.T) {
 
 	old = f.known(names)
 	f.replaced()
-	if status, text, _ := f.nodes[0].adminDoor().ask(http.MethodPost, "/purge", `{"all": true}`); status != http.StatusOK {
-		t.Errorf("purge of all: %d %s", status, text)
-	}
+	f.nodes[0].adminDoor().purgeAll()
 	f.inTime("all", f.gone(names, old))
 	requests := len(f.backend.Requests())
 	for _, n := range f.nodes {
@@ -147,9 +145,7 @@ func TestFleetPurgeWhileANodeIsStopped(t *testing.T) {
 	eventually(t, 5*time.Second, "all are on disk", func() bool { return len(entries(t, stopped.folder+"/cache")) == len(names) })
 	stopped.stop()
 	f.replaced()
-	if status, text, _ := f.nodes[1].adminDoor().ask(http.MethodPost, "/purge", `{"all": true}`); status != http.StatusOK {
-		t.Errorf("purge of all: %d %s", status, text)
-	}
+	f.nodes[1].adminDoor().purgeAll()
 	time.Sleep(2 * readInterval)
 	stopped.run()
 	f.inTime("all, on a node that was stopped", f.gone(names, old))
@@ -188,4 +184,12 @@ func TestFleetWithdrawal(t *testing.T) {
 	f.start(1)
 	f.nodes[3].refused(names[0])
 	f.nodes[3].handshakes(names[1])
+}
+
+// purgeAll purges all names, however many there are.
+func (o *operator) purgeAll() {
+	o.t.Helper()
+	if status, text, _ := o.ask(http.MethodPost, "/purge", `{"all": true}`); status != http.StatusOK {
+		o.t.Errorf("purge of all: %d %s", status, text)
+	}
 }
