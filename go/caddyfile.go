@@ -27,6 +27,13 @@ import (
 //	    header                 <name> <value>
 //	    trusted_ca             <pem_files...>
 //	    client_certificate     <cert_pem_file> <key_pem_file>
+//	    distributed {
+//	        encryption_key <key_files...>
+//	        storage        <name> ...
+//	        read_interval  <duration>
+//	        timeout        <duration>
+//	        max_concurrent <number>
+//	    }
 //	}
 //
 // The block may be absent. Only header may be repeated.
@@ -56,7 +63,7 @@ func (g *CertGetter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		} else {
 			return d.Errf("unknown option %q; the options are %s", option, optionNames)
 		}
-		if d.NextBlock(nesting + 1) {
+		if option != "distributed" && d.NextBlock(nesting+1) {
 			return d.Errf("option %s has no block", option)
 		}
 		if seen["ttl"] && seen["default_ttl"] {
@@ -67,7 +74,7 @@ func (g *CertGetter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 const optionNames = "ttl, default_ttl, negative_ttl, cache_dir, max_disk, timeout, stale_if_error, refresh_ahead, share_names, on_negative, " +
-	"max_memory, max_negative_memory, max_concurrent_fetches, header, trusted_ca and client_certificate"
+	"max_memory, max_negative_memory, max_concurrent_fetches, distributed, header, trusted_ca and client_certificate"
 
 // options has the function that reads the arguments of each option, but for clientOptions.
 var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
@@ -98,6 +105,10 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 	},
 	"share_names": func(g *CertGetter, d *caddyfile.Dispenser) error {
 		return parseSwitch(d, &g.ShareNames)
+	},
+	"distributed": func(g *CertGetter, d *caddyfile.Dispenser) (err error) {
+		g.Distributed, err = parseDistributed(d)
+		return err
 	},
 	"max_disk": func(g *CertGetter, d *caddyfile.Dispenser) error {
 		return parseSize(d, &g.MaxDisk)

@@ -22,6 +22,8 @@ type storeHost struct{ getter *CertGetter }
 
 func (h storeHost) Logger() *zap.Logger { return h.getter.logger }
 
+func (h storeHost) Storage() store.Storage { return h.getter.storage }
+
 func (h storeHost) Configuration() any {
 	if h.getter.tlsApp == nil {
 		return nil

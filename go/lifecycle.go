@@ -31,7 +31,32 @@ func (g *CertGetter) Provision(ctx caddy.Context) error {
 	if err := checkOrder(g.tlsApp); err != nil {
 		return err
 	}
+	if err := g.findStorage(ctx); err != nil {
+		return err
+	}
 	return g.openLease()
+}
+
+// findStorage finds what is shared with a fleet. Nothing is asked of it yet.
+func (g *CertGetter) findStorage(ctx caddy.Context) error {
+	switch {
+	case g.Distributed == nil:
+	case g.Distributed.StorageRaw == nil:
+		g.storage = ctx.Storage()
+	default:
+		module, err := ctx.LoadModule(g.Distributed, "StorageRaw")
+		if err != nil {
+			return fmt.Errorf("distributed: loading the storage: %w", err)
+		}
+		converter, isStorage := module.(caddy.StorageConverter)
+		if !isStorage {
+			return errors.New("distributed: the module under storage is no storage")
+		}
+		if g.storage, err = converter.CertMagicStorage(); err != nil {
+			return fmt.Errorf("distributed: the storage: %w", err)
+		}
+	}
+	return nil
 }
 
 // findApps keeps the app that this module is part of, since what is asked of it is not known before it runs, and

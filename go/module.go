@@ -47,6 +47,7 @@ type CertGetter struct {
 	tlsApp  *caddytls.TLS    // nil outside of a Caddy configuration
 	events  *caddyevents.App // as well
 	lease   *store.Lease
+	storage store.Storage // of distributed, or nil
 
 	policies []*caddytls.AutomationPolicy // as the operator has written them
 	names    atomicNames

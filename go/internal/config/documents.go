@@ -20,6 +20,9 @@ type Engine struct {
 	MaxMemory            uint64 `json:"max_memory"`
 	MaxNegativeMemory    uint64 `json:"max_negative_memory"`
 	MaxConcurrentFetches int    `json:"max_concurrent_fetches"`
+	// Distributed is another one for each module instance, so that each configuration that begins to run has the key files
+	// read anew.
+	Distributed *Fleet `json:"distributed,omitempty"`
 }
 
 // Engine returns the settings of the engine that the options are about. Engines with one backend and one cache
@@ -36,6 +39,9 @@ func (g *Getter) Engine() (Engine, error) {
 		MaxNegativeMemory:    uint64(g.MaxNegativeMemory),
 		MaxConcurrentFetches: g.MaxConcurrentFetches,
 	}
+	if engine.Distributed, err = g.Distributed.fleet(); err != nil {
+		return Engine{}, err
+	}
 	if g.CacheDir != "" {
 		if engine.CacheDir, err = filepath.Abs(g.CacheDir); err != nil {
 			return Engine{}, fmt.Errorf("cache_dir: %w", err)
@@ -44,8 +50,12 @@ func (g *Getter) Engine() (Engine, error) {
 	return engine, nil
 }
 
-// MaxLimits has the greater of each limit.
+// MaxLimits has the greater of each limit. What is shared with a fleet is as this one says, or as the other does if this says
+// nothing.
 func (e Engine) MaxLimits(other Engine) Engine {
+	if e.Distributed == nil {
+		e.Distributed = other.Distributed
+	}
 	e.MaxDisk = max(e.MaxDisk, other.MaxDisk)
 	e.MaxMemory = max(e.MaxMemory, other.MaxMemory)
 	e.MaxNegativeMemory = max(e.MaxNegativeMemory, other.MaxNegativeMemory)

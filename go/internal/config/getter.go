@@ -92,6 +92,9 @@ type Getter struct {
 	// that takes a second for each. Set it lower if your backend can't take so many. Default: 512.
 	MaxConcurrentFetches int `json:"max_concurrent_fetches,omitempty"`
 
+	// What this Caddy shares with others that have the same backend. Default: nothing.
+	Distributed *Distributed `json:"distributed,omitempty"`
+
 	Client
 }
 
@@ -101,6 +104,9 @@ func (g *Getter) Prepare() error {
 	replacer.replace("url", &g.URL)
 	replacer.replace("cache_dir", &g.CacheDir)
 	g.replacePlaceholders(replacer)
+	if g.Distributed != nil {
+		g.Distributed.replacePlaceholders(replacer)
+	}
 	if replacer.err != nil {
 		return replacer.err
 	}
@@ -135,6 +141,9 @@ func (g *Getter) ApplyDefaults() {
 	applyDefault(&g.MaxMemory, defaultMaxMemory)
 	applyDefault(&g.MaxNegativeMemory, defaultMaxNegativeMemory)
 	applyDefault(&g.MaxConcurrentFetches, DefaultMaxConcurrentFetches)
+	if g.Distributed != nil {
+		g.Distributed.applyDefaults()
+	}
 }
 
 func applyDefault[T comparable](option *T, value T) {
@@ -183,6 +192,11 @@ func (g *Getter) check() error {
 	}
 	if g.MaxConcurrentFetches != 0 {
 		if err := CheckMaxConcurrentFetches(g.MaxConcurrentFetches); err != nil {
+			return err
+		}
+	}
+	if g.Distributed != nil {
+		if err := CheckDistributed(g.Distributed); err != nil {
 			return err
 		}
 	}

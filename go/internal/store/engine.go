@@ -13,6 +13,7 @@ type Engine interface {
 	ConfirmCandidate(entry native.EntryID) error
 	RejectCandidate(entry native.EntryID, reason string) error
 	Counters() (native.Counters, error)
+	AnswerStorage(request uint64, answer native.StorageAnswer, data []byte) error
 	Close() error
 }
 

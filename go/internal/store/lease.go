@@ -19,6 +19,8 @@ type Host interface {
 	Logger() *zap.Logger
 	// Emit runs the operator's handlers of an event; it may take as long as they do.
 	Emit(event Event)
+	// Storage is what the nodes of a fleet share; nil if the options have no distributed.
+	Storage() Storage
 	// Configuration is equal for hosts of one configuration, and nil outside of one.
 	Configuration() any
 }
@@ -77,12 +79,51 @@ var errOtherIdentity = errors.New("another get_certificate cached_http of this c
 	"but another header, trusted_ca, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
 	"Give one of them another cache_dir, or a query in its URL, such as ?account=2")
 
+var errOtherFleet = errors.New("another get_certificate cached_http of this configuration has the same URL and cache_dir, but says " +
+	"something else under distributed; give both the same block")
+
+// errOtherRecords is for caches that would have the same records on the storage.
+var errOtherRecords = errors.New("another get_certificate cached_http of this configuration is distributed and has the same URL, " +
+	"but another header, trusted_ca, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
+	"Give one of them a query in its URL, such as ?account=2")
+
+// sharesRecords tells whether both would read and write the same records, and must not.
+func (l *Lease) sharesRecords(other *Lease) bool {
+	areDistributed := l.settings.Distributed != nil && other.settings.Distributed != nil
+	return areDistributed && sameConfig(l.host, other.host) && l.identity != other.identity
+}
+
+// checkRecords looks at the leases of other stores.
+func (l *Lease) checkRecords() error {
+	for _, s := range openStores.list() {
+		if s == l.Store || s.backend != l.backend {
+			continue
+		}
+		s.mutex.Lock()
+		clashes := slices.ContainsFunc(s.leases, l.sharesRecords)
+		s.mutex.Unlock()
+		if clashes {
+			return errOtherRecords
+		}
+	}
+	return nil
+}
+
 func (l *Lease) join() error {
+	if err := l.checkRecords(); err != nil {
+		return err
+	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for _, other := range l.leases {
-		if sameConfig(l.host, other.host) && l.identity != other.identity {
+		if !sameConfig(l.host, other.host) {
+			continue
+		}
+		if l.identity != other.identity {
 			return errOtherIdentity
+		}
+		if !l.settings.Distributed.Equal(other.settings.Distributed) {
+			return errOtherFleet
 		}
 	}
 	l.leases = append(l.leases, l)

@@ -18,6 +18,7 @@ import (
 
 // host is a module instance that keeps what it is told.
 type host struct {
+	storage       store.Storage
 	logger        *zap.Logger
 	logs          *observer.ObservedLogs
 	configuration any
@@ -30,6 +31,7 @@ func newHost(configuration any) *host {
 }
 
 func (h *host) Logger() *zap.Logger    { return h.logger }
+func (h *host) Storage() store.Storage { return h.storage }
 func (h *host) Configuration() any     { return h.configuration }
 func (h *host) Emit(event store.Event) { h.events <- event }
 

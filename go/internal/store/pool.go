@@ -36,7 +36,7 @@ func takeFromPool(settings config.Engine) (*Store, error) {
 		// The pool has forgotten the key by itself: a Delete would take the next one's.
 		return nil, err
 	}
-	if isOpen && settings.CacheDir != "" {
+	if isOpen && (settings.CacheDir != "" || settings.Distributed != nil) {
 		if err := check(document); err != nil {
 			_, _ = pool.Delete(keyOf(settings))
 			return nil, err
@@ -45,8 +45,8 @@ func takeFromPool(settings config.Engine) (*Store, error) {
 	return pooled.(*Store), nil
 }
 
-// check tells whether an engine could be opened now: the folder may have changed since the open one was, and what the next
-// start would reject is rejected by a reload already. Opening changes nothing on disk.
+// check tells whether an engine could be opened now: the folder and the key files may have changed since the open one was, and
+// what the next start would reject is rejected by a reload already. Opening changes nothing on disk.
 func check(document []byte) error {
 	probe, err := OpenEngine(document)
 	if err != nil {

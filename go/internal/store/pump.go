@@ -22,7 +22,9 @@ type pump struct {
 	waiters *waiters
 	backend string
 	logger  func() *zap.Logger
-	events  chan Event // for Caddy's own handlers; the pump does not wait for them
+	// useStorage may take as long as the storage does.
+	useStorage func(native.Event)
+	events     chan Event // for Caddy's own handlers; the pump does not wait for them
 
 	// candidates are those confirmed whose fetch has not been reported as finished. An answer that must not be
 	// stored is nowhere else.
@@ -72,6 +74,8 @@ func (p *pump) handle(event native.Event) {
 		}
 	case native.EventAnswered:
 		p.waiters.wake(event.Tokens, fetchResult{answer: native.Answer{Status: event.Status, Reason: event.Text}})
+	case native.EventStorage:
+		go p.useStorage(event)
 	case native.EventRetired:
 		p.entries.drop(event.Entry)
 	case native.EventLog:

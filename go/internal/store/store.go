@@ -61,6 +61,7 @@ func newStore(engine Engine, settings config.Engine) *Store {
 		waiters:    s.waiters,
 		backend:    s.backend,
 		logger:     s.logger,
+		useStorage: s.useStorage,
 		events:     make(chan Event, maxEvents),
 		candidates: make(map[native.EntryID]*tls.Certificate),
 	}

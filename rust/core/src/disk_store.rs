@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! CACHE_DIR/entries/BACKEND/ab/ab34...ef.pem   named by a hash, spread over 256 directories per backend
+//! CACHE_DIR/notes/BACKEND.txt              which purges of a fleet are carried out
 //! CACHE_DIR/tmp/entry-XXXXXX.tmp               being written; renamed into place when it is whole and synced
 //! CACHE_DIR/tmp/purged-XXXXXX                  entries that were purged together, being removed
 //! ```
@@ -18,6 +19,7 @@ mod error;
 mod file;
 mod ledger;
 mod listing;
+mod notes;
 mod removals;
 mod shard;
 mod sweep;

@@ -1,7 +1,7 @@
 //! The model all parts share: what is kept for a name, and under which key.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use compact_str::CompactString;
 
@@ -17,7 +17,8 @@ pub struct EntryId(pub u64);
 impl EntryId {
     /// The next unused id of this process.
     pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Two nodes of a fleet that fetch the same names in the same order must not renew them at the same moment.
+        static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(fastrand::u64(1..1 << 48)));
         EntryId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -175,6 +175,8 @@ pub struct NameFacts {
     pub last_error: Option<String>,
     /// Why it is not known what lies on disk.
     pub disk_error: Option<String>,
+    /// Why it is not known what lies on the fleet's storage.
+    pub fleet_error: Option<String>,
 }
 
 /// One certificate of a name.
@@ -195,6 +197,8 @@ pub struct CertificateFacts {
     pub in_memory: bool,
     /// Whether it is on disk.
     pub on_disk: bool,
+    /// Whether it is on the fleet's storage.
+    pub in_fleet: bool,
 }
 
 fn as_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

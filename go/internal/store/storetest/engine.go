@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,7 +51,31 @@ type Engine struct {
 	Operations map[string]native.Event // what follows an operation, by its kind
 	Settings   []string
 
+	Stored []StorageAnswer // what storages have said
+
 	DuringOpen func() // called once by OpenEntry, after it has found the entry
+}
+
+// StorageAnswer is what an engine was told of an operation.
+type StorageAnswer struct {
+	Request uint64
+	Answer  native.StorageAnswer
+	Data    string
+}
+
+// AnswerStorage keeps it.
+func (e *Engine) AnswerStorage(request uint64, answer native.StorageAnswer, data []byte) error {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.Stored = append(e.Stored, StorageAnswer{request, answer, string(data)})
+	return nil
+}
+
+// StorageAnswers returns what it was told.
+func (e *Engine) StorageAnswers() []StorageAnswer {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return slices.Clone(e.Stored)
 }
 
 // New makes an engine that knows no name.

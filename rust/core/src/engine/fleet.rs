@@ -26,7 +26,7 @@ use crate::storage::{RequestId, StorageAnswer, StorageOperation};
 use crate::worker_pool::{Priority, WorkerPool};
 
 pub(super) use operations::{Ended, Lane};
-pub(super) use writes::{FleetWrite, PURGES_FIELD};
+pub(super) use writes::{FleetWrite, split};
 
 use journal::Journal;
 use operations::{Operations, Step, Then};

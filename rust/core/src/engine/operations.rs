@@ -5,6 +5,7 @@
 
 mod asking;
 mod facts;
+mod in_fleet;
 pub(super) mod looks;
 mod names;
 mod purge;
@@ -140,7 +141,7 @@ impl Shared {
             Operation::Inspect { .. } | Operation::Sync {} => true,
             Operation::Purge { .. } | Operation::PurgeAll {} => false,
         };
-        needs_disk && self.disk.is_some()
+        needs_disk && (self.disk.is_some() || self.fleet().is_some())
     }
 }
 

@@ -10,13 +10,12 @@ use parking_lot::Mutex;
 use crate::disk_format;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::{Candidate, Source};
-use crate::engine::fleet::{Ended, Fleet, HEAD_START, Lane, PURGES_FIELD};
+use crate::engine::fleet::{self, Ended, Fleet, HEAD_START, Lane};
 use crate::engine::shared::Shared;
 use crate::entry::{ClientKind, Entry, EntryKey};
 use crate::events::Outcome;
 use crate::freshness::Freshness;
 use crate::log_sampler::LogKind;
-use crate::purge_journal;
 use crate::storage::StorageOperation;
 use crate::worker_pool::Priority;
 
@@ -297,7 +296,7 @@ impl Load {
         let storage_key = self.fleet.entry_key(self.key.borrowed());
         // It is counted by what is wrong with it.
         let text = shared.opened(&self.fleet, &storage_key, record).ok_or(Unfit::NotNewer)?;
-        let (purges, text) = split(&text).ok_or_else(|| refused(&"it is not an entry"))?;
+        let (purges, text) = fleet::split(&text).ok_or_else(|| refused(&"it is not an entry"))?;
         let knows_all = self.fleet.journal.lock().of_name(&self.key.name).all(|id| purges.contains(&id));
         if !knows_all {
             return Err(Unfit::Refused(None)); // older than a purge, which is as it should be
@@ -340,11 +339,4 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.nothing();
     }
-}
-
-fn split(text: &[u8]) -> Option<(Vec<purge_journal::PurgeId>, &[u8])> {
-    let rest = text.strip_prefix(PURGES_FIELD.as_bytes())?;
-    let end = rest.iter().position(|byte| *byte == b'\n')?;
-    let ids = purge_journal::decode_ids(std::str::from_utf8(&rest[..end]).ok()?)?;
-    Some((ids, &rest[end + 1..]))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
-use crate::engine::disk_writes::DiskWrite;
+use crate::engine::disk_writes::{DiskWrite, Outstanding};
 use crate::engine::fleet::{Ended, Fleet, FleetWrite, Lane};
 use crate::engine::shared::Shared;
 use crate::engine::storing::PurgedBy;
@@ -31,6 +31,8 @@ pub(in crate::engine) struct Journal {
     planned: u64,
     /// The last write, which may not have returned.
     last_write: Option<RequestId>,
+    /// Purges of all that a restart would not carry out again; unknown until the disk is asked.
+    noted: Option<Vec<Purge>>,
     begun_at: Timestamp,
     read_at: Option<Timestamp>,
 }
@@ -44,6 +46,7 @@ impl Journal {
             again: false,
             planned: 0,
             last_write: None,
+            noted: None,
             begun_at: now,
             read_at: None,
         }
@@ -101,14 +104,53 @@ impl Shared {
             Ended::Done | Ended::Failed(_) | Ended::Skipped => return self.end_turn(fleet),
         };
         if let Some(shown) = &shown {
+            self.recall_purges(fleet);
             let news = fleet.journal.lock().purges.read(shown, Instant::now());
             news.iter().for_each(|purge| self.purge_as_told(purge));
             fleet.journal.lock().read_at = Some(self.clock.now());
+            self.note_purges(fleet);
         }
         fleet.writes.retry();
         self.write_to_fleet(fleet);
         // One that can't be read is written over only by who has something to say.
         self.write_purges(fleet, &shown.unwrap_or_default());
+    }
+
+    /// Takes for known what the process before has carried out. Purges of all stay in the journal for good: without this,
+    /// each start would empty the disk.
+    fn recall_purges(&self, fleet: &Fleet) {
+        let (Some(disk), true) = (&self.disk, fleet.journal.lock().noted.is_none()) else { return };
+        let noted = match disk.load_note() {
+            Ok(text) => text.and_then(|text| purge_journal::decode(&text)).unwrap_or_default(),
+            Err(error) => {
+                self.log_of(LogKind::Disk, None, || error.to_string());
+                Vec::new()
+            }
+        };
+        let mut journal = fleet.journal.lock();
+        noted.iter().for_each(|purge| journal.purges.note(purge, Instant::now()));
+        journal.noted = Some(noted);
+    }
+
+    /// Notes on disk which purges of all are carried out, once their files are gone.
+    fn note_purges(&self, fleet: &Fleet) {
+        let Some(disk) = &self.disk else { return };
+        let purges = {
+            let journal = fleet.journal.lock();
+            let purges = journal.purges.of_all();
+            if journal.noted.as_ref() == Some(&purges) {
+                return;
+            }
+            purges
+        };
+        // After the look at what is known: one that comes now is not among them.
+        if self.disk_writes.outstanding(None) != Outstanding::None {
+            return;
+        }
+        match disk.save_note(purge_journal::encode(&purges).as_bytes()) {
+            Ok(()) => fleet.journal.lock().noted = Some(purges),
+            Err(error) => self.log_of(LogKind::Disk, None, || error.to_string()),
+        }
     }
 
     fn write_purges(self: &Arc<Self>, fleet: &Arc<Fleet>, shown: &[Purge]) {

@@ -11,7 +11,7 @@ use crate::engine::fleet::{Ended, Fleet, Lane};
 use crate::engine::shared::Shared;
 use crate::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
 use crate::log_sampler::LogKind;
-use crate::purge_journal;
+use crate::purge_journal::{self, PurgeId};
 use crate::record::RecordError;
 use crate::storage::{RequestId, StorageOperation};
 use crate::worker_pool::Priority;
@@ -244,4 +244,12 @@ impl Fleet {
 }
 
 /// Begins a record's text: which purges of its name it is newer than.
-pub(in crate::engine) const PURGES_FIELD: &str = "purges: ";
+const PURGES_FIELD: &str = "purges: ";
+
+/// Those purges, and the text of the entry; `None` if it is none of ours.
+pub(in crate::engine) fn split(text: &[u8]) -> Option<(Vec<PurgeId>, &[u8])> {
+    let rest = text.strip_prefix(PURGES_FIELD.as_bytes())?;
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let ids = purge_journal::decode_ids(std::str::from_utf8(&rest[..end]).ok()?)?;
+    Some((ids, &rest[end + 1..]))
+}

@@ -35,19 +35,25 @@ impl Shared {
             Ok(stored) => (stored, None),
             Err(Hangs) => (Vec::new(), Some(DISK_HANGS.to_owned())),
         };
+        let (in_fleet, fleet_error) = match self.stored_in_fleet(&name) {
+            Ok(stored) => (stored, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
         let facts = NameFacts {
-            entries: self.certificates(config, any, on_disk, now),
+            entries: self.certificates(config, any, on_disk, in_fleet, now),
             negative_until,
             unsupported_until,
             failing_since: failure.as_ref().map(|failure| failure.since),
             retry_at: failure.as_ref().map(|failure| failure.retry_at),
             last_error: failure.map(|failure| failure.reason.to_string()),
             disk_error,
+            fleet_error,
             name: name.to_string(),
         };
         let is_known = !facts.entries.is_empty()
             || facts.last_error.is_some()
             || facts.disk_error.is_some()
+            || facts.fleet_error.is_some()
             || facts.negative_until.is_some()
             || facts.unsupported_until.is_some();
         if is_known { Ok(facts) } else { Err(OperationError::UnknownName) }
@@ -77,21 +83,34 @@ impl Shared {
         config: &LookupConfig,
         name: EntryKeyRef<'_>,
         on_disk: Vec<StoredEntry>,
+        in_fleet: Vec<StoredEntry>,
         now: Timestamp,
     ) -> Vec<CertificateFacts> {
         let in_memory = name.all_kinds().filter_map(|key| self.memory.peek(key));
         let facts = in_memory.filter_map(|entry| config.facts(&entry.bundle, &entry.metadata, now));
         let mut found: Vec<_> = facts.map(|facts| CertificateFacts { in_memory: true, ..facts }).collect();
-        for stored in on_disk {
+        let on_disk = on_disk.into_iter().map(|stored| (stored, Place::Disk));
+        for (stored, place) in on_disk.chain(in_fleet.into_iter().map(|stored| (stored, Place::Fleet))) {
             let Ok(bundle) = Bundle::parse(&stored.pem) else { continue };
             let Some(facts) = config.facts(&bundle, &stored.metadata, now) else { continue };
-            match found.iter_mut().find(|other| other.leaf == facts.leaf) {
-                Some(same) => same.on_disk = true,
-                None => found.push(CertificateFacts { on_disk: true, ..facts }),
+            let known = found.iter().position(|other| other.leaf == facts.leaf);
+            let known = known.unwrap_or_else(|| {
+                found.push(facts);
+                found.len() - 1
+            });
+            match place {
+                Place::Disk => found[known].on_disk = true,
+                Place::Fleet => found[known].in_fleet = true,
             }
         }
         found
     }
+}
+
+/// Where else than in memory.
+enum Place {
+    Disk,
+    Fleet,
 }
 
 /// What a look that takes too long says.
@@ -120,6 +139,7 @@ impl LookupConfig {
             state: state.into(),
             in_memory: false,
             on_disk: false,
+            in_fleet: false,
         })
     }
 }

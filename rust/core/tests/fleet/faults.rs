@@ -1,0 +1,108 @@
+//! A storage that fails or hangs: it costs no handshake that the backend could serve, and no more than its places.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::node::{MAX_CONCURRENT, READ_INTERVAL, Says, TIMEOUT, World, until};
+use crate::storage::{Kind, Mood};
+
+#[test]
+fn a_storage_that_fails_is_left_alone_and_taken_back() {
+    let world = World::new();
+    let node = world.node();
+    until(|| node.engine.sizes().fleet_purges_read_at.is_some());
+    world.storage.becomes(Mood::Fails);
+    for number in 0..40 {
+        node.gets(&format!("{number}.example"));
+    }
+    until(|| node.engine.sizes().fleet_breaker_is_open);
+    world.storage.take_asked();
+    let begun = Instant::now();
+    for number in 40..80 {
+        node.gets(&format!("{number}.example"));
+    }
+    println!("{:?} a miss while the breaker is open", begun.elapsed() / 40);
+    assert_eq!(world.storage.take_asked(), []);
+    assert!(node.counters().fleet_skipped > 0 && node.counters().fleet_failures >= 5);
+    assert!(node.logs().len() < 10, "{:?}", node.logs());
+    world.storage.becomes(Mood::Works);
+    until(|| !node.engine.sizes().fleet_breaker_is_open);
+    node.gets("after.example");
+    node.has_written();
+    assert_eq!(world.storage.records().len(), 1);
+}
+
+#[test]
+fn a_storage_that_hangs_holds_its_places_and_nothing_else() {
+    let world = World::new();
+    let node = world.node();
+    world.storage.becomes(Mood::Hangs);
+    let longest = thread::scope(|scope| {
+        let handshakes: Vec<_> = (0..60)
+            .map(|number| {
+                let node = &node;
+                scope.spawn(move || {
+                    let begun = Instant::now();
+                    node.gets(&format!("{number}.example"));
+                    begun.elapsed()
+                })
+            })
+            .collect();
+        handshakes.into_iter().map(|handshake| handshake.join().unwrap()).max().unwrap()
+    });
+    assert!(longest < TIMEOUT, "{longest:?}: nobody waits for the storage's own time");
+    until(|| node.engine.sizes().fleet_breaker_is_open);
+    thread::sleep(READ_INTERVAL * 12);
+    for number in 60..90 {
+        let begun = Instant::now();
+        node.gets(&format!("{number}.example"));
+        assert!(begun.elapsed() < Duration::from_millis(90), "{:?}", begun.elapsed());
+    }
+    assert!(world.storage.most_inside() <= MAX_CONCURRENT as usize, "{}", world.storage.most_inside());
+    assert!(node.engine.sizes().fleet_operations <= u64::from(MAX_CONCURRENT));
+
+    // It comes back with all that it was asked for long ago.
+    world.storage.becomes(Mood::Works);
+    until(|| node.engine.sizes().fleet_operations == 0 && !node.engine.sizes().fleet_breaker_is_open);
+    node.gets("after.example");
+    node.has_written();
+    until(|| !world.storage.records().is_empty());
+}
+
+#[test]
+fn a_write_that_hangs_is_never_overtaken_by_the_next_of_its_key() {
+    let world = World::new();
+    let node = world.node();
+    world.storage.becomes_for(Kind::Store, Mood::Hangs);
+    node.gets("a.example");
+    until(|| world.storage.take_asked().contains(&Kind::Store));
+    assert!(node.purge("a.example").is_err(), "the journal hangs, too");
+    thread::sleep(TIMEOUT);
+    let asked = world.storage.take_asked();
+    assert!(
+        asked.iter().filter(|kind| **kind == Kind::Delete).count() <= 2,
+        "not that of its key: {asked:?}"
+    );
+    world.storage.becomes_for(Kind::Store, Mood::Works);
+    node.has_written();
+    until(|| world.storage.records().is_empty());
+}
+
+#[test]
+fn closing_waits_for_no_storage() {
+    let world = World::new();
+    let node = world.node();
+    node.gets("a.example");
+    world.storage.becomes(Mood::Hangs);
+    world.backend_says(Says::Late(Duration::from_secs(2)));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| node.ask("b.example"));
+        thread::sleep(Duration::from_millis(50));
+        let begun = Instant::now();
+        node.engine.close();
+        let _ = waiting.join().unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    });
+    drop(node);
+    world.storage.becomes(Mood::Works); // answers come to nobody
+}

@@ -1,0 +1,174 @@
+//! A purge on one node is one on all.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cached_http_core::events::Outcome;
+use cached_http_core::operations::{Answer, OperationError};
+
+use crate::node::{Node, READ_INTERVAL, Says, World, until};
+use crate::storage::{Kind, Mood};
+
+/// Both hold the same certificate of these names.
+fn two_nodes(world: &World, names: &[&str]) -> (Node, Node) {
+    let (one, two) = (world.node(), world.node());
+    for name in names {
+        let sent = one.gets(name);
+        one.has_written();
+        assert_eq!(two.gets(name), sent);
+    }
+    world.renew();
+    (one, two)
+}
+
+#[test]
+fn what_is_purged_on_one_node_is_gone_on_all_and_comes_back_from_nowhere() {
+    let world = World::new();
+    let (one, two) = two_nodes(&world, &["a.example", "b.example"]);
+    let (old, kept) = (one.holds("a.example").unwrap(), one.holds("b.example"));
+    assert_eq!(one.purge("a.example"), Ok(Answer::Purged { purged: 1 }));
+    let begun = Instant::now();
+    until(|| two.holds("a.example").is_none());
+    assert!(begun.elapsed() < READ_INTERVAL * 5, "{:?}", begun.elapsed());
+    one.has_written();
+    assert_eq!(world.storage.records().len(), 1, "that of the other name");
+    let new = two.gets("a.example");
+    assert_ne!(new, old);
+    two.has_written();
+    assert_eq!(one.gets("a.example"), new);
+    assert_eq!(world.node().gets("a.example"), new);
+    assert_eq!((one.holds("b.example"), two.holds("b.example")), (kept.clone(), kept));
+    assert_eq!(two.counters().fleet_purges, 1);
+}
+
+#[test]
+fn two_that_purge_at_once_are_both_heard() {
+    let world = World::new();
+    let (one, two) = two_nodes(&world, &["a.example", "b.example"]);
+    let three = world.node();
+    three.gets("a.example");
+    three.gets("b.example");
+    for _ in 0..5 {
+        thread::scope(|scope| {
+            scope.spawn(|| one.purge("a.example").unwrap());
+            scope.spawn(|| two.purge("b.example").unwrap());
+        });
+        until(|| three.holds("a.example").is_none() && three.holds("b.example").is_none());
+        for name in ["a.example", "b.example"] {
+            three.gets(name);
+        }
+        until(|| one.holds("b.example").is_none() && two.holds("a.example").is_none());
+    }
+}
+
+#[test]
+fn a_purge_of_all_reaches_all_and_no_record_from_before_is_adopted() {
+    let world = World::new();
+    let (one, two) = two_nodes(&world, &["a.example", "b.example"]);
+    let old = one.holds("a.example").unwrap();
+    one.operate(r#"{"purge_all":{}}"#).unwrap();
+    until(|| two.holds("a.example").is_none() && two.holds("b.example").is_none());
+    assert_ne!(two.gets("a.example"), old);
+    let late = world.node();
+    until(|| late.counters().fleet_purges == 1);
+    assert_ne!(late.gets("b.example"), old);
+}
+
+#[test]
+fn a_node_that_was_down_hears_of_a_purge_when_it_starts_and_carries_out_each_once() {
+    let world = World::new();
+    let disk = world.folder.path().join("cache");
+    let old = {
+        let down = world.node_with_disk(&disk);
+        let old = down.gets("a.example");
+        down.gets("b.example");
+        down.operate(r#"{"sync":{}}"#).unwrap();
+        old
+    };
+    world.renew();
+    world.node().operate(r#"{"purge_all":{}}"#).unwrap();
+    {
+        let up = world.node_with_disk(&disk);
+        until(|| up.counters().fleet_purges == 1);
+        assert_ne!(up.gets("a.example"), old);
+        up.operate(r#"{"sync":{}}"#).unwrap();
+        // It is noted that this purge is carried out, in one of the next turns.
+        thread::sleep(READ_INTERVAL * 6);
+    }
+    world.storage.becomes_for(Kind::Load, Mood::Works);
+    let again = world.node_with_disk(&disk);
+    until(|| again.engine.sizes().fleet_purges_read_at.is_some());
+    assert_eq!(again.counters().fleet_purges, 0);
+    world.backend_says(Says::Nothing);
+    again.gets("a.example");
+    assert_eq!(again.counters().disk_hits, 1);
+}
+
+#[test]
+fn what_the_backend_withdraws_is_withdrawn_on_all() {
+    let world = World::new();
+    let (one, two) = two_nodes(&world, &["a.example"]);
+    world.clock.advance(Duration::from_secs(3_700));
+    world.backend_says(Says::No);
+    one.holds("a.example");
+    until(|| one.holds("a.example").is_none());
+    until(|| two.holds("a.example").is_none());
+    one.has_written();
+    assert!(world.storage.records().is_empty());
+    assert_eq!(two.ask("a.example"), Outcome::NoCertificate);
+}
+
+#[test]
+fn a_no_holds_though_the_storage_was_too_slow_to_say_yes() {
+    let world = World::new();
+    let one = world.node();
+    one.gets("a.example");
+    one.has_written();
+    let two = world.node();
+    world.storage.becomes_for(Kind::Load, Mood::Slow(Duration::from_millis(250)));
+    world.backend_says(Says::No);
+    assert_eq!(two.ask("a.example"), Outcome::NoCertificate);
+    thread::sleep(Duration::from_millis(300));
+    world.storage.becomes_for(Kind::Load, Mood::Works);
+    two.has_written();
+    until(|| world.storage.records().is_empty());
+    world.clock.advance(Duration::from_secs(120));
+    assert_eq!(two.ask("a.example"), Outcome::NoCertificate);
+    until(|| one.holds("a.example").is_none());
+}
+
+#[test]
+fn a_purge_that_the_storage_does_not_take_says_so_and_is_told_later() {
+    let world = World::new();
+    let (one, two) = two_nodes(&world, &["a.example"]);
+    world.storage.becomes(Mood::Fails);
+    let told = one.purge("a.example");
+    assert!(
+        matches!(&told, Err(OperationError::Storage(reason)) if reason.contains("purged here")),
+        "{told:?}"
+    );
+    assert!(one.holds("a.example").is_none() && two.holds("a.example").is_some());
+    world.storage.becomes(Mood::Works);
+    until(|| two.holds("a.example").is_none());
+}
+
+#[test]
+fn what_was_under_way_when_another_purged_is_not_kept() {
+    let world = World::new();
+    let (one, two) = (world.node(), world.node());
+    let disk = world.folder.path().join("cache");
+    drop(disk);
+    one.gets("a.example");
+    one.has_written();
+    world.backend_says(Says::Late(Duration::from_millis(400)));
+    world.clock.advance(Duration::from_secs(3_700));
+    two.gets("a.example"); // stale, and asked for anew
+    until(|| world.requests() == 2);
+    assert!(one.purge("a.example").is_ok());
+    until(|| two.counters().fleet_purges == 1);
+    world.renew();
+    thread::sleep(Duration::from_millis(500));
+    assert!(two.holds("a.example").is_none());
+    two.has_written();
+    assert!(world.storage.records().is_empty());
+}
