@@ -28,17 +28,26 @@ func TestFleetNewNodeInAnOutage(t *testing.T) {
 
 			// One handshake for a name of no node: what a process does the first time is none of the storage's doing.
 			warm.restart()
-			warm.refused("warm-up.example.com")
-			fromDisk, failed := warm.timedEach(names, 1)
 			f.start(1)
 			cold := f.nodes[3]
+			warm.refused("warm-up.example.com")
 			cold.refused("warm-up.example.com")
-			fromFleet, more := cold.timedEach(names, 1)
+			// In turns, so that whatever else the machine does is the same for both.
+			var fromDisk, fromFleet []time.Duration
+			failed := 0
+			for _, name := range names {
+				took, missed := warm.timedEach([]string{name}, 1)
+				fromDisk, failed = append(fromDisk, took...), failed+missed
+				took, missed = cold.timedEach([]string{name}, 1)
+				fromFleet, failed = append(fromFleet, took...), failed+missed
+			}
+			slices.Sort(fromDisk)
+			slices.Sort(fromFleet)
 			ratio := float64(median(fromFleet)) / float64(median(fromDisk))
-			t.Logf("fourth node on %s, backend down: %d of %d names failed; median first handshake %s, from a warm disk %s: %.2fx (target <= 1.5x)",
-				title, more, len(names), median(fromFleet), median(fromDisk), ratio)
-			if failed+more > 0 {
-				t.Errorf("%d and %d handshakes failed", failed, more)
+			t.Logf("fourth node on %s, backend down: %d of %d handshakes failed; median first handshake %s, from a warm disk %s: %.2fx (target <= 1.5x)",
+				title, failed, 2*len(names), median(fromFleet), median(fromDisk), ratio)
+			if failed > 0 {
+				t.Errorf("%d handshakes failed", failed)
 			}
 			if ratio > 1.5 {
 				t.Errorf("%.2f times as long as from disk", ratio)

@@ -30,7 +30,7 @@ func TestFleetStormOfStorageFaults(t *testing.T) {
 		{"slow, 1.5 s", []fault{{Kind: "delay", Milliseconds: 1500}}},
 		{"full", []fault{{Operations: []string{"store"}, Kind: "error"}}},
 		{"forgets", []fault{{Operations: []string{"load"}, Kind: "missing"}}},
-		{"lies", []fault{{Operations: []string{"load"}, Kind: "huge"}}},
+		{"answers with 4 MiB of nonsense", []fault{{Operations: []string{"load"}, Kind: "huge"}}},
 	} {
 		t.Run(test.title, func(t *testing.T) {
 			f := startFleet(t, 1, "s-maxage=3600")

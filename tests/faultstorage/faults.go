@@ -80,7 +80,7 @@ func (f *faults) load(s *Storage, key string) ([]byte, error) {
 		case "missing":
 			value, err = nil, fs.ErrNotExist
 		case "huge":
-			value, err = append(value, bytes.Repeat([]byte("x"), 64<<20)...), nil
+			value, err = append(value, bytes.Repeat([]byte("x"), 4<<20)...), nil
 		}
 	}
 	return value, err
