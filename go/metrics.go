@@ -73,12 +73,16 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	} {
 		descriptions <- description
 	}
+	for _, description := range fleetMetrics {
+		descriptions <- description
+	}
 }
 
 // Collect sends the values. Safe for concurrent use.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	byBackend := make(map[string]native.Counters)
 	limits := make(map[string]store.Limits)
+	fleets := make(map[string]map[store.StorageCall]store.StorageTimes)
 	failures := make(map[[2]string]uint64)
 	for _, running := range store.RunningStores() {
 		counters, err := running.Counters()
@@ -90,6 +94,14 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 		}
 		byBackend[running.Backend()] = counters
 		limits[running.Backend()] = sum(limits[running.Backend()], running)
+		if running.IsDistributed() {
+			if fleets[running.Backend()] == nil {
+				fleets[running.Backend()] = make(map[store.StorageCall]store.StorageTimes)
+			}
+			for call, times := range running.StorageTimes() {
+				fleets[running.Backend()][call] = fleets[running.Backend()][call].Plus(times)
+			}
+		}
 		for reason, count := range running.Failures() {
 			failures[[2]string{running.Backend(), reason}] += count
 		}
@@ -100,6 +112,10 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 	for backend, counters := range byBackend {
 		collectEngine(metrics, backend, counters)
 		collectLimits(metrics, backend, limits[backend])
+		if times, isDistributed := fleets[backend]; isDistributed {
+			collectFleet(metrics, backend, counters)
+			collectFleetTimes(metrics, backend, times)
+		}
 	}
 	signed, took := store.Signatures()
 	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed))

@@ -98,10 +98,11 @@ type fakeCache struct {
 	fake *fake
 }
 
-func (c *fakeCache) ID() string         { return c.id }
-func (c *fakeCache) Backend() string    { return c.backend }
-func (c *fakeCache) CacheDir() string   { return c.cacheDir }
-func (c *fakeCache) PrefetchShare() int { return 1 }
+func (c *fakeCache) ID() string          { return c.id }
+func (c *fakeCache) Backend() string     { return c.backend }
+func (c *fakeCache) CacheDir() string    { return c.cacheDir }
+func (c *fakeCache) IsDistributed() bool { return false }
+func (c *fakeCache) PrefetchShare() int  { return 1 }
 
 func (c *fakeCache) Sync(context.Context) error { return nil }
 

@@ -45,7 +45,12 @@ type cacheFacts struct {
 	DiskBytes           uint64     `json:"disk_bytes"`
 	FirstCertificateEnd *time.Time `json:"first_certificate_end"`
 	FirstBridgeEnd      *time.Time `json:"first_bridge_end"`
-	Limits              struct {
+	Fleet               *struct {
+		BreakerOpen  bool       `json:"breaker_open"`
+		Writes       int64      `json:"writes"`
+		PurgesReadAt *time.Time `json:"purges_read_at"`
+	} `json:"fleet"`
+	Limits struct {
 		MaxMemory            uint64 `json:"max_memory"`
 		MaxDisk              uint64 `json:"max_disk"`
 		MaxConcurrentFetches int64  `json:"max_concurrent_fetches"`
@@ -73,6 +78,7 @@ type nameFacts struct {
 	RetryAt          *time.Time   `json:"retry_at"`
 	LastError        string       `json:"last_error"`
 	DiskError        string       `json:"disk_error"`
+	FleetError       string       `json:"fleet_error"`
 }
 
 type entryFacts struct {

@@ -92,6 +92,19 @@ func (s *session) describe(cache cacheFacts) {
 		s.labelled("disk", fmt.Sprintf("%s, %s of %s, in %s", certificates(cache.DiskEntries),
 			humanize.IBytes(cache.DiskBytes), humanize.IBytes(cache.Limits.MaxDisk), cache.CacheDir))
 	}
+	if fleet := cache.Fleet; fleet != nil {
+		state := "its storage works"
+		if fleet.BreakerOpen {
+			state = "its storage fails, and is left alone for a moment"
+		}
+		if fleet.PurgesReadAt != nil {
+			state += "; purges read " + at(*fleet.PurgesReadAt)
+		}
+		if fleet.Writes > 0 {
+			state += fmt.Sprintf("; %s to write", certificates(fleet.Writes))
+		}
+		s.labelled("fleet", state)
+	}
 	s.labelled("negatives", names(cache.Negatives)+" without a certificate")
 	s.labelled("fetches", fmt.Sprintf("at most %s at once", comma(cache.Limits.MaxConcurrentFetches)))
 	if cache.FirstCertificateEnd != nil {

@@ -47,7 +47,8 @@ func Build(command *cobra.Command) {
   $ caddy cached-http inspect shop.example.com
   $ caddy cached-http purge shop.example.com`
 
-	command.AddCommand(cachesCommand(), namesCommand(), inspectCommand(), purgeCommand(), refreshCommand(), prefetchCommand())
+	command.AddCommand(cachesCommand(), namesCommand(), inspectCommand(), purgeCommand(), refreshCommand(), prefetchCommand(),
+		keygenCommand())
 	for _, subcommand := range command.Commands() {
 		subcommand.SilenceErrors = true // report has said them
 		subcommand.DisableFlagsInUseLine = true

@@ -73,6 +73,7 @@ func (s *session) showName(document []byte, first bool) error {
 	s.labelledTime("asked again", name.RetryAt)
 	s.labelled("last error", name.LastError)
 	s.labelled("disk error", name.DiskError)
+	s.labelled("fleet error", name.FleetError)
 	for _, entry := range name.Entries {
 		s.line("")
 		s.labelled("certificate", entry.KeyType)

@@ -19,6 +19,7 @@ import (
 
 // fakeCache notes what it is asked and answers as set.
 type fakeCache struct {
+	isDistributed       bool
 	id, backend, folder string
 	share               int
 	known               map[string]store.NameFacts
@@ -45,6 +46,7 @@ func newFake(id string) *fakeCache {
 func (c *fakeCache) ID() string                 { return c.id }
 func (c *fakeCache) Backend() string            { return c.backend }
 func (c *fakeCache) CacheDir() string           { return c.folder }
+func (c *fakeCache) IsDistributed() bool        { return c.isDistributed }
 func (c *fakeCache) PrefetchShare() int         { return c.share }
 func (c *fakeCache) Sync(context.Context) error { return c.syncError }
 

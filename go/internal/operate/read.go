@@ -25,7 +25,28 @@ type cacheFacts struct {
 	DiskBytes           uint64       `json:"disk_bytes"`
 	FirstCertificateEnd time.Time    `json:"first_certificate_end,omitzero"`
 	FirstBridgeEnd      time.Time    `json:"first_bridge_end,omitzero"`
+	Fleet               *fleetFacts  `json:"fleet,omitempty"`
 	Limits              store.Limits `json:"limits"`
+}
+
+// fleetFacts is what is shared with other nodes.
+type fleetFacts struct {
+	BreakerOpen  bool      `json:"breaker_open"` // the storage fails, and is left alone
+	Operations   uint64    `json:"operations"`   // that have not returned
+	Writes       uint64    `json:"writes"`       // that wait
+	PurgesReadAt time.Time `json:"purges_read_at,omitzero"`
+}
+
+func fleetOf(cache Cache, counters native.Counters) *fleetFacts {
+	if !cache.IsDistributed() {
+		return nil
+	}
+	return &fleetFacts{
+		BreakerOpen:  counters.FleetBreakerIsOpen,
+		Operations:   counters.FleetOperations,
+		Writes:       counters.FleetWrites,
+		PurgesReadAt: counters.FleetPurgesReadAt.UTC(),
+	}
 }
 
 func (s *Service) listCaches(response http.ResponseWriter, request *http.Request) error {
@@ -52,6 +73,7 @@ func (s *Service) listCaches(response http.ResponseWriter, request *http.Request
 			DiskBytes:           counters.DiskBytes,
 			FirstCertificateEnd: counters.FirstCertificateEnd.UTC(),
 			FirstBridgeEnd:      counters.FirstBridgeEnd.UTC(),
+			Fleet:               fleetOf(cache, counters),
 			Limits:              cache.Limits(),
 		})
 	}

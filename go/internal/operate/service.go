@@ -20,6 +20,7 @@ type Cache interface {
 	ID() string
 	Backend() string
 	CacheDir() string
+	IsDistributed() bool
 	Limits() store.Limits
 	Counters() (native.Counters, error)
 	Names(ctx context.Context, query store.NamesQuery) (store.NamesPage, error)

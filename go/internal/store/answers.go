@@ -78,6 +78,7 @@ type nameFacts struct {
 	RetryAt          *milliseconds      `json:"retry_at"`
 	LastError        string             `json:"last_error"`
 	DiskError        string             `json:"disk_error"`
+	FleetError       string             `json:"fleet_error"`
 }
 
 func (f nameFacts) public() (NameFacts, error) {
@@ -90,6 +91,7 @@ func (f nameFacts) public() (NameFacts, error) {
 		RetryAt:          f.RetryAt.time(),
 		LastError:        capped(f.LastError),
 		DiskError:        capped(f.DiskError),
+		FleetError:       capped(f.FleetError),
 	}
 	for _, entry := range f.Entries {
 		public, err := entry.public()
@@ -109,6 +111,7 @@ type certificateFacts struct {
 	State      NameState     `json:"state"`
 	InMemory   bool          `json:"in_memory"`
 	OnDisk     bool          `json:"on_disk"`
+	InFleet    bool          `json:"in_fleet"`
 }
 
 func (f certificateFacts) public() (EntryFacts, error) {
@@ -139,6 +142,9 @@ func (f certificateFacts) public() (EntryFacts, error) {
 	}
 	if f.OnDisk {
 		facts.In = append(facts.In, "disk")
+	}
+	if f.InFleet {
+		facts.In = append(facts.In, "fleet")
 	}
 	return facts, nil
 }

@@ -97,3 +97,10 @@ var (
 func (s *signer) Scheme(options crypto.SignerOpts) (tls.SignatureScheme, error) {
 	return s.scheme(options)
 }
+
+// Distribute makes a lease part of a fleet.
+func (l *Lease) Distribute(fleet *config.Fleet) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.settings.Distributed = fleet
+}

@@ -54,7 +54,8 @@ type NameFacts struct {
 	FailingSince     *time.Time `json:"failing_since,omitempty"`
 	RetryAt          *time.Time `json:"retry_at,omitempty"`
 	LastError        string     `json:"last_error,omitempty"`
-	DiskError        string     `json:"disk_error,omitempty"` // why it is not known what lies on disk
+	DiskError        string     `json:"disk_error,omitempty"`  // why it is not known what lies on disk
+	FleetError       string     `json:"fleet_error,omitempty"` // why it is not known what lies on the fleet's storage
 }
 
 // EntryFacts is one certificate of a name.
@@ -70,7 +71,7 @@ type EntryFacts struct {
 	FreshUntil *time.Time `json:"fresh_until,omitempty"`
 	StaleUntil *time.Time `json:"stale_until,omitempty"` // served until then if no newer one can be had
 	State      NameState  `json:"state"`                 // fresh, stale or expired
-	In         []string   `json:"in"`                    // memory, disk
+	In         []string   `json:"in"`                    // memory, disk, fleet
 }
 
 // RefreshResult is what came of a refresh or a prefetch of one name.

@@ -27,7 +27,7 @@ type host struct {
 
 func newHost(configuration any) *host {
 	core, logs := observer.New(zap.DebugLevel)
-	return &host{zap.New(core), logs, configuration, make(chan store.Event, 16)}
+	return &host{logger: zap.New(core), logs: logs, configuration: configuration, events: make(chan store.Event, 16)}
 }
 
 func (h *host) Logger() *zap.Logger    { return h.logger }

@@ -32,7 +32,9 @@ var errNoStorage = errors.New("no configuration runs that has a storage")
 // useStorage carries out what the engine wants of the storage, and says so when the storage has returned, however late
 // that is. The engine bounds how many there are at once.
 func (s *Store) useStorage(wanted native.Event) {
+	begun := time.Now()
 	answer, data := s.callStorage(wanted)
+	s.storageTimes.record(wanted.Operation, answer, time.Since(begun))
 	// An engine that is closed has no use for it.
 	_ = s.engine.AnswerStorage(wanted.Request, answer, data)
 }

@@ -29,6 +29,8 @@ type Store struct {
 	waiters  *waiters
 	failures failures
 
+	storageTimes storageTimes
+
 	secondKind secondKind // of the backend's certificates, for prefetches
 
 	closing chan struct{} // closed when the engine is about to be

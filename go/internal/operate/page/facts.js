@@ -61,6 +61,7 @@ function sentences(name) {
 		const whom = 'Clients that can’t use its kind of key are turned away, without asking, until ';
 		add('', whom, at(name.unsupported_until), '.');
 	}
+	if (name.fleet_error) add('bad', 'What the fleet has is not known: ', node('bdi', {}, visible(name.fleet_error)));
 	if (name.disk_error) add('bad', 'What lies on disk is not known: ', node('bdi', {}, visible(name.disk_error)));
 	return all;
 }
