@@ -63,6 +63,10 @@ func TestFleetDamagedRecords(t *testing.T) {
 		if asked := len(f.backend.Requests()) - requests; asked != len(names) {
 			t.Errorf("%s: %d requests", damage.title, asked)
 		}
+		refused := fresh.metric("fleet_records_refused_total{", `reason="damaged"`) + fresh.metric("fleet_records_refused_total{", `reason="unknown_key"`)
+		if refused != float64(len(names)) {
+			t.Errorf("%s: %.0f of %d are counted", damage.title, refused, len(names))
+		}
 		// What it was sent takes the place of the damaged.
 		eventually(t, 5*time.Second, damage.title+": the records are written anew", func() bool {
 			for path, record := range f.records() {
@@ -146,6 +150,9 @@ func TestFleetForeignRecords(t *testing.T) {
 		}
 	}
 	t.Logf("%d records of a foreign key: %d served (target 0), %d handshakes served from the backend", len(names), served, len(names))
+	if counted := stranger.metric("fleet_records_refused_total{", `reason="unknown_key"`); counted != float64(len(names)) {
+		t.Errorf("%.0f of %d are counted", counted, len(names))
+	}
 	if served > 0 {
 		t.Error("a record was opened without its key")
 	}
