@@ -29,6 +29,12 @@ func TestFleetStormOfStorageFaults(t *testing.T) {
 		{"slow, 300 ms", []fault{{Kind: "delay", Milliseconds: 300}}},
 		{"slow, 1.5 s", []fault{{Kind: "delay", Milliseconds: 1500}}},
 		{"full", []fault{{Operations: []string{"store"}, Kind: "error"}}},
+		// As caddy-storage-redis tells of an outage: its reads find nothing, after some tries.
+		{"down, and says that nothing is there", []fault{
+			{Operations: []string{"load"}, Kind: "delay", Milliseconds: 75},
+			{Operations: []string{"load"}, Kind: "missing"},
+			{Operations: []string{"store", "delete"}, Kind: "error"},
+		}},
 		{"forgets", []fault{{Operations: []string{"load"}, Kind: "missing"}}},
 		{"answers with 4 MiB of nonsense", []fault{{Operations: []string{"load"}, Kind: "huge"}}},
 	} {
