@@ -18,9 +18,14 @@ import (
 
 const moduleID = "tls.get_certificate.cached_http"
 
+// faultStorage is the storage that fails as a test wants, see tests/faultstorage.
+const faultStorage = "github.com/cached-http/caddy-cached-http/tests/faultstorage"
+
 var (
 	// caddyBinary is the Caddy under test: CACHED_HTTP_CADDY, or one built for this run.
 	caddyBinary string
+	// caddyModules are those it has.
+	caddyModules []string
 	// suiteFolder holds one folder per test; it is kept when something failed.
 	suiteFolder string
 	// authority has signed every certificate of the run.
@@ -64,7 +69,11 @@ func findCaddy() (string, error) {
 	path := os.Getenv("CACHED_HTTP_CADDY")
 	if path == "" {
 		path = filepath.Join(suiteFolder, "caddy")
-		build := exec.Command("../../xcaddy.sh", "--output", path)
+		folder, err := filepath.Abs("../faultstorage")
+		if err != nil {
+			return "", err
+		}
+		build := exec.Command("../../xcaddy.sh", "--output", path, "--with", faultStorage+"@v0.0.0="+folder)
 		if output, err := build.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("xcaddy.sh: %w\n%s", err, output)
 		}
@@ -73,7 +82,7 @@ func findCaddy() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s list-modules: %w", path, err)
 	}
-	if !slices.Contains(strings.Fields(string(modules)), moduleID) {
+	if caddyModules = strings.Fields(string(modules)); !slices.Contains(caddyModules, moduleID) {
 		return "", fmt.Errorf("%s lacks %s", path, moduleID)
 	}
 	return path, nil
