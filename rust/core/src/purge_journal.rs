@@ -49,6 +49,8 @@ pub struct PurgeJournal {
 struct Known {
     purged: Purged,
     since: Instant,
+    /// A purge of all that came later stands for it.
+    is_superseded: bool,
 }
 
 /// A purge of a name stays in the journal for so long: a node that has not read it for half of the time looks for newer
@@ -92,12 +94,19 @@ impl PurgeJournal {
         self.of_all.iter().map(|id| Purge { id: *id, purged: Purged::All }).collect()
     }
 
-    /// What is to be written after a read has shown this, if anything. If it would be too long, withdrawals go first, and then
+    /// What is to be written after a read has shown this, if anything: it lacks a purge of ours, or one that it had before, since
+    /// the storage has lost it or another node has overwritten it. If it would be too long, withdrawals go first, and then
     /// one purge of all stands for the rest.
     pub fn to_write(&mut self, shown: &[Purge], now: Instant) -> Option<Vec<Purge>> {
-        let missing = |purge: &&Purge| !shown.iter().any(|other| other.id == purge.id);
-        let added: Vec<_> =
-            self.unconfirmed.iter().map(|(purge, _)| purge).filter(missing).cloned().collect();
+        let is_missing = |id: PurgeId| !shown.iter().any(|other| other.id == id);
+        let ours = self.unconfirmed.iter().map(|(purge, _)| purge.clone());
+        let is_wanted = |purged: &Purged| !matches!(purged, Purged::Withdrawn(_));
+        let known = self.known.iter().filter(|(_, known)| !known.is_superseded && is_wanted(&known.purged));
+        let known = known.map(|(id, known)| Purge { id: *id, purged: known.purged.clone() });
+        let lost = known.filter(|purge| !self.is_over(purge, now));
+        let mut added: Vec<_> = ours.chain(lost).filter(|purge| is_missing(purge.id)).collect();
+        added.sort_by_key(|purge| purge.id);
+        added.dedup_by_key(|purge| purge.id);
         if added.is_empty() {
             return None;
         }
@@ -131,15 +140,30 @@ impl PurgeJournal {
 
     /// Takes a purge for known.
     pub fn note(&mut self, purge: &Purge, now: Instant) {
-        if self.known.insert(purge.id, Known { purged: purge.purged.clone(), since: now }).is_some() {
+        if self.known.contains_key(&purge.id) {
             return;
         }
+        let known = Known { purged: purge.purged.clone(), since: now, is_superseded: false };
         match &purge.purged {
-            Purged::All => self.of_all.push(purge.id),
+            Purged::All => {
+                self.supersede_names();
+                self.of_all.push(purge.id);
+                // What is older than the oldest is older than the others, too.
+                if self.of_all.len() > MAX_OF_ALL {
+                    let oldest = self.of_all.remove(0);
+                    self.known.entry(oldest).and_modify(|known| known.is_superseded = true);
+                }
+            }
             Purged::Name(name) | Purged::Withdrawn(name) => {
                 self.by_name.entry(name.clone()).or_default().push(purge.id);
             }
         }
+        self.known.insert(purge.id, known);
+    }
+
+    fn supersede_names(&mut self) {
+        self.by_name.clear();
+        self.known.values_mut().for_each(|known| known.is_superseded |= known.purged != Purged::All);
     }
 
     /// One of all is never over: what is as old as that may lie on the storage for years.

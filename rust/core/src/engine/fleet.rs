@@ -23,7 +23,7 @@ use crate::log_sampler::LogKind;
 use crate::record::{KeyFileError, KeyRing, RecordError};
 use crate::settings::FleetSettings;
 use crate::storage::{RequestId, StorageAnswer, StorageOperation};
-use crate::worker_pool::{Priority, WorkerPool};
+use crate::worker_pool::{Job, Priority, WorkerPool};
 
 pub(super) use operations::{Ended, Lane};
 pub(super) use writes::{FleetWrite, split};
@@ -110,6 +110,11 @@ impl Fleet {
     /// Does something small after a while.
     pub(super) fn after(&self, delay: Duration, task: Task) {
         self.timer.after(delay, task);
+    }
+
+    /// Does something on a worker. A job that there is no room for is dropped, and with it what it holds.
+    pub(super) fn work(&self, job: Job) {
+        let _ = self.workers.submit(Priority::Foreground, job);
     }
 
     pub(super) fn breaker_is_open(&self) -> bool {
@@ -229,8 +234,8 @@ impl Shared {
             Ended::Skipped => self.counters.fleet_skipped.increment(),
             Ended::Found(_) | Ended::Missing | Ended::Done => {}
         }
-        // A job that is not taken is dropped, and with it what it holds, which knows what to do.
-        let _ = fleet.workers.submit(Priority::Foreground, Box::new(move || then(ended)));
+        // Dropped, it knows what to do.
+        fleet.work(Box::new(move || then(ended)));
     }
 
     /// Opens a record, or says why it is refused.

@@ -114,3 +114,40 @@ fn a_journal_that_is_full_loses_withdrawals_first_and_then_stands_for_all() {
     let mut other = PurgeJournal::default();
     assert_eq!(turn(&mut other, &mut stored, now), [Purged::All]);
 }
+
+#[test]
+fn what_the_storage_loses_is_told_again_by_any_that_knows_of_it() {
+    let (mut a, mut b, mut stored, now) =
+        (PurgeJournal::default(), PurgeJournal::default(), vec![], Instant::now());
+    a.add(name("a.example"), now);
+    a.add(Purged::Withdrawn("b.example".into()), now);
+    for _ in 0..3 {
+        turn(&mut a, &mut stored, now);
+        turn(&mut b, &mut stored, now);
+    }
+    assert!(!a.has_unconfirmed());
+    stored.clear();
+    assert!(turn(&mut b, &mut stored, now).is_empty());
+    assert_eq!(stored.len(), 1, "the other is found out by each node itself");
+    assert!(turn(&mut a, &mut stored, now).is_empty());
+    assert_eq!(a.to_write(&stored, now), None);
+}
+
+#[test]
+fn many_purges_of_all_end_in_peace() {
+    let (mut a, mut b, mut stored, now) =
+        (PurgeJournal::default(), PurgeJournal::default(), vec![], Instant::now());
+    for _ in 0..3 * MAX_OF_ALL {
+        a.add(name("a.example"), now);
+        a.add(Purged::All, now);
+        turn(&mut b, &mut stored, now);
+    }
+    for _ in 0..4 {
+        turn(&mut a, &mut stored, now);
+        turn(&mut b, &mut stored, now);
+    }
+    let last = stored.clone();
+    assert!(turn(&mut a, &mut stored, now).is_empty() && turn(&mut b, &mut stored, now).is_empty());
+    assert_eq!(stored, last);
+    assert_eq!((a.of_name("a.example").count(), b.of_name("a.example").count()), (MAX_OF_ALL, MAX_OF_ALL));
+}

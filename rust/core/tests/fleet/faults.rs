@@ -106,3 +106,26 @@ fn closing_waits_for_no_storage() {
     drop(node);
     world.storage.becomes(Mood::Works); // answers come to nobody
 }
+
+#[test]
+fn a_storage_that_fails_and_says_that_nothing_is_there_is_not_believed() {
+    let world = World::new();
+    let (node, other) = (world.node(), world.node());
+    node.purge("purged.example").unwrap();
+    until(|| other.counters().fleet_purges == 1);
+    world.storage.becomes(Mood::Forgets);
+    for number in 0..20 {
+        node.gets(&format!("{number}.example"));
+    }
+    until(|| node.engine.sizes().fleet_breaker_is_open);
+    let read_at = || node.engine.sizes().fleet_purges_read_at;
+    let last_read = read_at();
+    world.clock.advance(Duration::from_secs(60));
+    thread::sleep(READ_INTERVAL * 5);
+    assert!(node.engine.sizes().fleet_breaker_is_open && read_at() == last_read);
+    world.storage.becomes(Mood::Works);
+    until(|| !node.engine.sizes().fleet_breaker_is_open && read_at() > last_read);
+    // What the storage has lost meanwhile is told again.
+    let late = world.node();
+    until(|| late.counters().fleet_purges == 1);
+}

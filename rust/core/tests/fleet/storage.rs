@@ -22,6 +22,8 @@ pub(crate) enum Mood {
     /// It returns when it is in another mood.
     Hangs,
     Slow(Duration),
+    /// It fails, and says of a load that there is nothing.
+    Forgets,
 }
 
 #[derive(Default)]
@@ -62,7 +64,7 @@ impl Storage {
             state.moods[kind as usize]
         };
         match mood {
-            Mood::Works | Mood::Fails => self.answer(engine, &request, mood),
+            Mood::Works | Mood::Fails | Mood::Forgets => self.answer(engine, &request, mood),
             Mood::Hangs => self.state.lock().hanging.push((engine.clone(), request)),
             Mood::Slow(delay) => {
                 let (storage, engine) = (std::sync::Arc::clone(self), engine.clone());
@@ -79,7 +81,10 @@ impl Storage {
             let mut state = self.state.lock();
             state.inside -= 1;
             match &request.operation {
-                _ if mood == Mood::Fails => StorageAnswer::Failed("the test says so".into()),
+                StorageOperation::Load if mood == Mood::Forgets => StorageAnswer::Missing,
+                _ if matches!(mood, Mood::Fails | Mood::Forgets) => {
+                    StorageAnswer::Failed("the test says so".into())
+                }
                 StorageOperation::Load => match state.values.get(&request.key) {
                     Some(value) => StorageAnswer::Found(value.clone()),
                     None => StorageAnswer::Missing,
@@ -138,6 +143,10 @@ impl Storage {
 
     pub(crate) fn put(&self, key: &str, value: Vec<u8>) {
         self.state.lock().values.insert(key.to_owned(), value);
+    }
+
+    pub(crate) fn put_back(&self, records: &BTreeMap<String, Vec<u8>>) {
+        self.state.lock().values.extend(records.clone());
     }
 
     pub(crate) fn has_journal(&self) -> bool {

@@ -3,7 +3,7 @@
 //! first.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -238,6 +238,7 @@ impl Load {
             self.fleet.note_read(false);
         }
         match ended {
+            Ended::Found(record) if !self.fleet.journal.lock().has_begun() => self.wait_for_journal(record),
             Ended::Found(record) => self.found(&record),
             Ended::Missing => {
                 self.shared.counters.fleet_missing.increment();
@@ -245,6 +246,16 @@ impl Load {
             }
             Ended::Done | Ended::Failed(_) | Ended::Skipped => self.nothing(),
         }
+    }
+
+    /// Which purges there are is about to be known; until then a record may be older than one.
+    fn wait_for_journal(self, record: Vec<u8>) {
+        let fleet = Arc::clone(&self.fleet);
+        let task = move || {
+            let fleet = Arc::clone(&self.fleet);
+            fleet.work(Box::new(move || self.ended(Ended::Found(record))));
+        };
+        fleet.after(Duration::from_millis(2), Box::new(task));
     }
 
     fn nothing(&self) {

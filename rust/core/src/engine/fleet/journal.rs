@@ -25,6 +25,8 @@ pub(in crate::engine) struct Journal {
     /// Purges by this node that no write has taken to the storage yet.
     unwritten: HashSet<PurgeId>,
     turn_is_under_way: bool,
+    /// Whether the first one has ended: until then no record is adopted, since it may be older than a purge.
+    has_begun: bool,
     /// Something came up during the turn.
     again: bool,
     /// Of the next turn that is planned; any other is none any more.
@@ -43,6 +45,7 @@ impl Journal {
             purges: PurgeJournal::default(),
             unwritten: HashSet::new(),
             turn_is_under_way: false,
+            has_begun: false,
             again: false,
             planned: 0,
             last_write: None,
@@ -55,6 +58,11 @@ impl Journal {
     /// When it was last read.
     pub(in crate::engine) fn read_at(&self) -> Option<Timestamp> {
         self.read_at
+    }
+
+    /// Whether it is known which purges there are, as far as the storage says.
+    pub(in crate::engine) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// The purges that a record of this name must be newer than.
@@ -96,6 +104,7 @@ impl Shared {
     }
 
     fn purges_read(self: &Arc<Self>, fleet: &Arc<Fleet>, ended: Ended) {
+        let is_missing = matches!(ended, Ended::Missing);
         let shown = match ended {
             Ended::Missing => Some(Vec::new()),
             Ended::Found(record) => self
@@ -107,13 +116,20 @@ impl Shared {
             self.recall_purges(fleet);
             let news = fleet.journal.lock().purges.read(shown, Instant::now());
             news.iter().for_each(|purge| self.purge_as_told(purge));
-            fleet.journal.lock().read_at = Some(self.clock.now());
+            // While the storage fails, "missing" may be what it says of everything.
+            if !is_missing || !fleet.operations.has_just_failed() {
+                fleet.journal.lock().read_at = Some(self.clock.now());
+            }
             self.note_purges(fleet);
         }
-        fleet.writes.retry();
-        self.write_to_fleet(fleet);
+        // Then only a write can prove that it works.
+        let must_write = is_missing && fleet.breaker_is_open();
+        if !fleet.breaker_is_open() {
+            fleet.writes.retry();
+            self.write_to_fleet(fleet);
+        }
         // One that can't be read is written over only by who has something to say.
-        self.write_purges(fleet, &shown.unwrap_or_default());
+        self.write_purges(fleet, &shown.unwrap_or_default(), must_write);
     }
 
     /// Takes for known what the process before has carried out. Purges of all stay in the journal for good: without this,
@@ -153,12 +169,18 @@ impl Shared {
         }
     }
 
-    fn write_purges(self: &Arc<Self>, fleet: &Arc<Fleet>, shown: &[Purge]) {
+    fn write_purges(self: &Arc<Self>, fleet: &Arc<Fleet>, shown: &[Purge], must_write: bool) {
         let purges = {
             let mut journal = fleet.journal.lock();
             // Of two writes under way, the older might come last.
             let last_is_under_way = journal.last_write.is_some_and(|id| fleet.operations.is_under_way(id));
-            if last_is_under_way { None } else { journal.purges.to_write(shown, Instant::now()) }
+            match last_is_under_way {
+                true => None,
+                false => {
+                    let wanted = journal.purges.to_write(shown, Instant::now());
+                    wanted.or_else(|| must_write.then(|| shown.to_vec()))
+                }
+            }
         };
         let Some(purges) = purges else { return self.end_turn(fleet) };
         let (key, text) = (fleet.journal_key(), purge_journal::encode(&purges));
@@ -168,6 +190,8 @@ impl Shared {
             let unwritten = fleet.journal.lock().unwritten.clone();
             move |ended| {
                 if matches!(ended, Ended::Done) {
+                    fleet.writes.retry();
+                    shared.write_to_fleet(&fleet);
                     fleet.journal.lock().unwritten.retain(|id| !unwritten.contains(id));
                 }
                 shared.end_turn(&fleet);
@@ -185,6 +209,7 @@ impl Shared {
         let (planned, delay) = {
             let mut journal = fleet.journal.lock();
             journal.turn_is_under_way = false;
+            journal.has_begun = true;
             journal.planned += 1;
             let delay = match std::mem::take(&mut journal.again) {
                 true => Duration::ZERO,

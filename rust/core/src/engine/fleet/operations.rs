@@ -116,8 +116,8 @@ impl State {
         }
     }
 
-    fn note(&mut self, failed: bool, steps: &mut Vec<Step>) {
-        self.failures_in_a_row = if failed { self.failures_in_a_row.saturating_add(1) } else { 0 };
+    fn note_failure(&mut self, steps: &mut Vec<Step>) {
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         if self.breaker_is_open() {
             self.skip_all(steps);
         }
@@ -165,7 +165,12 @@ impl Operations {
         };
         // What comes too late has been counted as a failure.
         if let Some(then) = then {
-            state.note(matches!(ended, Ended::Failed(_)), &mut steps);
+            match ended {
+                Ended::Failed(_) => state.note_failure(&mut steps),
+                Ended::Found(_) | Ended::Done => state.failures_in_a_row = 0,
+                // That proves nothing: there are modules that say so of whatever has failed.
+                Ended::Missing | Ended::Skipped => {}
+            }
             steps.push(Step::End(then, ended));
         }
         state.begin(&mut steps);
@@ -178,8 +183,9 @@ impl Operations {
         if let Some(operation) = state.under_way.get_mut(&id) {
             let Some(then) = operation.then.take() else { return steps };
             // One that has waited for its place says little of the storage, but its places are all held.
-            let hangs = operation.begun_at.elapsed() >= after / 2;
-            state.note(hangs, &mut steps);
+            if operation.begun_at.elapsed() >= after / 2 {
+                state.note_failure(&mut steps);
+            }
             let reason = format!("the storage has not answered within {after:?}");
             steps.push(Step::End(then, Ended::Failed(reason)));
             return steps;
@@ -197,6 +203,11 @@ impl Operations {
 
     pub(super) fn breaker_is_open(&self) -> bool {
         self.state.lock().breaker_is_open()
+    }
+
+    /// Whether the last that proves anything was a failure.
+    pub(super) fn has_just_failed(&self) -> bool {
+        self.state.lock().failures_in_a_row > 0
     }
 
     /// Whether one has not returned.

@@ -14,7 +14,6 @@ use crate::log_sampler::LogKind;
 use crate::purge_journal::{self, PurgeId};
 use crate::record::RecordError;
 use crate::storage::{RequestId, StorageOperation};
-use crate::worker_pool::Priority;
 
 /// What is to become of a key's record.
 #[derive(Clone)]
@@ -183,7 +182,7 @@ impl Shared {
         let job =
             move || while fleet.operations.queued(Lane::Write) < MAX_SEALED && shared.write_one(&fleet) {};
         // If there is no room, the next operation that returns goes on with it.
-        let _ = pool.workers.submit(Priority::Foreground, Box::new(job));
+        pool.work(Box::new(job));
     }
 
     /// Begins the next write; false if there is none.
