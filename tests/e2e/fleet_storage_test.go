@@ -69,7 +69,8 @@ func TestFleetStormOfStorageFaults(t *testing.T) {
 			if hits.failed+failedFirst+failedLater+failedHerd+failed > 0 {
 				t.Error("handshakes failed")
 			}
-			if slowest > headStart+slack || late > afterwards+time.Millisecond {
+			// Machines are noisy, and 4 MiB take a storage milliseconds; a miss that waits for one that fails takes 70 ms and more.
+			if slowest > headStart+slack || late > 2*afterwards {
 				t.Error("misses are too late")
 			}
 			if hits.p99 > 2*quietHits.p99+slack {
