@@ -28,6 +28,7 @@ type demo struct {
 	folder    string // everything that is written
 	authority *testca.Authority
 
+	nodeName                          string // of the front, and of its folder
 	backendPort, httpsPort, adminPort int
 	backend, front                    *server
 	backendLog                        string
@@ -94,7 +95,7 @@ func newDemo(caddy, files string) (*demo, error) {
 		return nil, err
 	}
 	return &demo{
-		caddy: caddy, files: files, folder: folder, authority: testca.NewAuthority(),
+		caddy: caddy, files: files, folder: folder, authority: testca.NewAuthority(), nodeName: "front",
 		backendPort: ports[0], httpsPort: ports[1], adminPort: ports[2],
 		backendLog: filepath.Join(folder, "backend-requests.log"),
 	}, nil
@@ -105,7 +106,8 @@ func (d *demo) environment() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + d.folder, "TMPDIR=" + d.folder,
 		"XDG_DATA_HOME=" + d.folder, "XDG_CONFIG_HOME=" + d.folder,
-		"BUNDLE_FOLDER=" + d.path("bundles"), "BACKEND_LOG=" + d.backendLog, "FRONT_FOLDER=" + d.path("front"),
+		"BUNDLE_FOLDER=" + d.path("bundles"), "BACKEND_LOG=" + d.backendLog, "FRONT_FOLDER=" + d.path(d.nodeName),
+		"FLEET_KEY=" + d.path("fleet.key"), "SHARED_FOLDER=" + d.path("shared"),
 		fmt.Sprint("BACKEND_PORT=", d.backendPort), fmt.Sprint("HTTPS_PORT=", d.httpsPort),
 		fmt.Sprint("ADMIN_PORT=", d.adminPort),
 	}
@@ -122,7 +124,7 @@ func (d *demo) startBackend(ctx context.Context) (err error) {
 }
 
 func (d *demo) startFront(ctx context.Context) (err error) {
-	d.front, err = startCaddy(ctx, d.caddy, filepath.Join(d.files, "front.Caddyfile"), d.path("front.log"),
+	d.front, err = startCaddy(ctx, d.caddy, filepath.Join(d.files, "front.Caddyfile"), d.path(d.nodeName+".log"),
 		d.httpsPort, d.environment())
 	return err
 }

@@ -65,6 +65,9 @@ func (d *demo) story(ctx context.Context) error {
 	if err := d.handshakes(ctx, expectation{requests: 0}, names...); err != nil {
 		return err
 	}
+	if err := d.secondNode(ctx, names); err != nil {
+		return err
+	}
 	if err := d.outage(ctx, names); err != nil {
 		return err
 	}
@@ -104,6 +107,9 @@ func (d *demo) setTheStage(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		names = append(names, site.name)
+	}
+	if err := d.makeFleetKey(ctx); err != nil {
+		return nil, err
 	}
 	if err := d.startBackend(ctx); err != nil {
 		return nil, err
@@ -194,14 +200,16 @@ func (d *demo) rollBackAndForth(ctx context.Context, name string) error {
 
 var unwelcomeInLog = regexp.MustCompile(`-----BEGIN|obtaining certificate|127\.0\.0\.1:1/directory`)
 
-// checkLog looks for what must never be in the front's log: PEM text, and an order from a certificate authority.
+// checkLog looks for what must never be in a front's log: PEM text, and an order from a certificate authority.
 func (d *demo) checkLog() error {
-	log, err := os.ReadFile(d.path("front.log"))
-	if err != nil {
-		return err
-	}
-	if found := unwelcomeInLog.Find(log); found != nil {
-		return fmt.Errorf("the front's log has %q in it", found)
+	for _, name := range []string{"front.log", "second.log"} {
+		log, err := os.ReadFile(d.path(name))
+		if err != nil {
+			return err
+		}
+		if found := unwelcomeInLog.Find(log); found != nil {
+			return fmt.Errorf("%s has %q in it", name, found)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 )
@@ -34,7 +35,12 @@ the same file, and the option encryption_key in the block distributed.`,
 func keygen(command *cobra.Command, path string) error {
 	var key [32]byte
 	_, _ = rand.Read(key[:]) // never fails
-	err := writeNew(path, hex.AppendEncode(nil, key[:]))
+	// The configuration may be read in another folder.
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return failed(exitFailed, "%s: %v", printable(path), err)
+	}
+	err = writeNew(path, hex.AppendEncode(nil, key[:]))
 	if errors.Is(err, fs.ErrExist) {
 		return failed(exitUsage, "%s exists: a key is never written over, since what it has sealed could be opened no more", printable(path))
 	}

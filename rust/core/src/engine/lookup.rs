@@ -152,6 +152,11 @@ impl Shared {
             .any(|negative| (peek || !negative.is_uncacheable) && negative.is_fresh(config.negative_ttl, now))
     }
 
+    /// Whether the backend has just said that it has no certificate for such a client.
+    pub(super) fn is_denied(&self, config: &LookupConfig, key: EntryKeyRef<'_>) -> bool {
+        self.is_negative(config, key, true, self.clock.now())
+    }
+
     fn is_unsupported(&self, key: EntryKeyRef<'_>, now: Timestamp) -> bool {
         self.unsupported.negative(key).is_some_and(|answer| answer.is_fresh(Default::default(), now))
     }

@@ -172,3 +172,22 @@ fn what_was_under_way_when_another_purged_is_not_kept() {
     two.has_written();
     assert!(world.storage.records().is_empty());
 }
+
+#[test]
+fn a_node_that_starts_serves_what_was_fetched_after_a_purge_that_it_has_yet_to_hear_of() {
+    let world = World::new();
+    let (one, _two) = two_nodes(&world, &["a.example"]);
+    one.purge("a.example").unwrap();
+    let new = one.gets("a.example");
+    one.has_written();
+    world.backend_says(Says::Nothing);
+    for delay in [0, 5, 20] {
+        world.storage.becomes_for(Kind::Load, Mood::Slow(Duration::from_millis(delay)));
+        let late = world.node();
+        assert_eq!(late.gets("a.example"), new);
+        until(|| late.counters().fleet_purges == 1);
+        assert_eq!(late.gets("a.example"), new);
+        assert_eq!(late.holds("a.example"), Some(new.clone()));
+    }
+    assert_eq!(world.storage.records().len(), 1, "it was not taken for withdrawn");
+}

@@ -277,7 +277,8 @@ impl Load {
         };
         drop(state);
         fetch.is_in_fleet = true;
-        if fetch.flight.is_superseded() {
+        // A flight is superseded by a purge as well, which says nothing of a record that knows of it.
+        if fetch.flight.is_superseded() && self.shared.is_denied(&fetch.config, fetch.key.borrowed()) {
             // The backend has said "no" meanwhile, and did not know of this record.
             self.shared.withdraw_from_fleet(self.key.borrowed());
             return fetch.go_on();
