@@ -17,6 +17,7 @@ use cached_http::events::*;
 use cached_http::lookup::fetch_cached_cert;
 use cached_http::operations::*;
 use cached_http::status::Status;
+use cached_http::storage::cached_http_storage_answer;
 use fail::FailScenario;
 
 const ENGINE: &str = r#"{"backend":"http://127.0.0.1:1/","max_memory":1000000,"max_negative_memory":10000,"max_concurrent_fetches":2}"#;
@@ -64,6 +65,7 @@ fn take(engine: u64) -> Option<(u32, Status, String)> {
         let taken = (event.kind, event.status, text_of(&event.text));
         cached_http::bytes::cached_http_buffer_free(event.text);
         cached_http::bytes::cached_http_buffer_free(event.server_name);
+        cached_http::bytes::cached_http_buffer_free(event.value);
         cached_http::bytes::cached_http_tokens_free(event.tokens);
         Some(taken)
     }
@@ -129,6 +131,7 @@ fn a_panic_anywhere_is_a_status_and_the_process_goes_on() {
     panics!(cached_http_operate(config, null_mut(), 0, 1, null_mut()));
     panics!(cached_http_ask(config, null_mut(), 0, 0, 0, 1, null_mut()));
     panics!(cached_http_check_name(null_mut(), 0, null_mut()));
+    panics!(cached_http_storage_answer(engine, 1, 0, null_mut(), 0));
     fail::remove("export");
 
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/cached_http.h");
