@@ -77,6 +77,7 @@ static void *pump(void *argument) {
       if (events[i].kind == CACHED_HTTP_EVENT_RETIRED) retired++;
       cached_http_buffer_free(events[i].text);
       cached_http_buffer_free(events[i].server_name);
+      cached_http_buffer_free(events[i].value);
       cached_http_tokens_free(events[i].tokens);
     }
   }

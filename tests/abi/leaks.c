@@ -87,6 +87,7 @@ static cached_http_status take_events(struct cache *cache) {
       if (events[i].kind == CACHED_HTTP_EVENT_FINISHED) finished = events[i].status;
       cached_http_buffer_free(events[i].text);
       cached_http_buffer_free(events[i].server_name);
+      cached_http_buffer_free(events[i].value);
       cached_http_tokens_free(events[i].tokens);
     }
     if (finished != CACHED_HTTP_STATUS_OK) return finished;

@@ -43,7 +43,7 @@ pub(crate) fn take_panics(max: usize) -> Vec<String> {
 }
 
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-const MAX_PANICS: usize = 16;
+const MAX_PANICS: usize = 32;
 
 #[cfg(test)]
 mod tests {
