@@ -7,7 +7,7 @@
 //! Nodes write the journal without a lock, so one may overwrite what another has just added. Whoever adds a purge
 //! therefore adds it again until two reads have shown it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
@@ -81,8 +81,9 @@ impl PurgeJournal {
     /// Takes what a read has shown, the oldest first, and returns what is new to this node: whoever carries it out notes
     /// it in the same moment.
     pub fn read(&mut self, shown: &[Purge], now: Instant) -> Vec<Purge> {
+        let ids = ids_of(shown);
         for (purge, reads) in &mut self.unconfirmed {
-            *reads += u8::from(shown.iter().any(|other| other.id == purge.id));
+            *reads += u8::from(ids.contains(&purge.id));
         }
         self.unconfirmed.retain(|(_, reads)| *reads < READS_TO_CONFIRM);
         self.forget_old(shown, now);
@@ -98,13 +99,13 @@ impl PurgeJournal {
     /// the storage has lost it or another node has overwritten it. If it would be too long, withdrawals go first, and then
     /// one purge of all stands for the rest.
     pub fn to_write(&mut self, shown: &[Purge], now: Instant) -> Option<Vec<Purge>> {
-        let is_missing = |id: PurgeId| !shown.iter().any(|other| other.id == id);
+        let ids = ids_of(shown);
         let ours = self.unconfirmed.iter().map(|(purge, _)| purge.clone());
         let is_wanted = |purged: &Purged| !matches!(purged, Purged::Withdrawn(_));
         let known = self.known.iter().filter(|(_, known)| !known.is_superseded && is_wanted(&known.purged));
         let known = known.map(|(id, known)| Purge { id: *id, purged: known.purged.clone() });
         let lost = known.filter(|purge| !self.is_over(purge, now));
-        let mut added: Vec<_> = ours.chain(lost).filter(|purge| is_missing(purge.id)).collect();
+        let mut added: Vec<_> = ours.chain(lost).filter(|purge| !ids.contains(&purge.id)).collect();
         added.sort_by_key(|purge| purge.id);
         added.dedup_by_key(|purge| purge.id);
         if added.is_empty() {
@@ -176,7 +177,8 @@ impl PurgeJournal {
     fn forget_old(&mut self, shown: &[Purge], now: Instant) {
         let is_over = |known: &Known| now.duration_since(known.since) >= 2 * NAME_LIFETIME;
         let gone: Vec<_> = self.known.iter().filter(|(_, known)| is_over(known)).map(|(id, _)| *id).collect();
-        for id in gone.into_iter().filter(|id| !shown.iter().any(|purge| purge.id == *id)) {
+        let shown = ids_of(shown);
+        for id in gone.into_iter().filter(|id| !shown.contains(id)) {
             let Some(known) = self.known.remove(&id) else { continue };
             self.of_all.retain(|other| *other != id);
             if let Purged::Name(name) | Purged::Withdrawn(name) = known.purged
@@ -189,6 +191,10 @@ impl PurgeJournal {
             }
         }
     }
+}
+
+fn ids_of(purges: &[Purge]) -> HashSet<PurgeId> {
+    purges.iter().map(|purge| purge.id).collect()
 }
 
 /// Writes the journal's text: a line for each purge, the oldest first.

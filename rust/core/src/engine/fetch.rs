@@ -172,16 +172,25 @@ impl Fetch {
     fn let_go(&self, stored: &Arc<Entry>, outcome: &Outcome) {
         match (outcome, self.shared.fleet()) {
             (Outcome::BackedOff(_), Some(fleet)) => {
-                let stored = Arc::clone(stored);
-                fleet.after(LOOK_AGAIN, Box::new(move || stored.end_refresh()));
+                let held = Held(Arc::clone(stored));
+                fleet.after(LOOK_AGAIN, Box::new(move || drop(held)));
             }
             _ => stored.end_refresh(),
         }
     }
 }
 
+/// An entry that is not refreshed until this is dropped, be it because the fleet ends.
+struct Held(Arc<Entry>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.end_refresh();
+    }
+}
+
 /// How long an entry is not looked for on the fleet's storage again while the backend is not asked.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 impl Drop for Fetch {
     fn drop(&mut self) {

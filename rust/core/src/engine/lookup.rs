@@ -152,6 +152,13 @@ impl Shared {
             .any(|negative| (peek || !negative.is_uncacheable) && negative.is_fresh(config.negative_ttl, now))
     }
 
+    /// Whether the fleet may have what the backend is not asked for: it was not looked for when this name failed.
+    fn may_be_in_fleet(&self, key: EntryKeyRef<'_>, now: Timestamp) -> bool {
+        let has_just_failed =
+            || self.back_off.last_failure(key).is_some_and(|failure| failure.retry_at > now);
+        self.fleet().is_some_and(|fleet| !fleet.breaker_is_open()) && !has_just_failed()
+    }
+
     /// Whether the backend has just said that it has no certificate for such a client.
     pub(super) fn is_denied(&self, config: &LookupConfig, key: EntryKeyRef<'_>) -> bool {
         self.is_negative(config, key, true, self.clock.now())
@@ -209,7 +216,7 @@ impl Shared {
         let key = entry.key();
         if self.back_off.reason(key, config.identity, now).is_some() {
             self.note_bridge(config, entry, now);
-            if self.fleet().is_none_or(|fleet| fleet.breaker_is_open()) {
+            if !self.may_be_in_fleet(key, now) {
                 return;
             }
         }

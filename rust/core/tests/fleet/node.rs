@@ -164,6 +164,12 @@ impl Node {
         self.engine.resize(&self.settings).unwrap();
     }
 
+    /// Is reloaded without the fleet.
+    pub(crate) fn leaves(&mut self) {
+        self.settings.distributed = None;
+        self.engine.resize(&self.settings).unwrap();
+    }
+
     pub(crate) fn look(&self, name: &str) -> Lookup {
         self.engine.lookup(&self.config, &request(name, ClientKind::Ecdsa, None))
     }

@@ -155,3 +155,32 @@ fn a_journal_that_cannot_be_read_for_an_hour_makes_all_due_and_drops_nothing() {
     assert!(node.holds("a.example").is_some());
     assert_eq!(world.requests(), 2);
 }
+
+#[test]
+fn a_node_that_leaves_the_fleet_in_an_outage_refreshes_when_the_backend_is_back() {
+    let world = World::new();
+    let mut node = world.node();
+    let names: Vec<_> = (0..8).map(|number| format!("{number}.example")).collect();
+    names.iter().for_each(|name| drop(node.gets(name)));
+    node.has_written();
+    world.backend_says(Says::Nothing);
+    world.clock.advance(Duration::from_secs(3_700));
+    // Until the breaker is open, and names are looked for on the storage alone.
+    until(|| {
+        names.iter().for_each(|name| drop(node.holds(name)));
+        node.engine.sizes().breaker_is_open
+    });
+    for _ in 0..5 {
+        names.iter().for_each(|name| drop(node.holds(name)));
+        thread::sleep(Duration::from_millis(20));
+    }
+    node.leaves();
+    world.backend_says(Says::Certificate(3_600));
+    world.renew();
+    let old: Vec<_> = names.iter().map(|name| node.holds(name)).collect();
+    until(|| {
+        world.clock.advance(Duration::from_secs(40));
+        thread::sleep(Duration::from_millis(20));
+        names.iter().zip(&old).all(|(name, old)| node.holds(name) != *old)
+    });
+}

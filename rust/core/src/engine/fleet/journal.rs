@@ -19,6 +19,9 @@ use crate::storage::{RequestId, StorageOperation};
 /// Without the journal for so long, a node may have missed a purge.
 const LONGEST_UNREAD: Duration = Duration::from_secs(NAME_LIFETIME.as_secs() / 2);
 
+/// How long a withdrawal waits for others.
+const SOON: Duration = Duration::from_millis(500);
+
 /// What a node knows of the journal, and how far its turn has come.
 pub(in crate::engine) struct Journal {
     purges: PurgeJournal,
@@ -29,6 +32,8 @@ pub(in crate::engine) struct Journal {
     has_begun: bool,
     /// Something came up during the turn.
     again: bool,
+    /// Whether a turn comes soon, for what need not be told at once.
+    is_soon: bool,
     /// Of the next turn that is planned; any other is none any more.
     planned: u64,
     /// The last write, which may not have returned.
@@ -47,6 +52,7 @@ impl Journal {
             turn_is_under_way: false,
             has_begun: false,
             again: false,
+            is_soon: false,
             planned: 0,
             last_write: None,
             noted: None,
@@ -89,6 +95,7 @@ impl Shared {
     pub(in crate::engine) fn read_purges(self: &Arc<Self>, fleet: &Arc<Fleet>) {
         {
             let mut journal = fleet.journal.lock();
+            journal.is_soon = false;
             journal.again = journal.turn_is_under_way;
             if std::mem::replace(&mut journal.turn_is_under_way, true) {
                 return;
@@ -170,24 +177,24 @@ impl Shared {
     }
 
     fn write_purges(self: &Arc<Self>, fleet: &Arc<Fleet>, shown: &[Purge], must_write: bool) {
-        let purges = {
+        let (purges, unwritten) = {
             let mut journal = fleet.journal.lock();
             // Of two writes under way, the older might come last.
             let last_is_under_way = journal.last_write.is_some_and(|id| fleet.operations.is_under_way(id));
-            match last_is_under_way {
+            let purges = match last_is_under_way {
                 true => None,
                 false => {
                     let wanted = journal.purges.to_write(shown, Instant::now());
                     wanted.or_else(|| must_write.then(|| shown.to_vec()))
                 }
-            }
+            };
+            (purges, journal.unwritten.clone())
         };
         let Some(purges) = purges else { return self.end_turn(fleet) };
         let (key, text) = (fleet.journal_key(), purge_journal::encode(&purges));
         let Ok(record) = fleet.seal(&key, &[text.as_bytes()]) else { return self.end_turn(fleet) };
         let then = {
             let (shared, fleet) = (Arc::clone(self), Arc::clone(fleet));
-            let unwritten = fleet.journal.lock().unwritten.clone();
             move |ended| {
                 if matches!(ended, Ended::Done) {
                     fleet.writes.retry();
@@ -272,7 +279,15 @@ impl Shared {
         fleet.journal.lock().note(&PurgedBy::ThisNode, || Purged::Withdrawn(name.name.into()));
         self.delete_from_fleet(&fleet, name);
         self.write_to_fleet(&fleet);
-        self.read_purges(&fleet);
+        self.read_purges_soon(&fleet);
+    }
+
+    /// A backend that forgets many names makes one turn of it.
+    fn read_purges_soon(self: &Arc<Self>, fleet: &Arc<Fleet>) {
+        if !std::mem::replace(&mut fleet.journal.lock().is_soon, true) {
+            let (shared, of) = (Arc::clone(self), Arc::clone(fleet));
+            fleet.after(SOON, Box::new(move || shared.read_purges(&of)));
+        }
     }
 
     fn delete_from_fleet(&self, fleet: &Fleet, name: EntryKeyRef<'_>) {
