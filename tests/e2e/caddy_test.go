@@ -143,6 +143,9 @@ func (c *caddy) reload(s site) {
 	if output, err := c.run("reload", "--config", c.caddyfilePath(), "--address", "unix/"+c.folder+"/admin.sock"); err != nil {
 		c.t.Fatalf("caddy reload: %v\n%s", err, output)
 	}
+	// Caddy says that it has reloaded when the old server has begun to close: a connection made in that moment may still
+	// be the old one's (caddyhttp/app.go, stop).
+	time.Sleep(100 * time.Millisecond)
 }
 
 // run runs another command of the same Caddy: adapt, validate, reload. Both its streams are returned, and kept where
