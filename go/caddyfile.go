@@ -91,14 +91,7 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 		return parseDuration(d, &g.Timeout)
 	},
 	"stale_if_error": func(g *CertGetter, d *caddyfile.Dispenser) error {
-		if d.CountRemainingArgs() == 1 && d.NextArg() {
-			if d.Val() == config.Off {
-				g.StaleIfError = -1
-				return nil
-			}
-			d.Prev()
-		}
-		return parseDuration(d, &g.StaleIfError)
+		return parseDurationOrOff(d, &g.StaleIfError)
 	},
 	"refresh_ahead": func(g *CertGetter, d *caddyfile.Dispenser) error {
 		return parseSwitch(d, &g.RefreshAhead)

@@ -45,6 +45,18 @@ var clientOptions = map[string]func(*config.Client, *caddyfile.Dispenser) error{
 	},
 }
 
+// parseDurationOrOff reads off as a negative duration.
+func parseDurationOrOff(d *caddyfile.Dispenser, option *caddy.Duration) error {
+	if d.CountRemainingArgs() == 1 && d.NextArg() {
+		if d.Val() == config.Off {
+			*option = -1
+			return nil
+		}
+		d.Prev()
+	}
+	return parseDuration(d, option)
+}
+
 func parseDuration(d *caddyfile.Dispenser, option *caddy.Duration) error {
 	name := d.Val()
 	var text string

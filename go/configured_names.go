@@ -12,7 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/caddyserver/certmagic"
-	"golang.org/x/net/idna"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 )
 
 // configuredNames are the names that the configuration itself lists, as one manager sees them. Caddy gets their
@@ -113,7 +114,7 @@ func automatedNames(app *caddytls.TLS) (names []string) {
 // add adds a name unless it stands for many: whoever owns one could make up more.
 func add(names map[string]struct{}, name string) {
 	if name != "" && !strings.ContainsAny(name, "*{}") {
-		names[normalName(name)] = struct{}{}
+		names[issuance.NormalName(name)] = struct{}{}
 	}
 }
 
@@ -130,7 +131,7 @@ func (n *configuredNames) defaultCertificate(hello *tls.ClientHelloInfo) *tls.Ce
 		}
 	}
 	for _, name := range names {
-		for _, certificate := range caddytls.AllMatchingCertificates(normalName(name)) {
+		for _, certificate := range caddytls.AllMatchingCertificates(issuance.NormalName(name)) {
 			if hello.SupportsCertificate(&certificate.Certificate) == nil {
 				return &certificate.Certificate
 			}
@@ -143,7 +144,7 @@ func (n *configuredNames) listingOf(name string) listing {
 	if n == nil {
 		return notListed
 	}
-	name = normalName(name)
+	name = issuance.NormalName(name)
 	if _, found := n.own[name]; found {
 		return listedAsOwn
 	}
@@ -151,13 +152,4 @@ func (n *configuredNames) listingOf(name string) listing {
 		return listedAsOther
 	}
 	return notListed
-}
-
-// normalName is a name as certmagic compares it.
-func normalName(name string) string {
-	name = strings.TrimSpace(name)
-	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
-		return ascii
-	}
-	return strings.ToLower(name)
 }

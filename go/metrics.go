@@ -3,12 +3,14 @@ package cachedhttp
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
@@ -73,7 +75,7 @@ func (collector) Describe(descriptions chan<- *prometheus.Desc) {
 	} {
 		descriptions <- description
 	}
-	for _, description := range fleetMetrics {
+	for _, description := range slices.Concat(fleetMetrics, orderMetrics) {
 		descriptions <- description
 	}
 }
@@ -116,6 +118,9 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 			collectFleet(metrics, backend, counters)
 			collectFleetTimes(metrics, backend, times)
 		}
+	}
+	if orders := issuance.Running(); orders != nil {
+		collectOrders(metrics, orders.Counts())
 	}
 	signed, took := store.Signatures()
 	metrics <- prometheus.MustNewConstMetric(signatures, prometheus.CounterValue, float64(signed))

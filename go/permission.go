@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/ask"
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
 
@@ -38,8 +42,17 @@ type Permission struct {
 	config.Permission
 
 	askClient *ask.Client   // nil without ask
+	dns       *ask.Client   // nil without resolves_to
 	tlsApp    *caddytls.TLS // nil outside of a Caddy configuration
 	start     sync.Once
+
+	orders           *issuance.Orders
+	limits           issuance.Limits
+	storage          certmagic.Storage // nil outside of a Caddy configuration
+	storageQuestions chan struct{}
+	logger           *zap.Logger
+	toldMutex        sync.Mutex
+	told             map[issuance.Rule]time.Time // when the log last had a line
 }
 
 // CaddyModule returns the Caddy module information.
@@ -55,19 +68,34 @@ func (p *Permission) Provision(ctx caddy.Context) (err error) {
 	if app, err := ctx.AppIfConfigured("tls"); err == nil {
 		p.tlsApp, _ = app.(*caddytls.TLS)
 	}
-	if err := p.Prepare(); err != nil || p.Ask == "" {
+	if err := p.Prepare(); err != nil {
 		return err
 	}
-	p.askClient, err = ask.Open(&p.Permission)
-	return err
+	if p.Ask != "" {
+		if p.askClient, err = ask.Open(&p.Permission); err != nil {
+			return err
+		}
+	}
+	if len(p.ResolvesTo) > 0 {
+		if p.dns, err = ask.OpenDNS(&p.Permission); err != nil {
+			return err
+		}
+	}
+	p.storageQuestions = make(chan struct{}, maxStorageQuestions)
+	return p.guardOrders(ctx)
 }
 
-// Cleanup gives back what ask has said.
-func (p *Permission) Cleanup() error {
-	if p.askClient == nil {
-		return nil
+// Cleanup gives back what is remembered.
+func (p *Permission) Cleanup() (err error) {
+	for _, client := range []*ask.Client{p.askClient, p.dns} {
+		if client != nil {
+			err = errors.Join(err, client.Close())
+		}
 	}
-	return p.askClient.Close()
+	if p.orders != nil {
+		err = errors.Join(err, issuance.Close())
+	}
+	return err
 }
 
 // CertificateAllowed returns nil if Caddy may get a certificate for the name, and an error that wraps
@@ -75,11 +103,13 @@ func (p *Permission) Cleanup() error {
 func (p *Permission) CertificateAllowed(ctx context.Context, name string) error {
 	// Servers accept connections a little before Caddy says that all apps have started.
 	p.start.Do(func() {
+		p.orders.SetLimits(p.limits)
 		if p.tlsApp != nil {
 			store.Start(p.tlsApp)
 		}
 	})
-	if err := p.decide(ctx, name); err != nil {
+	err := p.permitOrder(ctx, name, func() error { return p.decide(ctx, name) })
+	if err != nil {
 		return fmt.Errorf("cached_http: %q: %w", cappedName(name), err)
 	}
 	return nil
@@ -88,11 +118,8 @@ func (p *Permission) CertificateAllowed(ctx context.Context, name string) error 
 func (p *Permission) decide(ctx context.Context, name string) error {
 	hello, isForName, sent := helloOf(ctx, name)
 	managers := p.managers(name, sent)
-	if len(managers) == 0 && p.askClient == nil {
-		if len(store.RunningLeases()) > 0 {
-			return errOtherSite
-		}
-		return errNoManager
+	if len(managers) == 0 {
+		return p.decideAlone(name)
 	}
 	known := askManagers(managers, hello)
 	switch {
@@ -104,8 +131,34 @@ func (p *Permission) decide(ctx context.Context, name string) error {
 		return nil
 	case known.failure != nil:
 		return known.failure
-	case known.denied || p.askClient == nil:
+	case known.denied || p.isAlone() && !known.own:
 		return fmt.Errorf("%w: the backend has no certificate for it", caddytls.ErrPermissionDenied)
+	case known.own:
+		return nil
+	}
+	return p.ask(name)
+}
+
+// isAlone: nothing but the managers decides.
+func (p *Permission) isAlone() bool { return p.askClient == nil && p.dns == nil }
+
+// decideAlone is for a name that no manager of ours is asked about.
+func (p *Permission) decideAlone(name string) error {
+	switch {
+	case isSubject(p.tlsApp, name):
+		return nil
+	case !p.isAlone():
+		return p.ask(name)
+	case len(store.RunningLeases()) > 0:
+		return errOtherSite
+	}
+	return errNoManager
+}
+
+// ask asks the endpoint. Without one, where the name points decides, which is asked later.
+func (p *Permission) ask(name string) error {
+	if p.askClient == nil {
+		return nil
 	}
 	err := p.askClient.Allowed(name)
 	if errors.Is(err, ask.ErrDenied) {

@@ -1,6 +1,9 @@
 package cachedhttp
 
 import (
+	"strconv"
+	"time"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
@@ -9,13 +12,18 @@ import (
 // UnmarshalCaddyfile reads the permission's line and block.
 //
 //	permission cached_http {
-//	    ask                <url>
-//	    ttl                <duration>
-//	    negative_ttl       <duration>
-//	    timeout            <duration>
-//	    header             <name> <value>
-//	    trusted_ca         <pem_files...>
-//	    client_certificate <cert_pem_file> <key_pem_file>
+//	    ask                   <url>
+//	    resolves_to           <addresses_or_hosts...>
+//	    resolvers             <dns_servers...>
+//	    ttl                   <duration>
+//	    negative_ttl          <duration>
+//	    timeout               <duration>
+//	    cooldown              <duration>|off
+//	    max_orders            <number>
+//	    max_orders_per_domain <number>
+//	    header                <name> <value>
+//	    trusted_ca            <pem_files...>
+//	    client_certificate    <cert_pem_file> <key_pem_file>
 //	}
 //
 // The block may be absent. Only header may be repeated.
@@ -38,10 +46,7 @@ func (p *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Errf("option %s has no block", option)
 		}
 	}
-	if p.Ask == "" && len(seen) > 0 {
-		return d.WrapErr(config.ErrAskMissing)
-	}
-	return nil
+	return wrapped(d, p.CheckTogether())
 }
 
 func (p *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
@@ -50,19 +55,59 @@ func (p *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
 		if !d.AllArgs(&p.Ask) {
 			return d.Err("ask takes one argument: the URL of an endpoint")
 		}
-		if err := config.CheckURL(p.Ask); err != nil {
-			return d.WrapErr(err)
+		return wrapped(d, config.CheckURL(p.Ask))
+	case "resolves_to":
+		if p.ResolvesTo = d.RemainingArgs(); len(p.ResolvesTo) == 0 {
+			return d.Err("resolves_to takes the addresses of this server, or names of hosts that have them")
 		}
-		return nil
+		return wrapped(d, config.CheckTargets(p.ResolvesTo))
+	case "resolvers":
+		if p.Resolvers = d.RemainingArgs(); len(p.Resolvers) == 0 {
+			return d.Err("resolvers takes the addresses of DNS servers")
+		}
+		return wrapped(d, config.CheckResolvers(p.Resolvers))
 	case "ttl":
 		return parseDuration(d, &p.TTL)
 	case "negative_ttl":
 		return parseDuration(d, &p.NegativeTTL)
 	case "timeout":
 		return parseDuration(d, &p.Timeout)
+	case "cooldown":
+		if err := parseDurationOrOff(d, &p.Cooldown); err != nil || p.Cooldown < 0 {
+			return err
+		}
+		return wrapped(d, config.CheckCooldown(time.Duration(p.Cooldown)))
+	case "max_orders":
+		return parseOrders(d, &p.MaxOrders)
+	case "max_orders_per_domain":
+		return parseOrders(d, &p.MaxOrdersPerDomain)
 	}
 	if parse, known := clientOptions[option]; known {
 		return parse(&p.Client, d)
 	}
-	return d.Errf("unknown option %q; the options are ask, ttl, negative_ttl, timeout, header, trusted_ca and client_certificate", option)
+	return d.Errf("unknown option %q; the options are %s", option, permissionOptionNames)
+}
+
+const permissionOptionNames = "ask, resolves_to, resolvers, ttl, negative_ttl, timeout, cooldown, max_orders, max_orders_per_domain, " +
+	"header, trusted_ca and client_certificate"
+
+func parseOrders(d *caddyfile.Dispenser, into *int) error {
+	option := d.Val()
+	var text string
+	if !d.AllArgs(&text) {
+		return d.Errf("%s takes one argument: a number of orders", option)
+	}
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		return d.Errf("%s: %q is not a number of orders", option, text)
+	}
+	*into = number
+	return wrapped(d, config.CheckOrders(option, number))
+}
+
+func wrapped(d *caddyfile.Dispenser, err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.WrapErr(err)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/caddyserver/certmagic"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
@@ -39,26 +40,41 @@ func (p *Permission) managers(name, sent string) (managers []*CertGetter) {
 	return managers
 }
 
-// managersOf are the managers of the policy that applies to a name: the first that matches, as in Caddy's own
-// getAutomationPolicyForName.
 func managersOf(app *caddytls.TLS, name string) []certmagic.Manager {
-	if app.Automation == nil {
+	if policy := policyOf(app, name); policy != nil {
+		return policy.Managers
+	}
+	return nil
+}
+
+// policyOf is the policy that applies to a name: the first that matches, as in Caddy's own getAutomationPolicyForName.
+func policyOf(app *caddytls.TLS, name string) *caddytls.AutomationPolicy {
+	if app == nil || app.Automation == nil {
 		return nil
 	}
 	for _, policy := range app.Automation.Policies {
 		subjects := policy.Subjects()
 		matches := func(subject string) bool { return certmagic.MatchWildcard(name, subject) }
 		if len(subjects) == 0 || slices.ContainsFunc(subjects, matches) {
-			return policy.Managers
+			return policy
 		}
 	}
 	return nil
+}
+
+// isSubject tells whether the configuration lists a name, by itself, for Caddy to get its certificate.
+func isSubject(app *caddytls.TLS, name string) bool {
+	policy := policyOf(app, name)
+	return policy != nil && slices.ContainsFunc(policy.Subjects(), func(subject string) bool {
+		return issuance.NormalName(subject) == issuance.NormalName(name)
+	})
 }
 
 // managersAnswer is what all managers know of a name. It doesn't depend on which of them was asked before.
 type managersAnswer struct {
 	found   bool  // one has the certificate
 	listed  bool  // the configuration lists the name as another site's
+	own     bool  // the configuration lists the name as a manager's own
 	failure error // one is unsure
 	denied  bool  // one has no certificate and says on_negative deny
 }
@@ -69,7 +85,8 @@ func askManagers(managers []*CertGetter, hello *tls.ClientHelloInfo) (all manage
 	asked := 0
 	for _, getter := range managers {
 		lease := getter.lease
-		all.listed = all.listed || getter.names.Load().listingOf(hello.ServerName) == listedAsOther
+		listing := getter.names.Load().listingOf(hello.ServerName)
+		all.listed, all.own = all.listed || listing == listedAsOther, all.own || listing == listedAsOwn
 		answer := lease.Peek(hello)
 		if answer.Status == native.StatusMiss {
 			asked++
@@ -118,7 +135,7 @@ func helloOf(ctx context.Context, name string) (hello *tls.ClientHelloInfo, isFo
 	if own == nil {
 		return hello, true, name
 	}
-	isForName = normalName(own.ServerName) == normalName(name)
+	isForName = issuance.NormalName(own.ServerName) == issuance.NormalName(name)
 	*hello = *own
 	hello.ServerName = name
 	return hello, isForName, own.ServerName

@@ -9,10 +9,11 @@ require (
 	github.com/quic-go/quic-go v0.63.0 // the version Caddy 2.11.9 brings
 )
 
+require golang.org/x/net v0.60.0
+
 require (
 	github.com/quic-go/qpack v0.6.0 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
-	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 )

@@ -79,6 +79,14 @@ type nameFacts struct {
 	LastError        string       `json:"last_error"`
 	DiskError        string       `json:"disk_error"`
 	FleetError       string       `json:"fleet_error"`
+	Orders           *struct {
+		IsUnderWay          bool       `json:"under_way"`
+		Failures            int64      `json:"failures"`
+		FailedAt            *time.Time `json:"failed_at"`
+		LastProblem         string     `json:"last_problem"`
+		CooldownUntil       *time.Time `json:"cooldown_until"`
+		DomainCooldownUntil *time.Time `json:"domain_cooldown_until"`
+	} `json:"orders"`
 }
 
 type entryFacts struct {

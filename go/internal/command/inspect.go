@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -74,6 +75,7 @@ func (s *session) showName(document []byte, first bool) error {
 	s.labelled("last error", name.LastError)
 	s.labelled("disk error", name.DiskError)
 	s.labelled("fleet error", name.FleetError)
+	s.showOrders(name)
 	for _, entry := range name.Entries {
 		s.line("")
 		s.labelled("certificate", entry.KeyType)
@@ -90,6 +92,24 @@ func (s *session) showName(document []byte, first bool) error {
 		s.labelledTime("served until", entry.StaleUntil)
 	}
 	return nil
+}
+
+// showOrders shows what became of orders that Caddy made itself.
+func (s *session) showOrders(name nameFacts) {
+	orders := name.Orders
+	if orders == nil {
+		return
+	}
+	if orders.IsUnderWay {
+		s.labelled("order", "under way")
+	}
+	if orders.Failures > 0 {
+		s.labelled("orders failed", fmt.Sprint(orders.Failures))
+	}
+	s.labelledTime("last failed", orders.FailedAt)
+	s.labelled("problem", orders.LastProblem)
+	s.labelledTime("cooldown", orders.CooldownUntil)
+	s.labelledTime("domain cools", orders.DomainCooldownUntil)
 }
 
 func (s *session) labelledTime(label string, moment *time.Time) {

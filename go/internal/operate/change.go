@@ -39,6 +39,9 @@ func (s *Service) purge(response http.ResponseWriter, request *http.Request) err
 		return err
 	}
 	caches, err := s.chooseAll(asked.Cache)
+	if errors.Is(err, errNoCache) && s.orders() != nil {
+		err = nil // failed orders are all there is to forget
+	}
 	if err != nil {
 		return err
 	}
@@ -51,6 +54,7 @@ func (s *Service) purge(response http.ResponseWriter, request *http.Request) err
 	if err != nil {
 		return err
 	}
+	purged = max(purged, s.forgetOrders(asked.Names))
 	writeJSON(response, http.StatusOK, struct {
 		Purged int `json:"purged"`
 	}{purged})

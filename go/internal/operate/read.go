@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
@@ -148,6 +149,10 @@ func (s *Service) inspect(response http.ResponseWriter, request *http.Request) e
 		return err
 	}
 	facts, err := cache.Inspect(request.Context(), name)
+	orders := s.orderFacts(name)
+	if errors.Is(err, store.ErrUnknownName) && orders != nil {
+		facts, err = store.NameFacts{Name: issuance.NormalName(name), Entries: []store.EntryFacts{}}, nil
+	}
 	if errors.Is(err, store.ErrUnknownName) {
 		return newProblem(http.StatusNotFound, "cache %s knows nothing of %s", cache.ID(), quoted(name))
 	}
@@ -156,9 +161,10 @@ func (s *Service) inspect(response http.ResponseWriter, request *http.Request) e
 	}
 	writeJSON(response, http.StatusOK, struct {
 		store.NameFacts
-		Cache   string `json:"cache"`
-		Backend string `json:"backend"`
-	}{facts, cache.ID(), cache.Backend()})
+		Cache   string          `json:"cache"`
+		Backend string          `json:"backend"`
+		Orders  *issuance.Facts `json:"orders,omitempty"` // of this Caddy, whatever the cache
+	}{facts, cache.ID(), cache.Backend(), orders})
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
@@ -47,6 +48,7 @@ func Running() []Cache {
 type Service struct {
 	caches        func() []Cache
 	configuration func() context.Context
+	orders        func() *issuance.Orders      // nil if none are guarded
 	guard         func(*http.Request) *problem // nil lets everything in
 	routes        *http.ServeMux
 }
@@ -54,7 +56,7 @@ type Service struct {
 // New returns the service over these caches. A request ends with the context that configuration returns at its
 // beginning, that of the configuration that runs; nil says that none does yet.
 func New(caches func() []Cache, configuration func() context.Context) *Service {
-	s := &Service{caches: caches, configuration: configuration, routes: http.NewServeMux()}
+	s := &Service{caches: caches, configuration: configuration, orders: issuance.Running, routes: http.NewServeMux()}
 	for _, route := range []struct {
 		method, pattern string
 		answer          answer

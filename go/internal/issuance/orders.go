@@ -1,0 +1,213 @@
+// Package issuance keeps the orders that Caddy makes on demand few, and fair: how many are under way, how many of one
+// registered domain, and how long a name whose order has failed is left alone. It is told what becomes of orders and
+// knows neither Caddy nor a certificate authority.
+package issuance
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Limits are what orders are held to.
+type Limits struct {
+	Cooldown           time.Duration // after the first failure of a name; 0 is none
+	MaxOrders          int           // under way
+	MaxOrdersPerDomain int           // under way, of one registered domain
+}
+
+const (
+	// reservation is how long an order may take from its permission to its beginning: a storage is asked in between.
+	reservation = 30 * time.Second
+	// longestOrder is when an order ends of which nothing was heard: certmagic gives a handshake 180 s for one.
+	longestOrder = 200 * time.Second
+)
+
+// Orders remembers what becomes of orders. Safe for concurrent use.
+type Orders struct {
+	mutex    sync.Mutex
+	now      func() time.Time
+	random   func() float64 // in [0, 1)
+	limits   Limits
+	underWay map[string]*order
+	names    map[string]*failures
+	domains  map[string]*failures
+	swept    time.Time
+	counts   Counts
+}
+
+// order is one that was permitted, and is under way for as long as it is counted.
+type order struct {
+	domain    string
+	permitted time.Time
+	begun     time.Time // zero before it is
+	isCounted bool
+}
+
+// Counts are totals, but for UnderWay.
+type Counts struct {
+	UnderWay         int
+	Obtained, Failed uint64
+	Refused          map[Rule]uint64
+	CoolingNames     int
+	CoolingDomains   int
+}
+
+// New returns one that remembers nothing yet.
+func New() *Orders { return newOrders(time.Now, rand.Float64) }
+
+func newOrders(now func() time.Time, random func() float64) *Orders {
+	return &Orders{
+		now: now, random: random,
+		underWay: make(map[string]*order), names: make(map[string]*failures), domains: make(map[string]*failures),
+		counts: Counts{Refused: make(map[Rule]uint64)},
+	}
+}
+
+// SetLimits applies from now on. What was remembered under other limits stays.
+func (o *Orders) SetLimits(limits Limits) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.limits = limits
+}
+
+// Check returns a *Refusal if an order for the name would be refused now, else nil. It reserves nothing and counts nothing.
+func (o *Orders) Check(name string) error {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if refusal := o.refusal(name, o.now()); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// Permit returns nil and keeps a place for an order of the name, or a *Refusal. Of a name whose order is under way it
+// keeps no second one.
+func (o *Orders) Permit(name string) error {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	now := o.now()
+	if refusal := o.refusal(name, now); refusal != nil {
+		return refusal
+	}
+	if o.underWay[name] == nil {
+		o.underWay[name] = &order{domain: registeredDomain(name), permitted: now, isCounted: true}
+	}
+	return nil
+}
+
+// CountRefusal is for who was told of it and could not be served otherwise.
+func (o *Orders) CountRefusal(rule Rule) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.counts.Refused[rule]++
+}
+
+// Begin is told that an order for the name begins. It returns false if the order must not: the one that was permitted has
+// failed, and this is certmagic's own retry of it. What was never permitted is none of ours, and may begin.
+func (o *Orders) Begin(name string) bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	now := o.now()
+	o.sweep(now)
+	if order := o.underWay[name]; order != nil {
+		if order.begun.IsZero() {
+			order.begun, order.isCounted = now, true
+			return true
+		}
+		o.fail(name, Failure{Problem: "what was issued could not be kept", IsTemporary: true}, now)
+		return false
+	}
+	record := o.names[name]
+	return record == nil || now.After(record.retriedUntil)
+}
+
+// IsUnderWay tells whether an order for the name was permitted and has neither succeeded nor failed.
+func (o *Orders) IsUnderWay(name string) bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.underWay[name] != nil
+}
+
+// Obtained is told that the name has its certificate now.
+func (o *Orders) Obtained(name string) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if order := o.underWay[name]; order != nil {
+		delete(o.underWay, name)
+		o.counts.Obtained++
+		delete(o.domains, order.domain)
+	}
+	delete(o.names, name)
+}
+
+// Failed is told that an order has failed. One that was never permitted is none of ours.
+func (o *Orders) Failed(name string, failure Failure) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if o.underWay[name] != nil {
+		o.fail(name, failure, o.now())
+	}
+}
+
+// fail ends an order that is under way.
+func (o *Orders) fail(name string, failure Failure, now time.Time) {
+	order := o.underWay[name]
+	delete(o.underWay, name)
+	o.counts.Failed++
+	o.remember(name, order, failure, now)
+}
+
+// refusal finds the rule that stands against an order.
+func (o *Orders) refusal(name string, now time.Time) *Refusal {
+	o.sweep(now)
+	if o.underWay[name] != nil {
+		return nil // certmagic lets this one wait for it
+	}
+	if record := o.names[name]; record.isCooling(now) {
+		return &Refusal{RuleCooldown, "its last order has failed (" + record.problem + ")", record.coolsUntil}
+	}
+	domain := registeredDomain(name)
+	if record := o.domains[domain]; record.isCooling(now) {
+		return &Refusal{RuleDomainCooldown, "the last orders of new names of " + domain + " have failed", record.coolsUntil}
+	}
+	all, ofDomain := 0, 0
+	for _, other := range o.underWay {
+		if other.isCounted {
+			all++
+			if other.domain == domain {
+				ofDomain++
+			}
+		}
+	}
+	if ofDomain >= o.limits.MaxOrdersPerDomain {
+		return &Refusal{RuleMaxOrdersPerDomain, "as many orders of " + domain + " are under way as max_orders_per_domain allows", time.Time{}}
+	}
+	if all >= o.limits.MaxOrders {
+		return &Refusal{RuleMaxOrders, "as many orders are under way as max_orders allows", time.Time{}}
+	}
+	return nil
+}
+
+// sweep ends orders of which nothing was heard, and forgets failures that no longer matter.
+func (o *Orders) sweep(now time.Time) {
+	for name, order := range o.underWay {
+		switch {
+		case now.Sub(order.permitted) >= longestOrder:
+			delete(o.underWay, name)
+		case order.begun.IsZero() && now.Sub(order.permitted) >= reservation:
+			order.isCounted = false // there was a certificate after all; if not, it is recognised when it begins
+		}
+	}
+	if now.Sub(o.swept) < time.Minute {
+		return
+	}
+	o.swept = now
+	for _, records := range []map[string]*failures{o.names, o.domains} {
+		for key, record := range records {
+			if now.After(record.forgottenAt) {
+				delete(records, key)
+			}
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package issuance
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// clock is what the tests let pass.
+type clock struct{ now time.Time }
+
+func newTestOrders(limits Limits) (*Orders, *clock) {
+	clock := &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	orders := newOrders(func() time.Time { return clock.now }, func() float64 { return 0.999 }) // the shortest cooldowns
+	orders.SetLimits(limits)
+	return orders, clock
+}
+
+var usual = Limits{Cooldown: 10 * time.Minute, MaxOrders: 32, MaxOrdersPerDomain: 4}
+
+// visit is a handshake whose order fails, or succeeds, at once. It returns the rule that stands against it.
+func visit(orders *Orders, name string, failure *Failure) Rule {
+	var refusal *Refusal
+	if errors.As(orders.Permit(name), &refusal) {
+		return refusal.Rule
+	}
+	if !orders.Begin(name) {
+		return "retry"
+	}
+	if failure == nil {
+		orders.Obtained(name)
+	} else {
+		orders.Failed(name, *failure)
+	}
+	return ""
+}
+
+var badDNS = &Failure{Problem: "dns: NXDOMAIN"}
+
+func TestAFailingNameThatIsVisitedEachSecondIsOrderedFourTimesAnHour(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	made := 0
+	for range 3600 {
+		if visit(orders, "a.example.com", badDNS) == "" {
+			made++
+		}
+		clock.now = clock.now.Add(time.Second)
+	}
+	if made < 2 || made > 4 {
+		t.Errorf("%d orders", made)
+	}
+	facts := orders.Facts("a.example.com")
+	if facts == nil || facts.Failures != made || facts.LastProblem != badDNS.Problem || facts.CooldownUntil == nil {
+		t.Errorf("%+v", facts)
+	}
+	// It doubles up to a day, and no further.
+	for range 40 {
+		for clock.now = clock.now.Add(time.Minute); visit(orders, "a.example.com", badDNS) != ""; {
+			clock.now = clock.now.Add(time.Minute)
+		}
+	}
+	if wait := orders.Facts("a.example.com").CooldownUntil.Sub(clock.now); wait > 24*time.Hour || wait < 19*time.Hour {
+		t.Errorf("it waits for %v", wait)
+	}
+}
+
+func TestWhoMendsHisNameIsServedAfterOneCooldownAndAtOnceAfterAPurge(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	visit(orders, "a.example.com", badDNS)
+	if rule := visit(orders, "a.example.com", nil); rule != RuleCooldown {
+		t.Errorf("%q", rule)
+	}
+	clock.now = clock.now.Add(usual.Cooldown)
+	if rule := visit(orders, "a.example.com", nil); rule != "" {
+		t.Errorf("%q", rule)
+	}
+	if facts := orders.Facts("a.example.com"); facts != nil {
+		t.Errorf("a certificate has reset nothing: %+v", facts)
+	}
+	visit(orders, "b.example.com", badDNS)
+	if known := orders.Forget([]string{"b.example.com", "unknown.example"}); known != 1 {
+		t.Errorf("%d forgotten", known)
+	}
+	if rule := visit(orders, "b.example.com", nil); rule != "" {
+		t.Errorf("%q", rule)
+	}
+}
+
+func TestADomainFillsItsOwnShareOnly(t *testing.T) {
+	orders, _ := newTestOrders(usual)
+	refused := make(map[Rule]int)
+	for n := range 100 {
+		var refusal *Refusal
+		if errors.As(orders.Permit(fmt.Sprintf("n%d.example.co.uk", n)), &refusal) {
+			refused[refusal.Rule]++
+		}
+	}
+	if refused[RuleMaxOrdersPerDomain] != 96 || len(refused) != 1 {
+		t.Error(refused)
+	}
+	if err := orders.Permit("n1.other.co.uk"); err != nil {
+		t.Error(err) // co.uk is nobody's domain
+	}
+	for n := range 100 {
+		_ = orders.Permit(fmt.Sprintf("n%d.com", n))
+	}
+	if counts := orders.Counts(); counts.UnderWay != usual.MaxOrders {
+		t.Errorf("%d under way", counts.UnderWay)
+	}
+	if err := orders.Permit("n1.com"); err != nil {
+		t.Error("who waits for an order that is under way takes no place:", err)
+	}
+}
+
+func TestADomainWhoseNewNamesFailCoolsAsAWhole(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	visit(orders, "good.example.com", nil)
+	made := 0
+	for n := range 600 { // ten minutes
+		if visit(orders, fmt.Sprintf("n%d.example.com", n), badDNS) == "" {
+			made++
+		}
+		clock.now = clock.now.Add(time.Second)
+	}
+	if made < 4 || made > 7 {
+		t.Errorf("%d orders of a domain", made)
+	}
+	if rule := visit(orders, "new.example.com", nil); rule != RuleDomainCooldown {
+		t.Errorf("%q", rule)
+	}
+	if rule := visit(orders, "new.example.org", nil); rule != "" {
+		t.Errorf("another domain: %q", rule)
+	}
+	// Within one cooldown a name that is well gets its turn, and with it all of the domain.
+	clock.now = clock.now.Add(usual.Cooldown)
+	if rule := visit(orders, "new.example.com", nil); rule != "" {
+		t.Errorf("%q", rule)
+	}
+	visit(orders, "n.example.com", badDNS)
+	if rule := visit(orders, "m.example.com", nil); rule != "" {
+		t.Errorf("one failure: %q", rule)
+	}
+}
+
+// A name that fails again and again is no news of its domain.
+func TestOneBrokenNameDoesNotCoolItsDomain(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	for range 24 * 60 {
+		visit(orders, "broken.example.com", badDNS)
+		clock.now = clock.now.Add(time.Minute)
+	}
+	if rule := visit(orders, "new.example.com", nil); rule != "" {
+		t.Errorf("%q", rule)
+	}
+}
+
+func TestAnAuthorityThatIsDownIsNoFaultOfNames(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	down := &Failure{Problem: "connection refused", IsTemporary: true}
+	for n := range 20 {
+		visit(orders, fmt.Sprintf("n%d.example.com", n), down)
+	}
+	if rule := visit(orders, "new.example.com", down); rule != "" {
+		t.Errorf("%q", rule)
+	}
+	if rule := visit(orders, "n1.example.com", nil); rule != RuleCooldown {
+		t.Errorf("%q", rule)
+	}
+	clock.now = clock.now.Add(time.Minute)
+	if rule := visit(orders, "n1.example.com", nil); rule != "" {
+		t.Errorf("%q", rule)
+	}
+}
+
+func TestPlacesComeBackWhateverHappens(t *testing.T) {
+	for title, test := range map[string]struct {
+		then func(*Orders)
+		free time.Duration
+	}{
+		"nothing is heard of it":       {func(*Orders) {}, reservation},
+		"it begins and never ends":     {func(o *Orders) { o.Begin("a.example.com") }, longestOrder},
+		"it is kept and fails":         {func(o *Orders) { o.Begin("a.example.com"); o.Failed("a.example.com", *badDNS) }, 0},
+		"it is obtained":               {func(o *Orders) { o.Begin("a.example.com"); o.Obtained("a.example.com") }, 0},
+		"what is issued is not kept":   {func(o *Orders) { o.Begin("a.example.com"); o.Begin("a.example.com") }, 0},
+		"another one begins by itself": {func(o *Orders) { o.Begin("other.example.com") }, reservation},
+	} {
+		t.Run(title, func(t *testing.T) {
+			orders, clock := newTestOrders(Limits{MaxOrders: 1, MaxOrdersPerDomain: 1})
+			if err := orders.Permit("a.example.com"); err != nil {
+				t.Fatal(err)
+			}
+			test.then(orders)
+			if test.free > 0 {
+				clock.now = clock.now.Add(test.free - time.Second)
+				if orders.Permit("b.example.org") == nil {
+					t.Error("its place was free too early")
+				}
+				clock.now = clock.now.Add(time.Second)
+			}
+			if err := orders.Permit("b.example.org"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// certmagic waits for a minute and then tries again, by itself, for as long as a handshake may take.
+func TestARetryOfAnOrderThatHasFailedIsEnded(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	visit(orders, "a.example.com", badDNS)
+	clock.now = clock.now.Add(time.Minute)
+	if orders.Begin("a.example.com") {
+		t.Error("it goes on")
+	}
+	if !orders.Begin("configured.example.com") {
+		t.Error("what was never asked for on demand was refused")
+	}
+	// Later, the name may have become one that the configuration lists.
+	clock.now = clock.now.Add(longestOrder)
+	if !orders.Begin("a.example.com") {
+		t.Error("an order that nobody permitted was refused")
+	}
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	orders, clock := newTestOrders(Limits{Cooldown: time.Hour, MaxOrders: 10, MaxOrdersPerDomain: 10})
+	visit(orders, "customer.example.net", badDNS)
+	for n := range maxRecords + 1000 {
+		visit(orders, fmt.Sprintf("n%d.com", n), badDNS)
+	}
+	if len(orders.names) > maxRecords || len(orders.domains) > maxRecords || len(orders.underWay) > 0 {
+		t.Errorf("%d names, %d domains, %d under way", len(orders.names), len(orders.domains), len(orders.underWay))
+	}
+	if rule := visit(orders, "customer.example.net", nil); rule != RuleCooldown {
+		t.Errorf("a failure went before its time: %q", rule)
+	}
+	clock.now = clock.now.Add(3 * time.Hour)
+	if counts := orders.Counts(); counts.CoolingNames+len(orders.names)+len(orders.domains) > 0 {
+		t.Errorf("%+v, %d names", counts, len(orders.names))
+	}
+}
+
+func TestWithoutACooldownOnlyPlacesCount(t *testing.T) {
+	orders, _ := newTestOrders(Limits{MaxOrders: 2, MaxOrdersPerDomain: 1})
+	for range 10 {
+		if rule := visit(orders, "a.example.com", badDNS); rule != "" {
+			t.Fatal(rule)
+		}
+	}
+}

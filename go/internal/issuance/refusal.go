@@ -1,0 +1,128 @@
+package issuance
+
+import (
+	"fmt"
+	"time"
+)
+
+// Rule is what an order was refused by, as metrics call it.
+type Rule string
+
+// The rules.
+const (
+	RuleCooldown           Rule = "cooldown"
+	RuleDomainCooldown     Rule = "domain_cooldown"
+	RuleMaxOrders          Rule = "max_orders"
+	RuleMaxOrdersPerDomain Rule = "max_orders_per_domain"
+	RuleResolvesTo         Rule = "resolves_to"
+)
+
+// Rules are all of them.
+var Rules = []Rule{RuleCooldown, RuleDomainCooldown, RuleMaxOrders, RuleMaxOrdersPerDomain, RuleResolvesTo}
+
+// Refusal says why no order may be made for a name now.
+type Refusal struct {
+	Rule   Rule
+	Reason string
+	Until  time.Time // zero if nobody knows
+}
+
+func (r *Refusal) Error() string {
+	if r.Until.IsZero() {
+		return r.Reason
+	}
+	return fmt.Sprintf("%s; not before %s", r.Reason, r.Until.UTC().Format(time.RFC3339))
+}
+
+// Facts is what is remembered of a name's orders. Times are in UTC.
+type Facts struct {
+	IsUnderWay          bool       `json:"under_way"`
+	Failures            int        `json:"failures"` // in a row
+	FailedAt            *time.Time `json:"failed_at,omitempty"`
+	LastProblem         string     `json:"last_problem,omitempty"`
+	CooldownUntil       *time.Time `json:"cooldown_until,omitempty"`
+	DomainCooldownUntil *time.Time `json:"domain_cooldown_until,omitempty"` // of the registered domain
+}
+
+// Facts returns nil if nothing is remembered.
+func (o *Orders) Facts(name string) *Facts {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	now := o.now()
+	o.sweep(now)
+	order, record, domain := o.underWay[name], o.names[name], o.domains[registeredDomain(name)]
+	if order == nil && record == nil && !domain.isCooling(now) {
+		return nil
+	}
+	facts := &Facts{IsUnderWay: order != nil && order.isCounted}
+	if record != nil {
+		facts.Failures, facts.LastProblem = record.number, record.problem
+		failedAt := record.failedAt.UTC()
+		facts.FailedAt = &failedAt
+		facts.CooldownUntil = until(record, now)
+	}
+	facts.DomainCooldownUntil = until(domain, now)
+	return facts
+}
+
+func until(record *failures, now time.Time) *time.Time {
+	if !record.isCooling(now) {
+		return nil
+	}
+	end := record.coolsUntil.UTC()
+	return &end
+}
+
+// Forget lets the names, and their domains, be ordered at once: somebody has mended what was wrong. It returns of how many
+// names failures were remembered.
+func (o *Orders) Forget(names []string) (known int) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	for _, name := range names {
+		if o.names[name] != nil {
+			known++
+		}
+		delete(o.names, name)
+		delete(o.domains, registeredDomain(name))
+	}
+	return known
+}
+
+// ForgetAll is Forget of every name.
+func (o *Orders) ForgetAll() (known int) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	known = len(o.names)
+	clear(o.names)
+	clear(o.domains)
+	return known
+}
+
+// Counts returns the totals.
+func (o *Orders) Counts() Counts {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	now := o.now()
+	o.sweep(now)
+	counts := o.counts
+	counts.Refused = make(map[Rule]uint64, len(Rules))
+	for _, rule := range Rules {
+		counts.Refused[rule] = o.counts.Refused[rule]
+	}
+	for _, order := range o.underWay {
+		if order.isCounted {
+			counts.UnderWay++
+		}
+	}
+	counts.CoolingNames, counts.CoolingDomains = cooling(o.names, now), cooling(o.domains, now)
+	return counts
+}
+
+func cooling(records map[string]*failures, now time.Time) (number int) {
+	for _, record := range records {
+		if record.isCooling(now) {
+			number++
+		}
+	}
+	return number
+}

@@ -1,0 +1,110 @@
+package cachedhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"go.uber.org/zap"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/ask"
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
+)
+
+// The permission's second half: what would become an order must not be one too many. The rules are those of
+// internal/issuance, which Caddy's events tell what became of orders; permitOrder has the way of one question.
+
+// guardOrders gets ready to be told of orders.
+func (p *Permission) guardOrders(ctx caddy.Context) (err error) {
+	if p.orders, err = issuance.Open(); err != nil {
+		return err
+	}
+	p.limits = issuance.Limits{
+		Cooldown: max(0, time.Duration(p.Cooldown)), MaxOrders: p.MaxOrders, MaxOrdersPerDomain: p.MaxOrdersPerDomain,
+	}
+	p.logger = ctx.Logger()
+	if p.tlsApp == nil {
+		return nil
+	}
+	p.storage = ctx.Storage()
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	events, err := ctx.AppIfConfigured("events")
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{eventObtaining, eventObtained, eventFailed} {
+		if err := events.(*caddyevents.App).On(name, orderHandler{p.orders}); err != nil {
+			return err
+		}
+	}
+	return endRetries(ctx, p.tlsApp, p.orders)
+}
+
+// permitOrder returns nil if Caddy may have a certificate for the name, by an order if there is none in its storage.
+// Of a name that would be refused anyway, nobody is asked.
+func (p *Permission) permitOrder(ctx context.Context, name string, decide func() error) error {
+	key := issuance.NormalName(name)
+	if err := p.orders.Check(key); err != nil {
+		if !p.isStored(ctx, name) {
+			return p.refused(name, err)
+		}
+		return decide()
+	}
+	if err := decide(); err != nil {
+		return err
+	}
+	if p.isStored(ctx, name) {
+		return nil // loaded, or renewed: no order that a scanner could have caused
+	}
+	if err := p.pointsHere(name); err != nil {
+		return p.refused(name, err)
+	}
+	return p.refused(name, p.orders.Permit(key))
+}
+
+// pointsHere asks the DNS, if there is resolves_to.
+func (p *Permission) pointsHere(name string) error {
+	if p.dns == nil {
+		return nil
+	}
+	err := p.dns.Allowed(name)
+	if errors.Is(err, ask.ErrDenied) {
+		return &issuance.Refusal{Rule: issuance.RuleResolvesTo, Reason: err.Error()}
+	}
+	return err
+}
+
+// refused counts a refusal, and makes a denial of it. Any other error stays one.
+func (p *Permission) refused(name string, err error) error {
+	refusal, isRefusal := errors.AsType[*issuance.Refusal](err)
+	if !isRefusal {
+		return err
+	}
+	p.orders.CountRefusal(refusal.Rule)
+	p.tell(name, refusal)
+	return fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, refusal)
+}
+
+// tellInterval is how often the log has a line about each rule: a scan must not fill it.
+const tellInterval = 10 * time.Second
+
+func (p *Permission) tell(name string, refusal *issuance.Refusal) {
+	p.toldMutex.Lock()
+	defer p.toldMutex.Unlock()
+	now := time.Now()
+	if p.told == nil {
+		p.told = make(map[issuance.Rule]time.Time)
+	}
+	if last, isKnown := p.told[refusal.Rule]; isKnown && now.Sub(last) < tellInterval {
+		return
+	}
+	p.told[refusal.Rule] = now
+	p.logger.Info("no certificate is ordered for a name; this is told once in 10 s for each rule, and counted in metrics",
+		zap.String("server_name", cappedName(name)), zap.String("rule", string(refusal.Rule)), zap.Error(refusal))
+}

@@ -1,0 +1,83 @@
+package cachedhttp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
+)
+
+// Caddy's own events about orders (certmagic, config.go: obtainCert and renewCert).
+const (
+	eventObtaining = "cert_obtaining"
+	eventObtained  = "cert_obtained"
+	eventFailed    = "cert_failed"
+)
+
+// orderHandler is told what becomes of orders. Caddy logs handlers field by field, so that it must show none.
+type orderHandler struct{ orders *issuance.Orders }
+
+// MarshalJSON shows nothing.
+func (orderHandler) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
+
+// errRetry ends certmagic's own retry, which would keep a handshake for minutes.
+var errRetry = errors.Join(caddy.ErrEventAborted,
+	certmagic.ErrNoRetry{Err: errors.New("permission cached_http: the order has failed, and its name has to wait for another")})
+
+// Handle is called while Caddy waits. A renewal is none of ours: it is never denied, and its failure says nothing about
+// who may order.
+func (h orderHandler) Handle(_ context.Context, event caddy.Event) error {
+	if renewal, _ := event.Data["renewal"].(bool); renewal {
+		return nil
+	}
+	name, _ := event.Data["identifier"].(string)
+	name = issuance.NormalName(name)
+	switch event.Name() {
+	case eventObtaining:
+		if !h.orders.Begin(name) {
+			return errRetry
+		}
+	case eventObtained:
+		h.orders.Obtained(name)
+	case eventFailed:
+		err, _ := event.Data["error"].(error)
+		h.orders.Failed(name, failureOf(err))
+	}
+	return nil
+}
+
+// failureOf tells what is a name's fault from what is the authority's, or the way's to it.
+func failureOf(err error) issuance.Failure {
+	if err == nil {
+		return issuance.Failure{Problem: "no reason is known"}
+	}
+	var problem acme.Problem
+	if errors.As(err, &problem) {
+		text := strings.TrimPrefix(problem.Type, "urn:ietf:params:acme:error:") + ": " + problem.Detail
+		return issuance.Failure{Problem: text, IsTemporary: isTemporary(problem)}
+	}
+	var network net.Error // of a request to the authority
+	if failed, isURL := errors.AsType[*url.Error](err); isURL {
+		err = failed.Err // without the URL
+	}
+	return issuance.Failure{
+		Problem:     err.Error(),
+		IsTemporary: errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled),
+	}
+}
+
+func isTemporary(problem acme.Problem) bool {
+	switch problem.Type {
+	case acme.ProblemTypeRateLimited, acme.ProblemTypeServerInternal, acme.ProblemTypeBadNonce:
+		return true
+	}
+	return problem.Status == http.StatusTooManyRequests || problem.Status >= 500
+}

@@ -1,0 +1,88 @@
+package cachedhttp
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
+)
+
+// acmeIssuer is Caddy's own, whose failed orders certmagic does not retry while a handshake waits: it would for 180 s,
+// and all handshakes for the name with it.
+type acmeIssuer struct {
+	*caddytls.ACMEIssuer
+
+	orders *issuance.Orders
+	config *atomic.Pointer[certmagic.Config]
+}
+
+// Issue implements certmagic.Issuer.
+func (i acmeIssuer) Issue(ctx context.Context, request *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+	issued, err := i.ACMEIssuer.Issue(ctx, request)
+	if err != nil && len(request.DNSNames) == 1 && i.orders.IsUnderWay(issuance.NormalName(request.DNSNames[0])) {
+		err = certmagic.ErrNoRetry{Err: err}
+	}
+	return issued, err
+}
+
+// SetConfig implements caddytls.ConfigSetter, and keeps the configuration for its storage.
+func (i acmeIssuer) SetConfig(config *certmagic.Config) {
+	i.config.Store(config)
+	i.ACMEIssuer.SetConfig(config)
+}
+
+// endRetries puts Caddy's ACME issuers into ours, in the policies that order on demand. They are not provisioned yet: Caddy
+// loads the permission before (caddytls/tls.go, Provision).
+func endRetries(ctx caddy.Context, app *caddytls.TLS, orders *issuance.Orders) error {
+	if app.Automation == nil {
+		return nil
+	}
+	for _, policy := range app.Automation.Policies {
+		if !policy.OnDemand && policy.ManagersRaw == nil {
+			continue
+		}
+		if policy.IssuersRaw == nil && len(policy.Issuers) == 0 && hasPublicSubjects(policy) {
+			policy.IssuersRaw = []json.RawMessage{json.RawMessage(`{"module": "acme"}`)} // which is Caddy's default
+		}
+		if policy.IssuersRaw == nil {
+			continue
+		}
+		loaded, err := ctx.LoadModule(policy, "IssuersRaw")
+		if err != nil {
+			return fmt.Errorf("loading the issuers of a policy: %w", err)
+		}
+		for _, module := range loaded.([]any) {
+			issuer, isIssuer := module.(certmagic.Issuer)
+			if !isIssuer {
+				return fmt.Errorf("%T among the issuers of a policy is none", module)
+			}
+			if acme, isACME := issuer.(*caddytls.ACMEIssuer); isACME {
+				issuer = acmeIssuer{acme, orders, new(atomic.Pointer[certmagic.Config])}
+			}
+			policy.Issuers = append(policy.Issuers, issuer)
+		}
+	}
+	return nil
+}
+
+// hasPublicSubjects: Caddy gives a policy of internal names alone an issuer of its own.
+func hasPublicSubjects(policy *caddytls.AutomationPolicy) bool {
+	return len(policy.SubjectsRaw) == 0 || slices.ContainsFunc(policy.SubjectsRaw, certmagic.SubjectQualifiesForPublicCert)
+}
+
+// Interface guards
+var (
+	_ certmagic.Issuer            = acmeIssuer{}
+	_ certmagic.PreChecker        = acmeIssuer{}
+	_ certmagic.Revoker           = acmeIssuer{}
+	_ certmagic.RenewalInfoGetter = acmeIssuer{}
+	_ caddytls.ConfigSetter       = acmeIssuer{}
+)

@@ -1,0 +1,59 @@
+package cachedhttp
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+const (
+	// storageTimeout is for one certificate. A storage that hangs keeps Caddy itself from ordering.
+	storageTimeout = 5 * time.Second
+	// maxStorageQuestions is how many are under way, whatever a scanner asks for.
+	maxStorageQuestions = 64
+)
+
+// isStored tells whether Caddy's storage has a certificate that it would take for the name: the name's own, or a wildcard's.
+// The permission is asked before storage is looked at. A storage that fails is no reason to deny a name: its certificate
+// may be there, and Caddy orders nothing that it can't keep.
+func (p *Permission) isStored(ctx context.Context, name string) bool {
+	if p.storage == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
+	defer cancel()
+	select {
+	case p.storageQuestions <- struct{}{}:
+		defer func() { <-p.storageQuestions }()
+	case <-ctx.Done():
+		return true
+	}
+	storage, issuers := p.issuersOf(name)
+	_, parent, _ := strings.Cut(name, ".")
+	for _, issuer := range issuers {
+		for _, subject := range []string{name, "*." + parent} {
+			if storage.Exists(ctx, certmagic.StorageKeys.SiteCert(issuer.IssuerKey(), subject)) {
+				return true
+			}
+		}
+	}
+	return ctx.Err() != nil
+}
+
+// issuersOf are those that would order the name's certificate, and where they keep it.
+func (p *Permission) issuersOf(name string) (certmagic.Storage, []certmagic.Issuer) {
+	policy := policyOf(p.tlsApp, name)
+	if policy == nil {
+		return p.storage, nil
+	}
+	for _, issuer := range policy.Issuers {
+		if ours, isOurs := issuer.(acmeIssuer); isOurs {
+			if config := ours.config.Load(); config != nil {
+				return config.Storage, config.Issuers
+			}
+		}
+	}
+	return p.storage, policy.Issuers
+}

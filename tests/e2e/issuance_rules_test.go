@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+)
+
+const orderLimit = 30 * time.Second
+
+// visitOnce opens one handshake for a name that may be ordered.
+func (c *caddy) visitOnce(name string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(c.t.Context(), orderLimit)
+	defer cancel()
+	_, took, err := c.issued(ctx, name)
+	return took, err
+}
+
+// Whatever challenge the authority is offered.
+func TestIssuanceOfACustomersName(t *testing.T) {
+	t.Parallel()
+	for title, disabled := range map[string]string{
+		"TLS-ALPN-01": "disable_http_challenge", "HTTP-01": "disable_tlsalpn_challenge", "either": "",
+	} {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+			c := prepareCaddy(t)
+			i := startIssuer(t, c)
+			i.names.point("127.0.0.1", "customer.example.com")
+			s := i.guarded(backend.URL(), "ask "+yes(t))
+			if disabled != "" {
+				s.next = append(s.next, "issuer acme {", "\tdir "+i.directory, "\ttrusted_roots "+i.folder+"/issuer-root.pem",
+					"\t"+disabled, "}")
+			}
+			c.start(s)
+			if took, err := c.visitOnce("customer.example.com"); err != nil {
+				t.Errorf("after %v: %v", took, err)
+			}
+			if orders := i.orders(); orders != 1 {
+				t.Errorf("%d orders", orders)
+			}
+		})
+	}
+}
+
+// An order that fails ends its handshake at once, and no other is made for the name; until it is mended and purged, or the
+// cooldown is over.
+func TestIssuanceCoolsDown(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	s := i.guarded(backend.URL(), "ask "+yes(t), "cooldown 15s")
+	c.start(s)
+	const name, other = "customer.example.com", "other.example.net"
+	for _, failing := range []string{name, other} {
+		if took, err := c.visitOnce(failing); err == nil || took > 10*time.Second {
+			t.Errorf("%s: after %v: %v", failing, took, err)
+		}
+	}
+	failed := time.Now()
+	orders := i.orders()
+	for range 5 {
+		if took, err := c.visitOnce(name); err == nil || took > time.Second {
+			t.Errorf("while it cools: after %v: %v", took, err)
+		}
+	}
+	c.reload(s) // which forgets nothing
+	c.refused(name)
+	if more := i.orders(); more != orders {
+		t.Errorf("%d orders while it cools", more-orders)
+	}
+
+	facts := c.inspectOrders(name)
+	if facts.Failures != 1 || facts.LastProblem == "" || facts.CooldownUntil == nil {
+		t.Errorf("%+v", facts)
+	}
+	shown := c.cachedHTTP("inspect", name)
+	if !strings.Contains(shown.out, "cooldown") {
+		t.Error(shown.out)
+	}
+
+	i.names.point("127.0.0.1", name, other)
+	c.refused(name)
+	c.cachedHTTP("purge", name).expect(t, 0)
+	if _, err := c.visitOnce(name); err != nil {
+		t.Errorf("after a purge: %v", err)
+	}
+	time.Sleep(time.Until(failed.Add(15 * time.Second)))
+	if _, err := c.visitOnce(other); err != nil {
+		t.Errorf("after the cooldown: %v", err)
+	}
+	for _, line := range []string{
+		`caddy_cached_http_orders_total{result="failed"} 2`, `caddy_cached_http_orders_total{result="obtained"} 2`,
+		`caddy_cached_http_orders_refused_total{rule="cooldown"} `, `caddy_cached_http_orders 0`,
+	} {
+		if !strings.Contains(c.admin("/metrics"), line) {
+			t.Errorf("no %s in the metrics", line)
+		}
+	}
+	for _, record := range c.log() {
+		if record.Level == "error" && strings.Contains(record.text, "cached_http") {
+			t.Error("an error in the log:", record.text)
+		}
+	}
+}
+
+// What Caddy has a certificate of in its storage is served by a Caddy that may order nothing, also while its domain cools
+// and while the name no longer points here.
+func TestIssuanceDeniesNoCertificateThatIsStored(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	const name = "customer.example.com"
+	i.names.point("127.0.0.1", name)
+	s := i.guarded(backend.URL(), "ask "+yes(t), "resolves_to 127.0.0.1", "resolvers "+i.names.address, "max_orders_per_domain 1")
+	c.start(s)
+	if _, err := c.visitOnce(name); err != nil {
+		t.Fatal(err)
+	}
+	c.stop()
+	i.names.fail(true)
+	c.start(s)
+	if took, err := c.visitOnce(name); err != nil {
+		t.Errorf("after a restart: %v after %v", err, took)
+	}
+	if orders := i.orders(); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+}
+
+// Only names that point here are ordered. A DNS that fails is no "no".
+func TestIssuanceForNamesThatPointHere(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	i.names.point("127.0.0.1", "here.example.com", "edge.example.net", "alias.example.com", "late.example.com")
+	i.names.point("192.0.2.1", "elsewhere.example.com")
+	c.start(i.guarded(backend.URL(), "resolves_to 127.0.0.2 edge.example.net", "resolvers "+i.names.address, "negative_ttl 2s"))
+	for _, name := range []string{"here.example.com", "alias.example.com"} {
+		if _, err := c.visitOnce(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	orders := i.orders()
+	for range 3 {
+		c.refused("elsewhere.example.com")
+		c.refused("nowhere.example.com")
+	}
+	if count := i.names.count("nowhere.example.com"); count != 1 {
+		t.Errorf("a name was looked up %d times", count)
+	}
+	i.names.fail(true)
+	c.refused("late.example.com")
+	i.names.fail(false)
+	if more := i.orders(); more != orders {
+		t.Errorf("%d orders of names that point elsewhere", more-orders)
+	}
+	eventually(t, 10*time.Second, "the DNS is asked again", func() bool {
+		_, err := c.visitOnce("late.example.com")
+		return err == nil
+	})
+}
+
+// orderFacts is what names/NAME says of orders.
+type orderFacts struct {
+	Failures      int        `json:"failures"`
+	LastProblem   string     `json:"last_problem"`
+	CooldownUntil *time.Time `json:"cooldown_until"`
+}
+
+func (c *caddy) inspectOrders(name string) orderFacts {
+	c.t.Helper()
+	var facts struct {
+		Orders orderFacts `json:"orders"`
+	}
+	if err := json.Unmarshal([]byte(c.admin("/cached_http/names/"+name)), &facts); err != nil {
+		c.t.Fatal(err)
+	}
+	return facts.Orders
+}
