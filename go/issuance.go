@@ -39,7 +39,7 @@ func (p *Permission) guardOrders(ctx caddy.Context) (err error) {
 		return err
 	}
 	for _, name := range []string{eventObtaining, eventObtained, eventFailed} {
-		if err := events.(*caddyevents.App).On(name, orderHandler{p.orders}); err != nil {
+		if err := events.(*caddyevents.App).On(name, orderHandler{p.orders, p.fleet()}); err != nil {
 			return err
 		}
 	}
@@ -51,6 +51,7 @@ func (p *Permission) guardOrders(ctx caddy.Context) (err error) {
 func (p *Permission) permitOrder(ctx context.Context, name string, decide func() error) error {
 	key := issuance.NormalName(name)
 	if err := p.orders.Check(key); err != nil {
+		p.fleet().relearn(key)
 		if !p.isStored(ctx, name) {
 			return p.refused(name, err)
 		}
@@ -65,6 +66,7 @@ func (p *Permission) permitOrder(ctx context.Context, name string, decide func()
 	if err := p.pointsHere(name); err != nil {
 		return p.refused(name, err)
 	}
+	p.fleet().learn(key)
 	return p.refused(name, p.orders.Permit(key))
 }
 

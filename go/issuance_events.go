@@ -23,7 +23,10 @@ const (
 )
 
 // orderHandler is told what becomes of orders. Caddy logs handlers field by field, so that it must show none.
-type orderHandler struct{ orders *issuance.Orders }
+type orderHandler struct {
+	orders *issuance.Orders
+	fleet  orderFleet
+}
 
 // MarshalJSON shows nothing.
 func (orderHandler) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
@@ -42,6 +45,7 @@ func (h orderHandler) Handle(_ context.Context, event caddy.Event) error {
 	name = issuance.NormalName(name)
 	switch event.Name() {
 	case eventObtaining:
+		h.fleet.learn(name) // certmagic may have waited for another node's order of the name
 		if !h.orders.Begin(name) {
 			return errRetry
 		}
@@ -50,6 +54,7 @@ func (h orderHandler) Handle(_ context.Context, event caddy.Event) error {
 	case eventFailed:
 		err, _ := event.Data["error"].(error)
 		h.orders.Failed(name, failureOf(err))
+		h.fleet.tell(name)
 	}
 	return nil
 }

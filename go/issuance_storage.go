@@ -5,7 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/caddyserver/certmagic"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 )
 
 const (
@@ -21,6 +24,9 @@ const (
 func (p *Permission) isStored(ctx context.Context, name string) bool {
 	if p.storage == nil {
 		return false
+	}
+	if len(caddytls.AllMatchingCertificates(issuance.NormalName(name))) > 0 {
+		return true // a renewal: denied, Caddy would drop a certificate that is good
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()

@@ -12,6 +12,7 @@ tests/scripts/lib.sh
 tests/abi/run.sh leaks
 go -C go test -count=1 -v -run NothingIsLeftBehind ./internal/native
 go -C go test -count=1 -v -run CoreFile . | grep -vE '^(20|	|github)'
-./xcaddy.sh --output build/caddy
-CACHED_HTTP_CADDY="$root/build/caddy" go -C tests/e2e test -count=1 -v -timeout 90m \
+./xcaddy.sh --output build/soak-caddy \
+	--with "github.com/cached-http/caddy-cached-http/tests/faultstorage@v0.0.0=$root/tests/faultstorage"
+CACHED_HTTP_CADDY="$root/build/soak-caddy" go -C tests/e2e test -count=1 -v -timeout 90m \
 	-run 'Storm|HerdLosesItsLeader|ManyReloads|Outage|FailingName|JunkNames|SoakWithFaults' . | grep -v '^ *{"level'

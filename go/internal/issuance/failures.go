@@ -22,6 +22,7 @@ type failures struct {
 	retriedUntil time.Time
 	problem      string
 	failedAt     time.Time
+	learntAt     time.Time // when other nodes were asked for news of it
 }
 
 const (

@@ -54,7 +54,7 @@ func (s *Service) purge(response http.ResponseWriter, request *http.Request) err
 	if err != nil {
 		return err
 	}
-	purged = max(purged, s.forgetOrders(asked.Names))
+	purged = max(purged, s.forgetOrders(caches, asked.Names))
 	writeJSON(response, http.StatusOK, struct {
 		Purged int `json:"purged"`
 	}{purged})

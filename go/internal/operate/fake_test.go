@@ -19,6 +19,7 @@ import (
 
 // fakeCache notes what it is asked and answers as set.
 type fakeCache struct {
+	texts               sync.Map // that were shared
 	isDistributed       bool
 	id, backend, folder string
 	share               int
@@ -49,6 +50,17 @@ func (c *fakeCache) CacheDir() string           { return c.folder }
 func (c *fakeCache) IsDistributed() bool        { return c.isDistributed }
 func (c *fakeCache) PrefetchShare() int         { return c.share }
 func (c *fakeCache) Sync(context.Context) error { return c.syncError }
+
+func (c *fakeCache) ShareText(_ context.Context, about, text string) error {
+	c.texts.Store(about, text)
+	return nil
+}
+
+func (c *fakeCache) SharedText(_ context.Context, about string) (string, error) {
+	text, _ := c.texts.Load(about)
+	known, _ := text.(string)
+	return known, nil
+}
 
 func (c *fakeCache) Limits() store.Limits {
 	return store.Limits{MaxMemory: 1, MaxNegativeMemory: 2, MaxDisk: 3, MaxConcurrentFetches: 4}

@@ -1,6 +1,11 @@
 package operate
 
-import "github.com/cached-http/caddy-cached-http/go/internal/issuance"
+import (
+	"context"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
+)
 
 // What is remembered of failed orders belongs to no cache: one Caddy makes them, whichever backend had no certificate.
 
@@ -12,8 +17,16 @@ func (s *Service) orderFacts(name string) *issuance.Facts {
 	return nil
 }
 
-// forgetOrders lets these names be ordered at once, nil for all. It returns how many of them had to wait.
-func (s *Service) forgetOrders(names []string) int {
+const (
+	// maxTold is of how many names the other nodes of a fleet are told at once; each costs the storage four operations.
+	maxTold = 100
+	// tellTimeout is for all of them.
+	tellTimeout = time.Minute
+)
+
+// forgetOrders lets these names be ordered at once, nil for all, and tells a fleet so in the background. It returns how many
+// of them had to wait here.
+func (s *Service) forgetOrders(caches []Cache, names []string) int {
 	orders := s.orders()
 	switch {
 	case orders == nil:
@@ -25,5 +38,26 @@ func (s *Service) forgetOrders(names []string) int {
 	for i, name := range names {
 		normal[i] = issuance.NormalName(name)
 	}
+	if len(names) <= maxTold {
+		go tellForgotten(caches, orders, normal)
+	}
 	return orders.Forget(normal)
+}
+
+// tellForgotten reads what a node has told of each name before, whose clock may be another.
+func tellForgotten(caches []Cache, orders *issuance.Orders, names []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
+	defer cancel()
+	for _, cache := range caches {
+		if !cache.IsDistributed() {
+			continue
+		}
+		for _, name := range names {
+			for _, subject := range issuance.Subjects(name) {
+				if known, err := cache.SharedText(ctx, subject); err == nil && known != "" {
+					_ = cache.ShareText(ctx, subject, orders.Forgetting(known)) // the others' cooldown ends by itself
+				}
+			}
+		}
+	}
 }

@@ -32,6 +32,8 @@ type Cache interface {
 	Prefetch(ctx context.Context, name string) store.RefreshResult
 	PrefetchShare() int
 	Sync(ctx context.Context) error
+	ShareText(ctx context.Context, about, text string) error
+	SharedText(ctx context.Context, about string) (string, error)
 }
 
 // Running are the caches of the configuration that runs.

@@ -83,6 +83,21 @@ func (s *Store) Sync(ctx context.Context) error {
 	return s.operate(ctx, "sync", struct{}{}, new(struct{}))
 }
 
+// ShareText puts a text where the other nodes of the fleet find it, sealed, in place of the last one about the same. Without a
+// fleet nothing is done.
+func (s *Store) ShareText(ctx context.Context, about, text string) error {
+	return s.operate(ctx, "share_text", map[string]string{"about": about, "text": text}, new(struct{}))
+}
+
+// SharedText returns the text that a node of the fleet has shared last, empty if none is known.
+func (s *Store) SharedText(ctx context.Context, about string) (string, error) {
+	var shared struct {
+		Text string `json:"text"`
+	}
+	err := s.operate(ctx, "shared_text", map[string]string{"about": about}, &shared)
+	return shared.Text, err
+}
+
 // operate has the engine carry out an operation and waits for its answer, as long as ctx allows. What is begun is ended all
 // the same.
 func (s *Store) operate(ctx context.Context, kind string, arguments, answer any) error {

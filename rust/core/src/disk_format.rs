@@ -109,6 +109,11 @@ pub fn file_name(backend: &str, key: &EntryKey) -> String {
     format!("{}.pem", sha256_hex(parts.map(str::as_bytes)))
 }
 
+/// The name of a text that is about something; it tells nobody about what.
+pub fn text_name(backend: &str, about: &str) -> String {
+    sha256_hex([backend, "\ntext\n", about].map(str::as_bytes))
+}
+
 /// The name of a backend's directory.
 pub fn directory_name(backend: &str) -> String {
     sha256_hex([backend.as_bytes()])[..16].to_owned()

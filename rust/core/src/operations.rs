@@ -39,6 +39,19 @@ pub enum Operation {
     PurgeAll {},
     /// Waits until all that was to be written to disk is there.
     Sync {},
+    /// Puts a text where the other nodes of the fleet find it, sealed, in place of the last one; done at once without a fleet.
+    ShareText {
+        /// What it is about, of the host's choice.
+        about: String,
+        /// The text; absent removes the last one.
+        #[serde(default)]
+        text: Option<String>,
+    },
+    /// The text that a node of the fleet has shared last.
+    SharedText {
+        /// What it is about.
+        about: String,
+    },
 }
 
 impl Operation {
@@ -71,8 +84,13 @@ pub enum Answer {
     Names(NamesPage),
     /// Of [`Operation::Inspect`].
     Facts(NameFacts),
-    /// Of [`Operation::Sync`].
+    /// Of [`Operation::Sync`] and [`Operation::ShareText`].
     Done {},
+    /// Of [`Operation::SharedText`].
+    Shared {
+        /// `None` if there is none that can be opened.
+        text: Option<String>,
+    },
     /// Of a purge: how many names were known.
     Purged {
         /// Names in memory or on disk.

@@ -79,6 +79,11 @@ impl Fleet {
         format!("{}/{}/{name}", self.directory, &name[..2])
     }
 
+    /// Where a text lies that the nodes share; what it is about can't be read off.
+    pub(super) fn text_key(&self, about: &str) -> String {
+        format!("{}/texts/{}", self.directory, disk_format::text_name(&self.backend, about))
+    }
+
     fn journal_key(&self) -> String {
         format!("{}/purges", self.directory)
     }

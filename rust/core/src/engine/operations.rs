@@ -1,5 +1,5 @@
 //! How [`crate::operations`] are carried out: list names (`names.rs`), all that is known of one (`facts.rs`), purge
-//! (`purge.rs`), and ask the backend for a name now (`asking.rs`). Looking counts as no use and changes nothing.
+//! (`purge.rs`), share a text with the fleet (`shared_text.rs`), and ask the backend for a name now (`asking.rs`). Looking counts as no use and changes nothing.
 //!
 //! What may take long runs on threads of its own, and is answered by an event.
 
@@ -9,6 +9,7 @@ mod in_fleet;
 pub(super) mod looks;
 mod names;
 mod purge;
+mod shared_text;
 
 use std::sync::Arc;
 
@@ -84,6 +85,8 @@ impl Order {
             }
             Operation::Inspect { name } => shared.facts(config, &name).map(Answer::Facts),
             Operation::Sync {} => shared.sync().map(|()| Answer::Done {}),
+            Operation::ShareText { about, text } => return self.share_text(&about, text.as_deref()),
+            Operation::SharedText { about } => return self.shared_text(&about),
             Operation::Purge { names } => match shared.purge_names(&names) {
                 Ok(purge) => return self.wait_for(purge),
                 Err(error) => Err(error),
@@ -140,6 +143,7 @@ impl Shared {
             Operation::Names { state, .. } => *state == Some(NameState::Disk),
             Operation::Inspect { .. } | Operation::Sync {} => true,
             Operation::Purge { .. } | Operation::PurgeAll {} => false,
+            Operation::ShareText { .. } | Operation::SharedText { .. } => false,
         };
         needs_disk && (self.disk.is_some() || self.fleet().is_some())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cached_http_core::events::Outcome;
-use cached_http_core::operations::Answer;
+use cached_http_core::operations::{Answer, OperationError};
 
 use crate::node::{Node, Says, World, until, write_key};
 use crate::storage::{Kind, Mood};
@@ -154,4 +154,45 @@ fn an_operator_is_told_that_a_certificate_lies_on_the_storage() {
     world.storage.becomes(Mood::Fails);
     let Ok(Answer::Facts(facts)) = one.operate(r#"{"inspect":{"name":"a.example"}}"#) else { panic!() };
     assert!(facts.fleet_error.is_some() && !facts.entries[0].in_fleet);
+}
+
+/// What an operation of a text answers.
+fn text(node: &Node, operation: &str, field: &str) -> Result<Answer, OperationError> {
+    node.operate(&format!(r#"{{"{operation}": {{"about": "orders/a.example"{field}}}}}"#))
+}
+
+#[test]
+fn a_text_is_shared_sealed_with_who_has_the_key() {
+    let is = |text: Option<&str>| Ok(Answer::Shared { text: text.map(str::to_owned) });
+    let world = World::new();
+    let (one, other) = (world.node(), world.node());
+    assert_eq!(text(&other, "shared_text", ""), is(None));
+    text(&one, "share_text", r#", "text": "it has failed""#).unwrap();
+    assert_eq!(text(&other, "shared_text", ""), is(Some("it has failed")));
+    let tells = |value: &[u8]| value.windows(6).any(|part| part == b"failed" || part == b"a.exam");
+    let (key, record) =
+        world.storage.records().into_iter().find(|(key, _)| key.contains("/texts/")).unwrap();
+    assert!(!tells(key.as_bytes()) && !tells(&record));
+
+    let key_of_others = world.folder.path().join("other.key");
+    write_key(&key_of_others, 9);
+    let stranger = world.node_with(&world.clock, None, &[key_of_others]);
+    assert_eq!(text(&stranger, "shared_text", ""), is(None));
+    world.storage.put(&key, b"it has succeeded".to_vec());
+    assert_eq!(text(&one, "shared_text", ""), is(None));
+    text(&other, "share_text", "").unwrap();
+    assert!(!world.storage.records().contains_key(&key));
+
+    world.storage.becomes(Mood::Fails);
+    text(&one, "share_text", r#", "text": "again""#).unwrap_err();
+    text(&one, "shared_text", "").unwrap_err();
+}
+
+#[test]
+fn without_a_fleet_no_text_is_shared() {
+    let world = World::new();
+    let mut node = world.node();
+    node.leaves();
+    text(&node, "share_text", r#", "text": "it has failed""#).unwrap();
+    assert_eq!(text(&node, "shared_text", ""), Ok(Answer::Shared { text: None }));
 }

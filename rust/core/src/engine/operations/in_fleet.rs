@@ -49,4 +49,4 @@ impl Shared {
     }
 }
 
-const LEFT_ALONE: &str = "the storage of the fleet fails and is left alone for a moment";
+pub(super) const LEFT_ALONE: &str = "the storage of the fleet fails and is left alone for a moment";

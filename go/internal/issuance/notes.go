@@ -1,0 +1,119 @@
+package issuance
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// What the nodes of a fleet tell each other of failures, so that three nodes are not three times the rate. Somebody else
+// carries it, and keeps strangers from making it up; he may bring an old note, whose time is over.
+
+// note is about the failures of a name, or of a domain. Times are milliseconds since the Unix epoch.
+type note struct {
+	Failures   int    `json:"failures,omitempty"`
+	FailedAt   int64  `json:"failed_at,omitempty"`
+	CoolsUntil int64  `json:"cools_until,omitempty"`
+	Problem    string `json:"problem,omitempty"`
+	// Forgotten: failures until then were forgotten, since somebody has mended what was wrong.
+	Forgotten int64 `json:"forgotten,omitempty"`
+}
+
+// relearnAfter is how often it is looked whether another node has forgotten what this one refuses a name for.
+const relearnAfter = 15 * time.Second
+
+// Subjects are what notes may be about that concern a name.
+func Subjects(name string) []string {
+	return []string{"orders/name/" + name, "orders/domain/" + registeredDomain(name)}
+}
+
+// Notes are what to tell other nodes after a failure of the name, by subject.
+func (o *Orders) Notes(name string) map[string]string {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	notes := make(map[string]string)
+	for index, subject := range Subjects(name) {
+		if record := o.recordsOf(index)[o.keyOf(index, name)]; record.isCooling(o.now()) {
+			notes[subject] = text(note{
+				Failures: record.number, FailedAt: record.failedAt.UnixMilli(), CoolsUntil: record.coolsUntil.UnixMilli(),
+				Problem: record.problem,
+			})
+		}
+	}
+	return notes
+}
+
+// Forgetting is a note that lets other nodes forget failures: until now, or until the one that a note tells of, which was
+// written by another clock.
+func (o *Orders) Forgetting(known string) string {
+	var last note
+	_ = json.Unmarshal([]byte(known), &last) // if it is none, there is none
+	return text(note{Forgotten: max(o.now().UnixMilli(), last.FailedAt)})
+}
+
+// Learn takes over a note about one of the Subjects of a name.
+func (o *Orders) Learn(name, subject, told string) {
+	var of note
+	if json.Unmarshal([]byte(told), &of) != nil {
+		return
+	}
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	now := o.now()
+	for index, known := range Subjects(name) {
+		if subject != known {
+			continue
+		}
+		records, key := o.recordsOf(index), o.keyOf(index, name)
+		record := records[key]
+		if of.Forgotten > 0 {
+			if record != nil && record.failedAt.UnixMilli() <= of.Forgotten {
+				delete(records, key)
+			}
+			return
+		}
+		longest := max(o.limits.Cooldown, longestCooldown)
+		coolsUntil := time.UnixMilli(of.CoolsUntil)
+		if o.limits.Cooldown <= 0 || !coolsUntil.After(now) || coolsUntil.After(now.Add(longest)) ||
+			record != nil && !coolsUntil.After(record.coolsUntil) {
+			return
+		}
+		if record = recordOf(records, key); record == nil {
+			return
+		}
+		record.number, record.problem = max(record.number, of.Failures), oneLine(of.Problem)
+		record.failedAt, record.coolsUntil = time.UnixMilli(of.FailedAt), coolsUntil
+		record.forgottenAt = latest(record.forgottenAt, coolsUntil.Add(o.limits.Cooldown))
+	}
+}
+
+// IsToRelearn tells whether it is time to look again for notes about a name that is refused. It says so once.
+func (o *Orders) IsToRelearn(name string) bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	now, is := o.now(), false
+	for index := range Subjects(name) {
+		if record := o.recordsOf(index)[o.keyOf(index, name)]; record.isCooling(now) && now.Sub(record.learntAt) >= relearnAfter {
+			record.learntAt, is = now, true
+		}
+	}
+	return is
+}
+
+func (o *Orders) recordsOf(index int) map[string]*failures {
+	return []map[string]*failures{o.names, o.domains}[index]
+}
+
+func (o *Orders) keyOf(index int, name string) string {
+	if index == 0 {
+		return name
+	}
+	return registeredDomain(name)
+}
+
+func text(of note) string {
+	encoded, err := json.Marshal(of)
+	if err != nil {
+		return ""
+	}
+	return string(encoded)
+}
