@@ -35,7 +35,7 @@ func TestIssuanceOfACustomersName(t *testing.T) {
 			i.names.point("127.0.0.1", "customer.example.com")
 			s := i.guarded(backend.URL(), "ask "+yes(t))
 			if disabled != "" {
-				s.next = append(s.next, "issuer acme {", "\tdir "+i.directory, "\ttrusted_roots "+i.folder+"/issuer-root.pem",
+				s.global = append(s.global, "cert_issuer acme {", "\tdir "+i.directory, "\ttrusted_roots "+i.folder+"/issuer-root.pem",
 					"\t"+disabled, "}")
 			}
 			c.start(s)

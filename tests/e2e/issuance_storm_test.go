@@ -40,7 +40,7 @@ func TestIssuanceStorm(t *testing.T) {
 	storms := []orderStorm{
 		{"names of one domain", ours(), perSecond, true, 4, true, -1, false},
 		{"as many domains, resolves_to", ours("resolves_to 127.0.0.1", "resolvers DNS"), perSecond, false, 0, true, 0, true},
-		{"as many domains", ours(), perSecond, false, 32, false, -1, false},
+		{"as many domains", ours(), perSecond, false, 8, false, -1, false},
 	}
 	if soak {
 		storms = append(storms, orderStorm{"stock, names of one domain", []string{"ask YES"}, perSecond, true, -1, false, -1, false},
@@ -105,13 +105,11 @@ func (s orderStorm) run(t *testing.T) {
 	})
 	var stormy measured
 	clients.Go(func() { stormy = c.timedUntil(known, storm.Done()) })
-	time.Sleep(long / 4)
+	time.Sleep(long / 8)
 	var served int
 	var slowest time.Duration
 	for _, name := range customers {
-		ctx, cancel := context.WithTimeout(t.Context(), long/2)
-		_, took, err := c.issued(ctx, name)
-		cancel()
+		took, err := c.visitAgain(storm, name)
 		slowest = max(slowest, took)
 		if err == nil {
 			served++
@@ -125,6 +123,7 @@ func (s orderStorm) run(t *testing.T) {
 	orders := i.orders()
 	clients.Wait()
 	slices.Sort(refused)
+	refused = refused[:max(1, len(refused)-orders-stillOpen)] // without those that waited for an order
 	p95 := refused[len(refused)*95/100]
 	t.Logf("%s: %d made-up names, %d a second: %d open at the end, p95 %s; %d of %d new customers served, slowest %s; %d orders; "+
 		"known names p99 %s (quiet %s), %d failed; RSS %+d KiB, goroutines %+d; %d lines in the log above DEBUG",
@@ -136,7 +135,7 @@ func (s orderStorm) run(t *testing.T) {
 	if s.maxOpen < 0 {
 		return
 	}
-	if stillOpen > s.maxOpen || p95 > 500*time.Millisecond {
+	if stillOpen > s.maxOpen || p95 > 100*time.Millisecond {
 		t.Errorf("%d handshakes are open, p95 %s", stillOpen, p95)
 	}
 	if s.newServed && slowest > 3*time.Second {
@@ -147,6 +146,17 @@ func (s orderStorm) run(t *testing.T) {
 	}
 	if moreGoroutines > 30+3*max(1, s.maxOpen) || moreMemory > 32<<10 {
 		t.Errorf("RSS %+d KiB, goroutines %+d", moreMemory, moreGoroutines)
+	}
+}
+
+// visitAgain opens handshakes as somebody does who reloads the page each second, until one succeeds.
+func (c *caddy) visitAgain(ctx context.Context, name string) (took time.Duration, err error) {
+	begin := time.Now()
+	for {
+		if _, _, err = c.issued(ctx, name); err == nil || ctx.Err() != nil {
+			return time.Since(begin), err
+		}
+		time.Sleep(1100 * time.Millisecond)
 	}
 }
 

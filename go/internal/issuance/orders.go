@@ -34,11 +34,14 @@ type Orders struct {
 	domains  map[string]*failures
 	swept    time.Time
 	counts   Counts
+
+	newcomers *newcomers
 }
 
 // order is one that was permitted, and is under way for as long as it is counted.
 type order struct {
 	domain    string
+	isNew     bool // it came for the first time
 	permitted time.Time
 	begun     time.Time // zero before it is
 	isCounted bool
@@ -60,7 +63,7 @@ func newOrders(now func() time.Time, random func() float64) *Orders {
 	return &Orders{
 		now: now, random: random,
 		underWay: make(map[string]*order), names: make(map[string]*failures), domains: make(map[string]*failures),
-		counts: Counts{Refused: make(map[Rule]uint64)},
+		counts: Counts{Refused: make(map[Rule]uint64)}, newcomers: newNewcomers(),
 	}
 }
 
@@ -91,7 +94,9 @@ func (o *Orders) Permit(name string) error {
 		return refusal
 	}
 	if o.underWay[name] == nil {
-		o.underWay[name] = &order{domain: registeredDomain(name), permitted: now, isCounted: true}
+		o.underWay[name] = &order{
+			domain: registeredDomain(name), isNew: o.newcomers.isOne(name, now), permitted: now, isCounted: true,
+		}
 	}
 	return nil
 }
@@ -171,20 +176,30 @@ func (o *Orders) refusal(name string, now time.Time) *Refusal {
 	if record := o.domains[domain]; record.isCooling(now) {
 		return &Refusal{RuleDomainCooldown, "the last orders of new names of " + domain + " have failed", record.coolsUntil}
 	}
-	all, ofDomain := 0, 0
+	all, ofDomain, ofNewcomers := 0, 0, 0
 	for _, other := range o.underWay {
-		if other.isCounted {
-			all++
-			if other.domain == domain {
-				ofDomain++
-			}
+		if !other.isCounted {
+			continue
+		}
+		all++
+		if other.domain == domain {
+			ofDomain++
+		}
+		if other.isNew {
+			ofNewcomers++
 		}
 	}
 	if ofDomain >= o.limits.MaxOrdersPerDomain {
 		return &Refusal{RuleMaxOrdersPerDomain, "as many orders of " + domain + " are under way as max_orders_per_domain allows", time.Time{}}
 	}
 	if all >= o.limits.MaxOrders {
+		o.newcomers.note(name, now)
 		return &Refusal{RuleMaxOrders, "as many orders are under way as max_orders allows", time.Time{}}
+	}
+	if ofNewcomers >= max(1, o.limits.MaxOrders/newcomersShare) && o.newcomers.isOne(name, now) {
+		o.newcomers.note(name, now)
+		return &Refusal{RuleMaxOrders, "as many orders of names that came for the first time are under way as max_orders allows; " +
+			"who comes again goes before", time.Time{}}
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func TestWhoMendsHisNameIsServedAfterOneCooldownAndAtOnceAfterAPurge(t *testing.
 }
 
 func TestADomainFillsItsOwnShareOnly(t *testing.T) {
-	orders, _ := newTestOrders(usual)
+	orders, clock := newTestOrders(usual)
 	refused := make(map[Rule]int)
 	for n := range 100 {
 		var refusal *Refusal
@@ -105,11 +105,41 @@ func TestADomainFillsItsOwnShareOnly(t *testing.T) {
 	for n := range 100 {
 		_ = orders.Permit(fmt.Sprintf("n%d.com", n))
 	}
+	if counts := orders.Counts(); counts.UnderWay != usual.MaxOrders/newcomersShare {
+		t.Errorf("%d under way of names that come for the first time", counts.UnderWay)
+	}
+	clock.now = clock.now.Add(comesAgain)
+	for n := range 100 {
+		_ = orders.Permit(fmt.Sprintf("n%d.com", n))
+	}
 	if counts := orders.Counts(); counts.UnderWay != usual.MaxOrders {
 		t.Errorf("%d under way", counts.UnderWay)
 	}
 	if err := orders.Permit("n1.com"); err != nil {
 		t.Error("who waits for an order that is under way takes no place:", err)
+	}
+}
+
+// Made-up names come once each, as fast as they will; a customer who comes again is let in before them.
+func TestWhoComesAgainGoesBefore(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	for n := range 9*maxNewcomers + 2000 {
+		if name := fmt.Sprintf("www.made-up-%d.com", n); orders.Permit(name) == nil {
+			orders.Begin(name) // and never ends
+		}
+		clock.now = clock.now.Add(time.Millisecond)
+		if n == 9*maxNewcomers && orders.Permit("www.customer.com") == nil {
+			t.Error("it was let in though it comes for the first time")
+		}
+		if n == 9*maxNewcomers+500 && orders.Permit("www.customer.com") == nil {
+			t.Error("it comes again at once, as a browser does")
+		}
+	}
+	if err := orders.Permit("www.customer.com"); err != nil {
+		t.Error(err)
+	}
+	if known := len(orders.newcomers.generations[0]) + len(orders.newcomers.generations[1]); known > 2*maxNewcomers {
+		t.Errorf("%d newcomers are remembered", known)
 	}
 }
 
