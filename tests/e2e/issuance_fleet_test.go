@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+)
+
+// Three nodes make the failing orders of one, and a purge on one of them is known to the others.
+func TestIssuanceInAFleet(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	nodes := []*caddy{prepareCaddy(t), prepareCaddy(t), prepareCaddy(t)}
+	i := startIssuer(t, nodes[0])
+	key := newKey(t)
+	shared := filepath.Join(nodes[0].folder, "shared")
+	for _, node := range nodes {
+		s := i.guarded(backend.URL(), "ask "+yes(t))
+		s.options = append(s.options, "distributed {", "\tencryption_key "+key, "\tread_interval 1s", "\tstorage file_system "+shared, "}")
+		node.start(s)
+	}
+	const name = "customer.example.com"
+	for round := range 3 {
+		for _, node := range nodes {
+			if _, err := node.visitOnce(name); err == nil {
+				t.Errorf("round %d: a certificate", round)
+			}
+			time.Sleep(300 * time.Millisecond) // for the note
+		}
+	}
+	if orders := i.orders(); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+	if facts := nodes[2].inspectOrders(name); facts.Failures != 1 || facts.LastProblem == "" {
+		t.Errorf("%+v", facts)
+	}
+
+	i.names.point("127.0.0.1", name)
+	nodes[1].cachedHTTP("purge", name).expect(t, 0)
+	if took, err := nodes[0].visitOnce(name); err == nil {
+		t.Errorf("another node knows of it at once, after %v", took) // then this test shows nothing
+	}
+	eventually(t, 20*time.Second, "the purge is known to another node", func() bool {
+		_, err := nodes[0].visitOnce(name)
+		return err == nil
+	})
+}
