@@ -27,6 +27,13 @@ type orderStorm struct {
 	pointsHere bool // resolves_to
 }
 
+// orderResult is what a storm came to.
+type orderResult struct {
+	open, served, orders int
+	slowest              time.Duration // of new customers
+	quiet, stormy        measured      // of known names
+}
+
 // Made-up names that somebody lets Caddy order: known names go on, new customers get in, and what is refused is refused
 // at once. Stock beside ours with SOAK=1.
 func TestIssuanceStorm(t *testing.T) {
@@ -47,15 +54,14 @@ func TestIssuanceStorm(t *testing.T) {
 			orderStorm{"stock, 20 a second", []string{"ask YES"}, 20, true, -1, false, -1, false})
 	}
 	for _, storm := range storms {
-		t.Run(storm.title, func(t *testing.T) { storm.run(t) })
+		t.Run(storm.title, func(t *testing.T) {
+			storm.run(t, map[bool]time.Duration{false: 8 * time.Second, true: 30 * time.Second}[soak])
+		})
 	}
 }
 
-func (s orderStorm) run(t *testing.T) {
-	long := 8 * time.Second
-	if soak {
-		long = 30 * time.Second
-	}
+func (s orderStorm) run(t *testing.T, long time.Duration) (result orderResult) {
+	t.Helper()
 	backend := startBackend(t, testbackend.Status(204))
 	known := make([]string, 50)
 	for i := range known {
@@ -129,11 +135,12 @@ func (s orderStorm) run(t *testing.T) {
 		"known names p99 %s (quiet %s), %d failed; RSS %+d KiB, goroutines %+d; %d lines in the log above DEBUG",
 		s.title, made.Load(), s.perSecond, stillOpen, p95.Round(100*time.Microsecond), served, len(customers), slowest.Round(time.Millisecond),
 		orders, stormy.p99, quiet.p99, stormy.failed, moreMemory, moreGoroutines, len(c.notable()))
+	result = orderResult{stillOpen, served, orders, slowest, quiet, stormy}
 	if stormy.failed > 0 {
 		t.Errorf("%d handshakes of known names failed", stormy.failed)
 	}
 	if s.maxOpen < 0 {
-		return
+		return result
 	}
 	if stillOpen > s.maxOpen || p95 > 100*time.Millisecond {
 		t.Errorf("%d handshakes are open, p95 %s", stillOpen, p95)
@@ -147,6 +154,7 @@ func (s orderStorm) run(t *testing.T) {
 	if moreGoroutines > 30+3*max(1, s.maxOpen) || moreMemory > 32<<10 {
 		t.Errorf("RSS %+d KiB, goroutines %+d", moreMemory, moreGoroutines)
 	}
+	return result
 }
 
 // visitAgain opens handshakes as somebody does who reloads the page each second, until one succeeds.
