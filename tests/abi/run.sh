@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # C programs over the generated header.
-# Usage: tests/abi/run.sh plain|leaks|asan|valgrind
+# Usage: tests/abi/run.sh plain|neighbours|leaks|asan|valgrind
 #   plain      walks the whole ABI
+#   neighbours the same over the archive that is shipped, in one program with another Rust library
 #   leaks      gets and releases 100,000 times and looks at what is left; a million times with SOAK=1
 #   asan       walks it under the address and leak sanitizers, both sides instrumented; faults.c is found
 #   valgrind   the same under valgrind
@@ -45,6 +46,19 @@ plain)
   build client client.c backend.c
   walk
   ;;
+neighbours)
+  built=$(build_archive --release --quiet)
+  archive=$work/libcached_http.a
+  tests/scripts/one_object.sh "$built" "$archive"
+  rustc --edition 2024 --crate-type staticlib -O -o "$work/libneighbour.a" tests/abi/neighbour.rs
+  libraries=("$work/libneighbour.a" "${libraries[@]}")
+  build client client.c backend.c neighbours.c
+  walk
+  printf 'the archive: %s KiB, packed %s KiB; as cargo builds it: %s KiB, packed %s KiB\n' \
+    $(for file in "$archive" "$built"; do echo $(($(wc -c <"$file") / 1024)) $(($(gzip -c "$file" | wc -c) / 1024)); done)
+  names=$(nm --global --defined-only "$archive" | awk '$2 ~ /[TDBRVW]/ { print $3 }' | grep -vE '^(fetch_cached_cert|cached_http_[a-z0-9_]+)$' || true)
+  [ -z "$names" ] || die "the archive has global names beside those of the header: $names"
+  ;;
 leaks)
   archive=$(build_archive --release --quiet)
   build leaks leaks.c backend.c
@@ -77,7 +91,7 @@ valgrind)
   expect_fault 'definitely lost' "${checked[@]}" "$work/faults" leak
   ;;
 *)
-  echo "usage: tests/abi/run.sh plain|leaks|asan|valgrind" >&2
+  echo "usage: tests/abi/run.sh plain|neighbours|leaks|asan|valgrind" >&2
   exit 2
   ;;
 esac

@@ -79,6 +79,7 @@ test_steps() {
 	step go-test in_folder go env GOEXPERIMENT=cgocheck2 GORACE=halt_on_error=1 \
 		go test -race -count=1 -timeout=10m ./...
 	step abi tests/abi/run.sh plain
+	step neighbours tests/abi/run.sh neighbours
 	step leaks tests/abi/run.sh leaks
 	step asan tests/scripts/asan.sh quick
 	step fuzz tests/scripts/fuzz.sh --if-present
