@@ -56,7 +56,7 @@ neighbours)
   walk
   printf 'the archive: %s KiB, packed %s KiB; as cargo builds it: %s KiB, packed %s KiB\n' \
     $(for file in "$archive" "$built"; do echo $(($(wc -c <"$file") / 1024)) $(($(gzip -c "$file" | wc -c) / 1024)); done)
-  names=$(nm --global --defined-only "$archive" | awk '$2 ~ /[TDBRVW]/ { print $3 }' | grep -vE '^(fetch_cached_cert|cached_http_[a-z0-9_]+)$' || true)
+  names=$(nm --extern-only --defined-only "$archive" | awk '$2 ~ /[TDBRVW]/ { print $3 }' | grep -vE '^(fetch_cached_cert|cached_http_[a-z0-9_]+)$' || true)
   [ -z "$names" ] || die "the archive has global names beside those of the header: $names"
   ;;
 leaks)
