@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check tools audit demo bench oldest soak fleet leaks fuzz asan clean
+.PHONY: help lib header test check tools audit demo bench oldest soak fleet release release-test leaks fuzz asan clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ soak: ## outages, storms and reloads at full size on a real Caddy, before a rele
 
 fleet: ## nodes that share Redis and S3 storages, killed and stopped under load; needs redis-server and moto_server
 	@tests/scripts/fleet.sh
+
+release: ## what is published of VERSION, in dist/: a module with the library in it, a Caddy, checksums
+	@tests/scripts/release.sh "$(VERSION)"
+
+release-test: ## the release of a clone, and what users do with it: xcaddy --with, without Rust; TWICE=1 compares two
+	@tests/scripts/release_test.sh
 
 leaks: ## a million gets and releases over the ABI: what is left of memory, handles, threads and descriptors
 	@SOAK=1 tests/abi/run.sh leaks

@@ -39,8 +39,9 @@ at_least() {
 # build_archive [CARGO FLAGS...]: builds the Rust library and prints where cargo has put it, which cargo alone knows:
 # environment and configuration files may name another target or folder.
 build_archive() {
-	local archive
-	archive=$(cargo build --locked --package cached-http-ffi --message-format=json-render-diagnostics "$@" |
+	local archive home=${CARGO_HOME:-$HOME/.cargo}
+	# Paths of crates stand in the archive for panics: they are to be the same on every machine.
+	archive=$(cargo build --config "build.rustflags=['--remap-path-prefix=$home=/cargo']" --locked --package cached-http-ffi --message-format=json-render-diagnostics "$@" |
 		sed -n 's/.*"filenames":\[[^]]*"\([^"]*libcached_http\.a\)".*/\1/p') || exit 1
 	[ -f "$archive" ] || die "the build of cached-http-ffi left no libcached_http.a"
 	echo "$archive"

@@ -1,0 +1,148 @@
+// Command release does what make release needs beyond shell:
+//
+//	release proxy MODULE VERSION FOLDER TIME OUTPUT   lays a module out as a proxy's tree (https://go.dev/ref/mod#goproxy-protocol)
+//	release sbom VERSION TIME BINARY                  prints what a Caddy is made of, CycloneDX; the Rust side is read from
+//	                                                  standard input, a line "NAME VERSION LICENCE" for each crate
+//
+// TIME is in seconds since the Unix epoch: the same tree gives the same bytes.
+package main
+
+import (
+	"bufio"
+	"debug/buildinfo"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	cyclonedx "github.com/CycloneDX/cyclonedx-go"
+	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
+)
+
+func main() {
+	var err error
+	switch arguments := os.Args[1:]; {
+	case len(arguments) == 6 && arguments[0] == "proxy":
+		err = proxy(module.Version{Path: arguments[1], Version: arguments[2]}, arguments[3], arguments[4], arguments[5])
+	case len(arguments) == 4 && arguments[0] == "sbom":
+		err = sbom(arguments[1], arguments[2], arguments[3])
+	default:
+		err = fmt.Errorf("usage: release proxy MODULE VERSION FOLDER TIME OUTPUT, or release sbom VERSION TIME BINARY")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
+
+func moment(seconds string) (time.Time, error) {
+	number, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is no time in seconds", seconds)
+	}
+	return time.Unix(number, 0).UTC(), nil
+}
+
+func proxy(of module.Version, folder, seconds, output string) error {
+	at, err := moment(seconds)
+	if err != nil {
+		return err
+	}
+	escaped, err := module.EscapePath(of.Path)
+	if err != nil {
+		return err
+	}
+	versions := filepath.Join(output, filepath.FromSlash(escaped), "@v")
+	if err := os.MkdirAll(versions, 0o755); err != nil {
+		return err
+	}
+	info, err := json.Marshal(struct {
+		Version string
+		Time    time.Time
+	}{of.Version, at})
+	if err != nil {
+		return err
+	}
+	goMod, err := os.ReadFile(filepath.Join(folder, "go.mod"))
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{
+		of.Version + ".info": info, of.Version + ".mod": goMod, "list": []byte(of.Version + "\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(versions, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	packed, err := os.Create(filepath.Join(versions, of.Version+".zip"))
+	if err != nil {
+		return err
+	}
+	if err := modzip.CreateFromDir(packed, of, folder); err != nil {
+		return err
+	}
+	return packed.Close()
+}
+
+func sbom(version, seconds, binary string) error {
+	at, err := moment(seconds)
+	if err != nil {
+		return err
+	}
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	document := cyclonedx.NewBOM()
+	document.Metadata = &cyclonedx.Metadata{
+		Timestamp: at.Format(time.RFC3339),
+		Component: &cyclonedx.Component{
+			Type: cyclonedx.ComponentTypeApplication, Name: "caddy with tls.get_certificate.cached_http", Version: version,
+		},
+	}
+	components := []cyclonedx.Component{{
+		Type: cyclonedx.ComponentTypeLibrary, Name: "std", Version: strings.TrimPrefix(info.GoVersion, "go"),
+		PackageURL: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go"),
+	}}
+	for _, dependency := range info.Deps {
+		if dependency.Replace != nil {
+			dependency = dependency.Replace
+		}
+		components = append(components, cyclonedx.Component{
+			Type: cyclonedx.ComponentTypeLibrary, Name: dependency.Path, Version: dependency.Version,
+			PackageURL: "pkg:golang/" + dependency.Path + "@" + dependency.Version,
+		})
+	}
+	crates, err := cratesFrom(os.Stdin)
+	if err != nil {
+		return err
+	}
+	components = append(components, crates...)
+	document.Components = &components
+	encoder := cyclonedx.NewBOMEncoder(os.Stdout, cyclonedx.BOMFileFormatJSON)
+	return encoder.SetPretty(true).Encode(document)
+}
+
+func cratesFrom(lines io.Reader) (crates []cyclonedx.Component, err error) {
+	scanner := bufio.NewScanner(lines)
+	for scanner.Scan() {
+		parts := strings.SplitN(scanner.Text(), " ", 3)
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("%q is no line of a crate", scanner.Text())
+		}
+		crates = append(crates, cyclonedx.Component{
+			Type: cyclonedx.ComponentTypeLibrary, Name: parts[0], Version: parts[1],
+			PackageURL: "pkg:cargo/" + parts[0] + "@" + parts[1],
+			Licenses:   &cyclonedx.Licenses{{Expression: parts[2]}},
+		})
+	}
+	if len(crates) == 0 && scanner.Err() == nil {
+		return nil, fmt.Errorf("no crate stands in standard input")
+	}
+	return crates, scanner.Err()
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# release.sh VERSION: what is published of a version, in dist/: a Go module proxy's tree whose module has the Rust archive in
+# it, a finished Caddy, a bill of materials, notes and checksums. The same commit gives the same bytes.
+set -euo pipefail
+# shellcheck source=tests/scripts/tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
+require_tools
+cd "$root"
+
+module=github.com/cached-http/caddy-cached-http/go
+version=${1:-}
+[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || die "name the version: make release VERSION=v1.2.3"
+crate=v$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+[ "$version" = "$crate" ] || die "Cargo.toml is of $crate: set its version, run make header, and commit both"
+notes=$(awk -v wanted="## ${version#v}" '
+	index($0, "## ") == 1 { found = $0 == wanted || index($0, wanted " ") == 1; next }
+	found { print }' CHANGELOG.md)
+[ -n "$notes" ] || die "CHANGELOG.md has no heading \"## ${version#v}\" with text below it"
+[ -z "$(git status --porcelain)" ] || die "the tree has changes that no commit has: commit or remove them, see git status"
+time=$(git log -1 --format=%ct)
+platform=$(go env GOOS)_$(go env GOARCH)
+
+dist=$root/dist
+rm -rf "$dist"
+mkdir -p "$dist/proxy"
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+
+# The module: what git has of go/ but for tests, and the archive.
+tests/scripts/lib.sh
+mkdir "$work/module"
+git archive HEAD go | tar -x -C "$work/module" --strip-components=1
+find "$work/module" \( -name '*_test.go' -o -name testdata \) -prune -exec rm -rf {} +
+cp LICENSE "$work/module/"
+mkdir -p "$work/module/internal/native/lib/$platform"
+cp "go/internal/native/lib/$platform/libcached_http.a" "$work/module/internal/native/lib/$platform/"
+cp go/internal/native/archive_digest.go "$work/module/internal/native/"
+go -C tests/release build -o "$work/release" .
+"$work/release" proxy "$module" "$version" "$work/module" "$time" "$dist/proxy"
+
+# The Caddy: built as a user builds it, from that tree. What this machine has of other modules serves as a proxy, too, so
+# that the cache, which never forgets a version, can be a new one.
+xcaddy=$(command -v xcaddy || go -C tests/tools tool -n xcaddy)
+caddy_version=$(sed -n 's/^caddy_version=//p' xcaddy.sh)
+GOPROXY="file://$dist/proxy,file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)"
+GONOSUMDB=$module,$(go env GONOSUMDB)
+export GOPROXY GONOSUMDB GOMODCACHE=$work/modules GOFLAGS=-modcacherw CGO_ENABLED=1
+"$xcaddy" build "$caddy_version" --output "$work/caddy" --with "$module@$version"
+"$work/caddy" list-modules | grep -qx tls.get_certificate.cached_http || die "the finished Caddy lacks the module"
+
+name=caddy-cached-http-$version-$platform
+mkdir "$work/$name"
+cp "$work/caddy" LICENSE README.md "$work/$name/"
+tar -c -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$time" "$name" |
+	gzip -n -9 >"$dist/$name.tar.gz"
+cargo tree --locked --package cached-http-ffi --edges normal --target "$(rustc -vV | sed -n 's/^host: //p')" \
+	--prefix none --format '{p}|{l}' | sed -E 's/^([^ ]+) v([^ |]+)[^|]*\|(.*)$/\1 \2 \3/' | sort -u |
+	"$work/release" sbom "$version" "$time" "$work/caddy" >"$dist/$name.cdx.json"
+printf '%s\n' "$notes" >"$dist/NOTES.md"
+(cd "$dist" && find . -type f ! -name SHA256SUMS | sort | sed 's|^\./||' | xargs sha256sum >SHA256SUMS)
+du -ah "$dist" | sort -k 2

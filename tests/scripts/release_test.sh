@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# The release of a clone, and what users do with it, without Rust: xcaddy build --with, beside another module, with the
+# smallest Caddy, and what a machine is told that lacks something. With TWICE=1 a second clone must give the same bytes.
+set -euo pipefail
+# shellcheck source=tests/scripts/tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
+require_tools
+cd "$root"
+module=github.com/cached-http/caddy-cached-http/go
+version=v$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+
+# clone NAME: what would be released if the changelog had the version.
+clone() {
+	git clone -q "$root" "$work/$1"
+	git -C "$work/$1" config user.email test@example.com
+	git -C "$work/$1" config user.name test
+	sed -i "0,/^## Unreleased/s//## Unreleased\n\n## ${version#v} (2026-01-01)/" "$work/$1/CHANGELOG.md"
+}
+commit() {
+	GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' GIT_COMMITTER_DATE='2026-01-01T00:00:00Z' git -C "$work/$1" commit -qam "Release $version"
+}
+# refused WORDS COMMAND...: it fails, and says so.
+refused() {
+	local words=$1 said
+	shift
+	said=$("$@" 2>&1) && die "this was not refused: $*"
+	[[ $said == *"$words"* ]] || die "expected \"$words\", got: $(tail -n 5 <<<"$said")"
+}
+
+clone first
+refused "changes that no commit has" "$work/first/tests/scripts/release.sh" "$version"
+commit first
+refused "Cargo.toml is of" "$work/first/tests/scripts/release.sh" v9.9.9
+refused "name the version" "$work/first/tests/scripts/release.sh"
+CARGO_TARGET_DIR=${RELEASE_TARGET_DIR:-$root/target} make --no-print-directory -C "$work/first" release VERSION="$version"
+dist=$work/first/dist
+(cd "$dist" && sha256sum --quiet -c SHA256SUMS)
+grep -q "^- " "$dist/NOTES.md" || die "the notes say nothing"
+! LC_ALL=C grep -aq -e "$work" -e "$HOME/" "$dist"/*.tar.gz || die "a path of this machine is in the release"
+if [ -n "${TWICE:-}" ]; then
+	clone second
+	commit second
+	CARGO_TARGET_DIR=$work/target make --no-print-directory -C "$work/second" release VERSION="$version" >/dev/null
+	diff -r "$dist" "$work/second/dist" || die "two clones of one commit gave different releases"
+	echo "two clones: the same bytes"
+fi
+
+# A user's machine: no Rust, nothing downloaded yet.
+without_rust=$work/path
+mkdir "$without_rust"
+IFS=: read -ra folders <<<"$PATH"
+for folder in "${folders[@]}"; do
+	for tool in "$folder"/*; do
+		name=${tool##*/}
+		[[ $name == cargo* || $name == rust* || -e $without_rust/$name ]] || ln -s "$tool" "$without_rust/$name"
+	done
+done
+xcaddy=$(command -v xcaddy || go -C tests/tools tool -n xcaddy)
+users() {
+	PATH=$without_rust GOMODCACHE=$work/modules GOFLAGS=-modcacherw GONOSUMDB="$module,$(go env GONOSUMDB)" \
+		GOPROXY="file://$dist/proxy,file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" "$@"
+}
+! users command -v cargo || die "cargo is still on the path"
+built() { # OUTPUT VERSION FLAGS...
+	local output=$work/$1 caddy=$2
+	shift 2
+	users env CGO_ENABLED=1 "$xcaddy" build "$caddy" --output "$output" --with "$module@$version" "$@" >"$work/build.log" 2>&1 || {
+		tail -n 20 "$work/build.log" >&2
+		die "the user's build failed: xcaddy build $caddy $*"
+	}
+	"$output" list-modules | grep -qx tls.get_certificate.cached_http || die "the user's Caddy lacks the module"
+}
+newest=$(sed -n 's/^caddy_version=//p' xcaddy.sh)
+built caddy "$newest"
+built caddy-redis "$newest" --with github.com/pberkel/caddy-storage-redis@v1.8.1
+built caddy-smallest "$(sed -n 's/.*caddyserver\/caddy\/v2 //p' go/go.mod)"
+du -h "$dist/proxy/github.com/cached-http/caddy-cached-http/go/@v/$version.zip"
+
+refused "needs cgo" users env CGO_ENABLED=0 "$xcaddy" build "$newest" --output "$work/none" --with "$module@$version"
+refused "no Rust library for this platform" users env CGO_ENABLED=1 GOOS=freebsd GOARCH=amd64 CC=cc \
+	"$xcaddy" build "$newest" --output "$work/none" --with "$module@$version"
+refused "the Rust library is not built" users env CGO_ENABLED=1 GOARCH=arm64 CC=cc \
+	"$xcaddy" build "$newest" --output "$work/none" --with "$module@$version"
+
+CACHED_HTTP_CADDY=$work/caddy go -C tests/e2e test -count=1 -timeout=15m -skip 'Storm|HerdLosesItsLeader|ManyReloads|Fleet' ./...
+echo "release $version: as promised"
