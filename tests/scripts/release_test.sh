@@ -54,7 +54,7 @@ IFS=: read -ra folders <<<"$PATH"
 for folder in "${folders[@]}"; do
 	for tool in "$folder"/*; do
 		name=${tool##*/}
-		[[ $name == cargo* || $name == rust* || -e $without_rust/$name ]] || ln -s "$tool" "$without_rust/$name"
+		[[ ! -x $tool || $name == cargo* || $name == rust* || -e $without_rust/$name ]] || ln -s "$tool" "$without_rust/$name"
 	done
 done
 xcaddy=$(command -v xcaddy || go -C tests/tools tool -n xcaddy)
