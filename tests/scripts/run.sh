@@ -90,6 +90,7 @@ test_steps() {
 	# Without naming packages, go test also shows what a suite that passes prints: that there is no Chromium.
 	step page in_folder tests/page go test -count=1 -timeout=5m
 	step oldest-caddy tests/scripts/oldest_caddy.sh
+	step release tests/scripts/release_test.sh
 	step demo make --no-print-directory demo
 	# What the suites printed is looked through as well: neither PEM text nor a key belongs there.
 	step no-secrets tests/scripts/no_secrets.sh "$logs"/*.log
