@@ -32,9 +32,18 @@ mkdir "$work/module"
 git archive HEAD go | tar -x -C "$work/module" --strip-components=1
 find "$work/module" \( -name '*_test.go' -o -name testdata \) -prune -exec rm -rf {} +
 cp LICENSE "$work/module/"
-mkdir -p "$work/module/internal/native/lib/$platform"
-cp "go/internal/native/lib/$platform/libcached_http.a" "$work/module/internal/native/lib/$platform/"
-cp go/internal/native/archive_digest.go "$work/module/internal/native/"
+native=$work/module/internal/native
+mkdir -p "$native/lib"
+cp -r "go/internal/native/lib/$platform" "$native/lib/"
+# LIBRARIES: a folder of what other machines have built, GOOS_GOARCH/libcached_http.a.
+for library in ${LIBRARIES:+"$LIBRARIES"/*_*}; do
+	[ -d "$native/lib/${library##*/}" ] || cp -r "$library" "$native/lib/"
+done
+for library in "$native"/lib/*; do
+	digest=$(sha256sum "$library/libcached_http.a" | cut -d ' ' -f 1)
+	printf 'package native\n\nfunc init() { archiveDigest = "%s" }\n' "$digest" >"$native/archive_digest_${library##*/}.go"
+	echo "library: ${library##*/} $digest"
+done
 go -C tests/release build -o "$work/release" .
 "$work/release" proxy "$module" "$version" "$work/module" "$time" "$dist/proxy"
 
@@ -46,6 +55,7 @@ GOPROXY="file://$dist/proxy,file://$(go env GOMODCACHE)/cache/download,$(go env 
 GONOSUMDB=$module,$(go env GONOSUMDB)
 export GOPROXY GONOSUMDB GOMODCACHE=$work/modules GOFLAGS=-modcacherw CGO_ENABLED=1
 "$xcaddy" build "$caddy_version" --output "$work/caddy" --with "$module@$version"
+echo "the finished Caddy needs $(objdump -T "$work/caddy" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)"
 "$work/caddy" list-modules | grep -qx tls.get_certificate.cached_http || die "the finished Caddy lacks the module"
 
 name=caddy-cached-http-$version-$platform

@@ -88,4 +88,17 @@ finished=$(echo "$work"/caddy-cached-http-*/caddy)
 for binary in "$work/caddy" "$finished"; do
 	CACHED_HTTP_CADDY=$binary go -C tests/e2e test -count=1 -timeout=5m -run 'SharedNames|Outage|Restart|Purge|Permission|UnknownNames' ./...
 done
+
+# The unit of docs/install, as far as it can be looked at here; and the finished Caddy under the same restrictions.
+if command -v systemd-analyze >/dev/null; then
+	sed "s#/usr/local/bin/caddy#$finished#" docs/install/caddy.service >"$work/caddy.service"
+	systemd-analyze verify "$work/caddy.service"
+else
+	echo "skipped: there is no systemd-analyze; the unit is not looked at"
+fi
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	tests/scripts/restricted.sh "$finished"
+else
+	echo "skipped: it takes root and setpriv to try Caddy as a service without rights"
+fi
 echo "release $version: as promised"

@@ -66,6 +66,7 @@ check_steps() {
 	done
 	step golangci tests/check/golangci.sh
 	step scripts tests/check/scripts.sh
+	step install tests/check/install.sh
 	step alerts tests/check/alerts.sh
 	step audit tests/scripts/audit.sh --if-present
 }
