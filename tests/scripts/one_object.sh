@@ -24,7 +24,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 {
 	grep -oE '\b(fetch_cached_cert|cached_http_[a-z0-9_]+)\(' "$root/include/cached_http.h"
-	grep -E '^extern const ' "$root/include/cached_http.h" | grep -oE '\bcached_http_[a-z0-9_]+\['
+	grep -E '^extern const ' "$root/include/cached_http.h" | grep -oE '\bcached_http_[a-z0-9_]+\[' || true
 } | tr -d '([' | sort -u >"$work/names"
 [ -s "$work/names" ] || die "include/cached_http.h declares nothing"
 mapfile -t roots < <(sed 's/^/--undefined=/' "$work/names")
