@@ -85,6 +85,16 @@ var situations = map[string]situation{
 		happens: func(_ *testbackend.Server, c *caddy) { _ = os.RemoveAll(c.folder + "/cache") },
 		fires:   []string{"CertificateDiskFails"},
 	},
+	"the storage of the fleet fails": {
+		names: 8, answer: brief(),
+		options: []string{"distributed {", "\tencryption_key KEY", "\tread_interval 1s", "\tstorage file_system CACHE-of-all", "}"},
+		happens: func(_ *testbackend.Server, c *caddy) {
+			shared := c.folder + "/cache-of-all"
+			_ = os.Rename(shared, shared+"-gone")
+			c.file("cache-of-all", nil) // no folder
+		},
+		fires: []string{"CertificateFleetStorageFails"},
+	},
 }
 
 // Each alert of docs/alerts.yml fires in the situation it is for and in no other, and each panel of docs/dashboard.json
@@ -131,7 +141,11 @@ func (s situation) play(t *testing.T, port int, watching prometheus) {
 	c := prepareCaddy(t)
 	var options []string
 	for _, option := range s.options {
-		options = append(options, strings.ReplaceAll(option, "CACHE", c.folder+"/cache"))
+		option = strings.ReplaceAll(option, "CACHE", c.folder+"/cache")
+		if strings.Contains(option, "KEY") {
+			option = strings.ReplaceAll(option, "KEY", newKey(t))
+		}
+		options = append(options, option)
 	}
 	served := site{url: backend.URL(), options: options}
 	c.start(served)
