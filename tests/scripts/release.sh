@@ -54,6 +54,8 @@ caddy_version=$(sed -n 's/^caddy_version=//p' xcaddy.sh)
 GOPROXY="file://$dist/proxy,file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)"
 GONOSUMDB=$module,$(go env GONOSUMDB)
 export GOPROXY GONOSUMDB GOMODCACHE=$work/modules GOFLAGS=-modcacherw CGO_ENABLED=1
+# xcaddy's own flags, without a build ID, which says where the module cache is.
+export XCADDY_GO_BUILD_FLAGS="-ldflags '-w -s -buildid=' -trimpath -tags nobadger,nomysql,nopgx"
 "$xcaddy" build "$caddy_version" --output "$work/caddy" --with "$module@$version"
 echo "the finished Caddy needs $(objdump -T "$work/caddy" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)"
 "$work/caddy" list-modules | grep -qx tls.get_certificate.cached_http || die "the finished Caddy lacks the module"
