@@ -59,7 +59,7 @@ against_the_arrows() {
 refuse 'imports in rust/core point from engine to the parts and from the parts to the leaves' "$(against_the_arrows)"
 refuse 'rust/core knows nothing of rust/ffi' "$(search 'cached_http_ffi|cached_http::' rust/core/src)"
 
-# --- Go: the root imports operate, config, store, ask and native; operate imports store and its page; store and ask import config;
+# --- Go: the root imports operate, config, store, ask, issuance and native; operate imports store, issuance and its page; store and ask import config;
 # store imports native, which alone knows C. A package imports only those of a lower rank; nobody imports the root. Tests
 # may import any.
 refuse 'import "C" belongs in go/internal/native' \
@@ -77,6 +77,7 @@ go_against_the_arrows() {
 			rank["go/internal/operate"] = 3
 			rank["go/internal/operate/page"] = 2
 			rank["go/internal/store"] = rank["go/internal/ask"] = 2
+			rank["go/internal/issuance"] = 1 # knows nothing of the others
 			rank["go/internal/config"] = rank["go/internal/native"] = 1
 			rank["go/internal/command"] = 1 # a client of the admin API: knows none of the others
 			rank["go/internal/testca"] = 4 # for tests alone

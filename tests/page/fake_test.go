@@ -102,6 +102,10 @@ func (c *fakeCache) ID() string          { return c.id }
 func (c *fakeCache) Backend() string     { return c.backend }
 func (c *fakeCache) CacheDir() string    { return c.cacheDir }
 func (c *fakeCache) IsDistributed() bool { return false }
+
+func (c *fakeCache) ShareText(context.Context, string, string) error { return nil }
+
+func (c *fakeCache) SharedText(context.Context, string) (string, error) { return "", nil }
 func (c *fakeCache) PrefetchShare() int  { return 1 }
 
 func (c *fakeCache) Sync(context.Context) error { return nil }

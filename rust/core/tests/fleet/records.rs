@@ -170,8 +170,7 @@ fn a_text_is_shared_sealed_with_who_has_the_key() {
     text(&one, "share_text", r#", "text": "it has failed""#).unwrap();
     assert_eq!(text(&other, "shared_text", ""), is(Some("it has failed")));
     let tells = |value: &[u8]| value.windows(6).any(|part| part == b"failed" || part == b"a.exam");
-    let (key, record) =
-        world.storage.records().into_iter().find(|(key, _)| key.contains("/texts/")).unwrap();
+    let (key, record) = world.storage.records().into_iter().find(|(key, _)| key.contains("/texts/")).unwrap();
     assert!(!tells(key.as_bytes()) && !tells(&record));
 
     let key_of_others = world.folder.path().join("other.key");
