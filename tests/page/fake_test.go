@@ -106,7 +106,7 @@ func (c *fakeCache) IsDistributed() bool { return false }
 func (c *fakeCache) ShareText(context.Context, string, string) error { return nil }
 
 func (c *fakeCache) SharedText(context.Context, string) (string, error) { return "", nil }
-func (c *fakeCache) PrefetchShare() int  { return 1 }
+func (c *fakeCache) PrefetchShare() int                                 { return 1 }
 
 func (c *fakeCache) Sync(context.Context) error { return nil }
 
