@@ -49,6 +49,9 @@ func (p *Permission) guardOrders(ctx caddy.Context) (err error) {
 // permitOrder returns nil if Caddy may have a certificate for the name, by an order if there is none in its storage.
 // Of a name that would be refused anyway, nobody is asked.
 func (p *Permission) permitOrder(ctx context.Context, name string, decide func() error) error {
+	if p.isInternal(name) {
+		return decide()
+	}
 	key := issuance.NormalName(name)
 	if err := p.orders.Check(key); err != nil {
 		p.fleet().relearn(key)

@@ -2,6 +2,7 @@ package cachedhttp
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,4 +63,13 @@ func (p *Permission) issuersOf(name string) (certmagic.Storage, []certmagic.Issu
 		}
 	}
 	return p.storage, policy.Issuers
+}
+
+// isInternal tells whether a name's certificate comes from this Caddy's own authority, which no storm can exhaust.
+func (p *Permission) isInternal(name string) bool {
+	policy := policyOf(p.tlsApp, name)
+	return policy != nil && len(policy.Issuers) > 0 && !slices.ContainsFunc(policy.Issuers, func(issuer certmagic.Issuer) bool {
+		_, isInternal := issuer.(*caddytls.InternalIssuer)
+		return !isInternal
+	})
 }

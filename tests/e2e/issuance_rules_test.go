@@ -3,8 +3,10 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -170,6 +172,28 @@ func TestIssuanceForNamesThatPointHere(t *testing.T) {
 	})
 }
 
+// A load balancer may have other addresses each time: whoever is an alias of it points here all the same.
+func TestIssuanceForAliases(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	const balancer, alias, other = "balancer.example.net", "alias.example.com", "other.example.org"
+	i.names.rotate(balancer)
+	i.names.alias(alias, balancer)
+	i.names.alias(other, "elsewhere.example.net")
+	i.names.point("192.0.2.1", "elsewhere.example.net")
+	c.start(i.guarded(backend.URL(), "resolves_to "+balancer, "resolvers "+i.names.address))
+	c.refused(other)
+	if orders := i.orders(); orders > 0 {
+		t.Errorf("%d orders of who is an alias of another", orders)
+	}
+	_, _ = c.visitOnce(alias) // nobody listens there
+	if i.orders() == 0 {
+		t.Error("no order of who is an alias of the balancer")
+	}
+}
+
 // orderFacts is what names/NAME says of orders.
 type orderFacts struct {
 	Failures      int        `json:"failures"`
@@ -186,4 +210,52 @@ func (c *caddy) inspectOrders(name string) orderFacts {
 		c.t.Fatal(err)
 	}
 	return facts.Orders
+}
+
+// What the configuration lists is Caddy's own to order, also where no manager of ours is asked; cooldowns guard it, too.
+func TestIssuanceForNamesThatTheConfigurationLists(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	const good, bad = "listed.example.com", "broken.example.net"
+	i.names.point("127.0.0.1", good)
+	s := i.guarded(backend.URL(), "cooldown 1m")
+	s.sites = "https://" + good + ":PORT, https://" + bad + ":PORT {\n\tbind 127.0.0.1\n\ttls {\n\t\ton_demand\n\t}\n}\n"
+	c.start(s)
+	if took, err := c.visitOnce(good); err != nil {
+		t.Errorf("after %v: %v", took, err)
+	}
+	if took, err := c.visitOnce(bad); err == nil || took > 10*time.Second {
+		t.Errorf("after %v: %v", took, err)
+	}
+	orders := i.orders()
+	c.refused(bad)
+	c.refused("made-up.example.com")
+	if more := i.orders(); more != orders {
+		t.Errorf("%d orders more", more-orders)
+	}
+}
+
+// Many names at once are no storm where Caddy's own authority issues.
+func TestIssuanceByTheInternalAuthority(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	s := i.guarded(backend.URL(), "ask "+yes(t), "max_orders 1", "max_orders_per_domain 1")
+	s.global = append(s.global, "local_certs")
+	c.start(s)
+	var clients sync.WaitGroup
+	for n := range 30 {
+		clients.Go(func() {
+			if _, err := c.visitOnce(fmt.Sprintf("n%d.example.com", n)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	clients.Wait()
+	if orders := i.orders(); orders > 0 {
+		t.Errorf("%d orders", orders)
+	}
 }

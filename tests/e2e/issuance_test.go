@@ -133,14 +133,16 @@ type nameServer struct {
 	address string
 	mutex   sync.Mutex
 	known   map[string][4]byte
+	aliases map[string]string
 	fails   bool
+	rotates string // a name that has another address each time
 	asked   map[string]int
 }
 
 func startNameServer(t *testing.T) *nameServer {
 	t.Helper()
 	s := &nameServer{
-		address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), known: make(map[string][4]byte), asked: make(map[string]int),
+		address: fmt.Sprintf("127.0.0.1:%d", freePort(t)), known: make(map[string][4]byte), aliases: make(map[string]string), asked: make(map[string]int),
 	}
 	packets, err := net.ListenPacket("udp", s.address)
 	if err != nil {
@@ -170,6 +172,21 @@ func (s *nameServer) point(address string, names ...string) {
 	}
 }
 
+// alias lets a name be an alias of another.
+func (s *nameServer) alias(name, of string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.aliases[name] = of
+}
+
+// rotate gives a name another address each time.
+func (s *nameServer) rotate(name string) {
+	s.point("127.0.1.0", name)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.rotates = name
+}
+
 // fail lets it answer every question with SERVFAIL, or no longer.
 func (s *nameServer) fail(fails bool) {
 	s.mutex.Lock()
@@ -193,7 +210,21 @@ func (s *nameServer) answer(query []byte) []byte {
 	defer s.mutex.Unlock()
 	question := message.Questions[0]
 	name := strings.ToLower(strings.TrimSuffix(question.Name.String(), "."))
-	address, isKnown := s.known[name]
+	owner, target := question.Name, s.aliases[name]
+	if target != "" {
+		owner = dnsmessage.MustNewName(target + ".")
+		message.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class, TTL: 1},
+			Body:   &dnsmessage.CNAMEResource{CNAME: owner},
+		}}
+	} else {
+		target = name
+	}
+	address, isKnown := s.known[target]
+	if target == s.rotates {
+		address[3] = byte(s.asked[name])
+		address[2] = byte(len(name))
+	}
 	message.Header = dnsmessage.Header{ID: message.ID, Response: true, RecursionDesired: true, RecursionAvailable: true}
 	message.Additionals = nil
 	isAddress := question.Type == dnsmessage.TypeA
@@ -206,10 +237,10 @@ func (s *nameServer) answer(query []byte) []byte {
 	case !isKnown:
 		message.RCode = dnsmessage.RCodeNameError
 	case isAddress:
-		message.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class, TTL: 1},
+		message.Answers = append(message.Answers, dnsmessage.Resource{
+			Header: dnsmessage.ResourceHeader{Name: owner, Class: question.Class, TTL: 1},
 			Body:   &dnsmessage.AResource{A: address},
-		}}
+		})
 	}
 	answer, err := message.Pack()
 	if err != nil {

@@ -36,7 +36,7 @@ var ErrDenied = errors.New("ask says no")
 
 var errTooMany = errors.New("too many names wait for an answer")
 
-// maxConcurrent is how many questions are under way: an answer is small, and needs no certificate to be made.
+// maxConcurrent is how many requests to the endpoint are under way: an answer is small, and needs no certificate to be made.
 const maxConcurrent = 64
 
 // clientKey tells clients apart. The URL may hold credentials.
@@ -49,7 +49,9 @@ type clientKey struct {
 // clients outlive a reload with what they remember.
 var clients = caddy.NewUsagePool()
 
-func openPooled(options *config.Permission, asked string, identity [sha256.Size]byte, create func() (question, error)) (*Client, error) {
+func openPooled(
+	options *config.Permission, asked string, identity [sha256.Size]byte, concurrent int, create func() (question, error),
+) (*Client, error) {
 	key := clientKey{
 		asked, time.Duration(options.TTL), time.Duration(options.NegativeTTL), time.Duration(options.Timeout), identity,
 	}
@@ -58,7 +60,7 @@ func openPooled(options *config.Permission, asked string, identity [sha256.Size]
 		if err != nil {
 			return nil, err
 		}
-		return newClient(key, question), nil
+		return newClient(key, question, concurrent), nil
 	})
 	if err != nil {
 		return nil, err
@@ -66,9 +68,9 @@ func openPooled(options *config.Permission, asked string, identity [sha256.Size]
 	return pooled.(*Client), nil
 }
 
-func newClient(key clientKey, question question) *Client {
+func newClient(key clientKey, question question, concurrent int) *Client {
 	return &Client{
-		key: key, question: question, slots: make(chan struct{}, maxConcurrent), answers: make(map[string]*answer),
+		key: key, question: question, slots: make(chan struct{}, concurrent), answers: make(map[string]*answer),
 	}
 }
 

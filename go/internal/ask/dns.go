@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
 )
@@ -27,7 +28,7 @@ var ErrElsewhere = fmt.Errorf("%w: the name does not point to any of resolves_to
 // OpenDNS finds the client that asks the DNS where names point, or makes it. Close gives it back.
 func OpenDNS(options *config.Permission) (*Client, error) {
 	asked := strings.Join(options.ResolvesTo, " ") + " by " + strings.Join(options.Resolvers, " ")
-	return openPooled(options, asked, [sha256.Size]byte{}, func() (question, error) {
+	return openPooled(options, asked, [sha256.Size]byte{}, maxPending, func() (question, error) {
 		to := &addresses{resolver: resolverOf(options.Resolvers)}
 		for _, target := range options.ResolvesTo {
 			if address, err := netip.ParseAddr(target); err == nil {
@@ -60,9 +61,15 @@ func resolverOf(servers []string) *net.Resolver {
 
 func (a *addresses) close() {}
 
+// lookupTimeout is for all lookups of one name. Whoever owns a name decides how long they take, so that each name has a place
+// of its own, and not for long.
+const lookupTimeout = 5 * time.Second
+
 // ask: a hosts file or a search domain of this machine says nothing about where clients are sent, so that the name is
 // asked for with its last dot.
 func (a *addresses) ask(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	found, err := a.lookup(ctx, name)
 	if err != nil {
 		return err

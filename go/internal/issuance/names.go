@@ -1,6 +1,7 @@
 package issuance
 
 import (
+	"net/netip"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -16,11 +17,20 @@ func NormalName(name string) string {
 	return strings.ToLower(name)
 }
 
-// registeredDomain is what somebody has registered to have the name: example.co.uk of www.example.co.uk.
+// registeredDomain is what somebody has registered to have the name: example.co.uk of www.example.co.uk. An address is
+// its own.
 func registeredDomain(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return name
+	}
 	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
 	if err != nil {
 		return name // of no public suffix, or one itself
 	}
 	return domain
+}
+
+// canBeMadeUp tells names below a domain from the domain itself and its www, of which there is one each.
+func canBeMadeUp(name, domain string) bool {
+	return name != domain && name != "www."+domain
 }

@@ -173,7 +173,7 @@ func (o *Orders) refusal(name string, now time.Time) *Refusal {
 		return &Refusal{RuleCooldown, "its last order has failed (" + record.problem + ")", record.coolsUntil}
 	}
 	domain := registeredDomain(name)
-	if record := o.domains[domain]; record.isCooling(now) {
+	if record := o.domains[domain]; record.isCooling(now) && canBeMadeUp(name, domain) {
 		return &Refusal{RuleDomainCooldown, "the last orders of new names of " + domain + " have failed", record.coolsUntil}
 	}
 	all, ofDomain, ofNewcomers := 0, 0, 0

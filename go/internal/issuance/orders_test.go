@@ -99,8 +99,10 @@ func TestADomainFillsItsOwnShareOnly(t *testing.T) {
 	if refused[RuleMaxOrdersPerDomain] != 96 || len(refused) != 1 {
 		t.Error(refused)
 	}
-	if err := orders.Permit("n1.other.co.uk"); err != nil {
-		t.Error(err) // co.uk is nobody's domain
+	for _, other := range []string{"n1.other.co.uk", "192.0.2.7", "198.51.2.7"} { // co.uk is nobody's domain, nor is 2.7
+		if err := orders.Permit(other); err != nil {
+			t.Error(err)
+		}
 	}
 	for n := range 100 {
 		_ = orders.Permit(fmt.Sprintf("n%d.com", n))
@@ -159,8 +161,10 @@ func TestADomainWhoseNewNamesFailCoolsAsAWhole(t *testing.T) {
 	if rule := visit(orders, "new.example.com", nil); rule != RuleDomainCooldown {
 		t.Errorf("%q", rule)
 	}
-	if rule := visit(orders, "new.example.org", nil); rule != "" {
-		t.Errorf("another domain: %q", rule)
+	for _, other := range []string{"new.example.org", "www.example.com", "example.com"} { // the last would end it
+		if err := orders.Check(other); err != nil {
+			t.Errorf("%s: %v", other, err)
+		}
 	}
 	// Within one cooldown a name that is well gets its turn, and with it all of the domain.
 	clock.now = clock.now.Add(usual.Cooldown)
