@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +35,8 @@ type Distributed struct {
 
 	// How many operations of the storage may be under way at once, those included that do not return. Default: 16.
 	MaxConcurrent int `json:"max_concurrent,omitempty"`
+
+	storage string // tells storages apart, once StorageRaw is loaded
 }
 
 // Defaults of the options that have one.
@@ -69,6 +73,14 @@ func CheckDistributed(d *Distributed) error {
 	return nil
 }
 
+// identifyStorage notes which storage is meant. Caddy empties StorageRaw when it loads the module.
+func (d *Distributed) identifyStorage() {
+	if d.StorageRaw != nil {
+		digest := sha256.Sum256(d.StorageRaw)
+		d.storage = hex.EncodeToString(digest[:])
+	}
+}
+
 func (d *Distributed) replacePlaceholders(replacer *replacer) {
 	for index := range d.EncryptionKeys {
 		replacer.replace("distributed: encryption_key", &d.EncryptionKeys[index])
@@ -83,6 +95,7 @@ func (d *Distributed) applyDefaults() {
 
 // Fleet is the part of an engine's document that is about a fleet.
 type Fleet struct {
+	Storage       string   `json:"storage"` // empty is Caddy's own
 	KeyFiles      []string `json:"key_files"`
 	ReadInterval  int64    `json:"read_interval_ms"`
 	Timeout       int64    `json:"timeout_ms"`
@@ -94,6 +107,7 @@ func (d *Distributed) fleet() (*Fleet, error) {
 		return nil, nil
 	}
 	fleet := &Fleet{
+		Storage:       d.storage,
 		ReadInterval:  time.Duration(d.ReadInterval).Milliseconds(),
 		Timeout:       time.Duration(d.Timeout).Milliseconds(),
 		MaxConcurrent: d.MaxConcurrent,
@@ -113,6 +127,6 @@ func (f *Fleet) Equal(other *Fleet) bool {
 	if f == nil || other == nil {
 		return f == other
 	}
-	return f.ReadInterval == other.ReadInterval && f.Timeout == other.Timeout && f.MaxConcurrent == other.MaxConcurrent &&
+	return f.Storage == other.Storage && f.ReadInterval == other.ReadInterval && f.Timeout == other.Timeout && f.MaxConcurrent == other.MaxConcurrent &&
 		slices.Equal(f.KeyFiles, other.KeyFiles)
 }

@@ -105,6 +105,7 @@ func (g *Getter) Prepare() error {
 	replacer.replace("cache_dir", &g.CacheDir)
 	g.replacePlaceholders(replacer)
 	if g.Distributed != nil {
+		g.Distributed.identifyStorage()
 		g.Distributed.replacePlaceholders(replacer)
 	}
 	if replacer.err != nil {

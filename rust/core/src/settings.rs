@@ -44,6 +44,9 @@ pub struct EngineSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FleetSettings {
+    /// Tells storages apart: another text is another storage, whose purges have to be read first.
+    #[serde(default)]
+    pub storage: String,
     /// Files with a key each. The first seals, all open.
     pub key_files: Vec<PathBuf>,
     /// How often the purges of other nodes are read, in milliseconds.

@@ -163,7 +163,10 @@ impl Shared {
             match &*current {
                 Some(fleet) => {
                     *fleet.keys.write() = keys;
-                    *fleet.settings.lock() = wanted.clone();
+                    let before = std::mem::replace(&mut *fleet.settings.lock(), wanted.clone());
+                    if before.storage != wanted.storage {
+                        fleet.journal.lock().begin_anew();
+                    }
                     Arc::clone(fleet)
                 }
                 None => {

@@ -132,6 +132,7 @@ impl Node {
             max_negative_memory: 1 << 20,
             max_concurrent_fetches: 32,
             distributed: Some(FleetSettings {
+                storage: "one".into(),
                 key_files: keys.to_vec(),
                 read_interval: READ_INTERVAL,
                 timeout: TIMEOUT,
@@ -161,6 +162,12 @@ impl Node {
     /// Reads the keys of the fleet anew, or other ones.
     pub(crate) fn takes_keys(&mut self, keys: &[PathBuf]) {
         self.settings.distributed.as_mut().unwrap().key_files = keys.to_vec();
+        self.engine.resize(&self.settings).unwrap();
+    }
+
+    /// Is reloaded with another storage.
+    pub(crate) fn takes_storage(&mut self, storage: &str) {
+        self.settings.distributed.as_mut().unwrap().storage = storage.into();
         self.engine.resize(&self.settings).unwrap();
     }
 

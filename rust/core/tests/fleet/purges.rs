@@ -191,3 +191,31 @@ fn a_node_that_starts_serves_what_was_fetched_after_a_purge_that_it_has_yet_to_h
     }
     assert_eq!(world.storage.records().len(), 1, "it was not taken for withdrawn");
 }
+
+#[test]
+fn of_another_storage_no_record_is_adopted_before_its_purges_are_read() {
+    let world = World::new();
+    let purger = world.node();
+    purger.gets("a.example");
+    purger.has_written();
+    let before = world.storage.records();
+    purger.purge("a.example").unwrap();
+    purger.has_written();
+    // The second has the journal with the purge, and the record that it is about.
+    let mut second = before;
+    second.extend(world.storage.records());
+    drop(purger);
+    world.storage.holds(&std::collections::BTreeMap::new());
+
+    let mut node = world.node();
+    node.gets("b.example"); // it has read the journal of an empty storage
+    node.has_written();
+    world.storage.holds(&second);
+    world.storage.becomes_for(Kind::Load, Mood::Slow(Duration::from_millis(300)));
+    node.takes_storage("two");
+    thread::sleep(Duration::from_millis(20)); // that reads the journal, slowly
+    world.storage.becomes(Mood::Works);
+    let requests = world.requests();
+    node.gets("a.example");
+    assert_eq!(world.requests(), requests + 1, "the record that was purged came back");
+}

@@ -149,6 +149,11 @@ impl Storage {
         self.state.lock().values.extend(records.clone());
     }
 
+    /// Becomes another storage, which holds these.
+    pub(crate) fn holds(&self, records: &BTreeMap<String, Vec<u8>>) {
+        self.state.lock().values = records.clone();
+    }
+
     pub(crate) fn has_journal(&self) -> bool {
         self.state.lock().values.keys().any(|key| key.ends_with("/purges"))
     }

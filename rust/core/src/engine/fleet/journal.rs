@@ -66,6 +66,12 @@ impl Journal {
         self.read_at
     }
 
+    /// Another storage may know of other purges. Ours are kept, and told it.
+    pub(super) fn begin_anew(&mut self) {
+        self.has_begun = false;
+        self.again = self.turn_is_under_way;
+    }
+
     /// Whether it is known which purges there are, as far as the storage says.
     pub(in crate::engine) fn has_begun(&self) -> bool {
         self.has_begun
@@ -216,7 +222,7 @@ impl Shared {
         let (planned, delay) = {
             let mut journal = fleet.journal.lock();
             journal.turn_is_under_way = false;
-            journal.has_begun = true;
+            journal.has_begun |= !journal.again; // a turn that comes at once may be on another storage
             journal.planned += 1;
             let delay = match std::mem::take(&mut journal.again) {
                 true => Duration::ZERO,
