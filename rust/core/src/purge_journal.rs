@@ -176,7 +176,8 @@ impl PurgeJournal {
     /// Forgets what the journal has not any more, when it is old enough for that.
     fn forget_old(&mut self, shown: &[Purge], now: Instant) {
         let is_over = |known: &Known| now.duration_since(known.since) >= 2 * NAME_LIFETIME;
-        let gone: Vec<_> = self.known.iter().filter(|(_, known)| is_over(known)).map(|(id, _)| *id).collect();
+        let may_go = |known: &Known| is_over(known) && (known.is_superseded || known.purged != Purged::All);
+        let gone: Vec<_> = self.known.iter().filter(|(_, known)| may_go(known)).map(|(id, _)| *id).collect();
         let shown = ids_of(shown);
         for id in gone.into_iter().filter(|id| !shown.contains(id)) {
             let Some(known) = self.known.remove(&id) else { continue };

@@ -5,6 +5,7 @@
 //! the journal of purges ([`journal`]). Nothing here waits; what takes time goes on in a [`timer`]'s task or on a worker.
 
 pub(super) mod journal;
+mod note;
 mod operations;
 mod timer;
 mod writes;

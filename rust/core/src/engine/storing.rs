@@ -116,7 +116,10 @@ impl Shared {
             }
             let is_on_disk = !found.is_not_on_disk && self.disk.is_some();
             let removed = self.remove(key, key.client, found.is_not_on_disk && !flight.has_stored());
-            if found.is_in_fleet || is_on_disk || !removed.is_empty() {
+            if key.client == ClientKind::RsaOnly {
+                // Others may have theirs, of which this "no" says nothing: no node is told to forget the name.
+                self.delete_records(key, found.is_in_fleet, &removed);
+            } else if found.is_in_fleet || is_on_disk || !removed.is_empty() {
                 self.withdraw_from_fleet(key);
             }
             self.flights.withdraw(flight);

@@ -151,3 +151,63 @@ fn many_purges_of_all_end_in_peace() {
     assert_eq!(stored, last);
     assert_eq!((a.of_name("a.example").count(), b.of_name("a.example").count()), (MAX_OF_ALL, MAX_OF_ALL));
 }
+
+#[test]
+fn a_journal_that_is_missing_for_a_moment_after_hours_purges_nothing_again() {
+    let (mut a, mut stored, start) = (PurgeJournal::default(), vec![], Instant::now());
+    a.add(Purged::All, start);
+    for _ in 0..3 {
+        turn(&mut a, &mut stored, start);
+    }
+    let later = start + 3 * NAME_LIFETIME;
+    assert!(turn(&mut a, &mut stored, later).is_empty());
+    // One read that finds nothing: a module that takes an outage for that, or a replica that lags.
+    assert!(turn(&mut a, &mut vec![], later).is_empty());
+    assert_eq!(a.of_name("a.example").count(), 1, "records from before are refused still");
+    assert_eq!(turn(&mut a, &mut stored, later), [], "the whole cache is purged again");
+}
+
+#[test]
+fn a_journal_that_the_storage_has_lost_is_told_again_though_the_purge_of_all_is_old() {
+    let (mut a, mut stored, start) = (PurgeJournal::default(), vec![], Instant::now());
+    a.add(Purged::All, start);
+    for _ in 0..3 {
+        turn(&mut a, &mut stored, start);
+    }
+    stored.clear();
+    turn(&mut a, &mut stored, start + 3 * NAME_LIFETIME);
+    assert_eq!(stored.len(), 1);
+}
+
+#[test]
+fn a_node_that_starts_later_makes_no_other_purge_all_again() {
+    let now = Instant::now();
+    let (mut nodes, mut stored) = ([(); 3].map(|()| PurgeJournal::default()), vec![]);
+    for _ in 0..4 {
+        for node in &mut nodes {
+            let _ = node.add(Purged::All, now);
+        }
+        for _ in 0..4 {
+            nodes.iter_mut().for_each(|node| drop(turn(node, &mut stored, now)));
+        }
+    }
+    let mut again = vec![];
+    for minute in 0..24 * 60 {
+        let now = now + Duration::from_secs(minute * 60);
+        if minute == 180 {
+            nodes[2] = PurgeJournal::default();
+        }
+        for (number, node) in nodes.iter_mut().enumerate() {
+            if !turn(node, &mut stored, now).is_empty() && number < 2 {
+                again.push(minute);
+            }
+        }
+    }
+    assert!(
+        again.is_empty(),
+        "{} times, the first in minute {:?}, the last in {:?}",
+        again.len(),
+        again.first(),
+        again.last()
+    );
+}

@@ -4,6 +4,7 @@
 mod support;
 
 mod faults;
+mod hazards;
 mod node;
 mod purges;
 mod reading;

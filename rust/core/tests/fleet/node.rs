@@ -34,6 +34,10 @@ pub(crate) enum Says {
     /// A certificate, the same one until it is renewed, with a lifetime in seconds.
     Certificate(u32),
     No,
+    /// An RSA certificate.
+    Rsa,
+    /// "No" to clients that can use RSA alone, a certificate to all others.
+    NoToRsaOnly,
     Nothing,
     /// It says so after a while.
     Late(Duration),
@@ -96,7 +100,16 @@ fn answer(says: Says, bundles: &Mutex<HashMap<String, String>>, request: &Reques
     };
     match says {
         Says::Certificate(lifetime) => vec![certificate(lifetime)],
-        Says::No => vec![Step::send("HTTP/1.1 204 No Content\r\n\r\n")],
+        Says::Rsa => {
+            let sent = bundles.lock().entry(name.clone()).or_insert_with(|| bundle(&name, true)).clone();
+            vec![Step::respond("200 OK", "Cache-Control: s-maxage=3600\r\n", sent)]
+        }
+        Says::NoToRsaOnly
+            if request.parameter("signature_schemes").is_some_and(|schemes| schemes.starts_with("403")) =>
+        {
+            vec![certificate(3_600)]
+        }
+        Says::No | Says::NoToRsaOnly => vec![Step::send("HTTP/1.1 204 No Content\r\n\r\n")],
         Says::Nothing => vec![Step::Close],
         Says::Late(delay) => vec![Step::Wait(delay), certificate(3_600)],
     }
@@ -175,6 +188,12 @@ impl Node {
     pub(crate) fn leaves(&mut self) {
         self.settings.distributed = None;
         self.engine.resize(&self.settings).unwrap();
+    }
+
+    /// The same while others use it.
+    pub(crate) fn is_made_leave(&self) {
+        let settings = EngineSettings { distributed: None, ..self.settings.clone() };
+        self.engine.resize(&settings).unwrap();
     }
 
     pub(crate) fn look(&self, name: &str) -> Lookup {

@@ -34,6 +34,8 @@ pub(crate) struct Storage {
 struct State {
     values: BTreeMap<String, Vec<u8>>,
     moods: [Mood; 3],
+    /// Of operations on the journal, if they have one of their own.
+    journal_moods: [Option<Mood>; 3],
     asked: Vec<(Kind, String)>,
     hanging: Vec<(Engine, StorageRequest)>,
     inside: usize,
@@ -45,6 +47,7 @@ impl Default for State {
         State {
             values: BTreeMap::new(),
             moods: [Mood::Works; 3],
+            journal_moods: [None; 3],
             asked: Vec::new(),
             hanging: Vec::new(),
             inside: 0,
@@ -61,7 +64,8 @@ impl Storage {
             state.asked.push((kind, request.key.clone()));
             state.inside += 1;
             state.most_inside = state.most_inside.max(state.inside);
-            state.moods[kind as usize]
+            let of_journal = request.key.ends_with("/purges");
+            state.journal_moods[kind as usize].filter(|_| of_journal).unwrap_or(state.moods[kind as usize])
         };
         match mood {
             Mood::Works | Mood::Fails | Mood::Forgets => self.answer(engine, &request, mood),
@@ -113,6 +117,23 @@ impl Storage {
         if mood != Mood::Hangs {
             self.release(kind, mood);
         }
+    }
+
+    /// The same for the journal alone; `None` for as all others.
+    pub(crate) fn journal_becomes(&self, kind: Kind, mood: Option<Mood>) {
+        self.state.lock().journal_moods[kind as usize] = mood;
+    }
+
+    pub(crate) fn journal_key(&self) -> Option<String> {
+        self.state.lock().values.keys().find(|key| key.ends_with("/purges")).cloned()
+    }
+
+    pub(crate) fn remove(&self, key: &str) {
+        self.state.lock().values.remove(key);
+    }
+
+    pub(crate) fn value(&self, key: &str) -> Option<Vec<u8>> {
+        self.state.lock().values.get(key).cloned()
     }
 
     fn release(&self, of: Kind, mood: Mood) {

@@ -239,6 +239,8 @@ impl Load {
         }
         match ended {
             Ended::Found(record) if !self.fleet.journal.lock().has_begun() => self.wait_for_journal(record),
+            // Nobody could say whether it is older than a purge.
+            Ended::Found(_) if !self.fleet.journal.lock().is_known() => self.nothing(),
             Ended::Found(record) => self.found(&record),
             Ended::Missing => {
                 self.shared.counters.fleet_missing.increment();
@@ -280,7 +282,12 @@ impl Load {
         // A flight is superseded by a purge as well, which says nothing of a record that knows of it.
         if fetch.flight.is_superseded() && self.shared.is_denied(&fetch.config, fetch.key.borrowed()) {
             // The backend has said "no" meanwhile, and did not know of this record.
-            self.shared.withdraw_from_fleet(self.key.borrowed());
+            match fetch.key.client {
+                ClientKind::RsaOnly => self.shared.delete_records(self.key.borrowed(), true, &[]),
+                ClientKind::Ecdsa | ClientKind::Ed25519 => {
+                    self.shared.withdraw_from_fleet(self.key.borrowed())
+                }
+            }
             return fetch.go_on();
         }
         match self.entry(&mut fetch, record) {
@@ -315,8 +322,10 @@ impl Load {
         }
         let stored =
             disk_format::decode(text, &shared.backend_name, &self.key).map_err(|error| refused(&error))?;
-        let denied = shared.negatives.negative(fetch.key.borrowed());
-        if denied.is_some_and(|denied| stored.metadata.fetched_at <= denied.fetched_at) {
+        let as_capable = ClientKind::ALL.into_iter().filter(|kind| *kind >= fetch.key.client);
+        let mut denials =
+            as_capable.filter_map(|kind| shared.negatives.negative(fetch.key.borrowed().of(kind)));
+        if denials.any(|denied| stored.metadata.fetched_at <= denied.fetched_at) {
             return Err(Unfit::Refused(None)); // the backend has said "no" since
         }
         let checked = shared.checked_bundle(&stored.pem, &self.key, now);

@@ -7,41 +7,45 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
-use crate::engine::disk_writes::{DiskWrite, Outstanding};
+use crate::engine::disk_writes::DiskWrite;
+use crate::engine::fleet::note::Note;
 use crate::engine::fleet::{Ended, Fleet, FleetWrite, Lane};
 use crate::engine::shared::Shared;
 use crate::engine::storing::PurgedBy;
-use crate::entry::{ClientKind, EntryKeyRef};
+use crate::entry::{ClientKind, Entry, EntryKeyRef};
 use crate::log_sampler::LogKind;
 use crate::purge_journal::{self, NAME_LIFETIME, Purge, PurgeId, PurgeJournal, Purged};
 use crate::storage::{RequestId, StorageOperation};
 
 /// Without the journal for so long, a node may have missed a purge.
-const LONGEST_UNREAD: Duration = Duration::from_secs(NAME_LIFETIME.as_secs() / 2);
+pub(super) const LONGEST_UNREAD: Duration = Duration::from_secs(NAME_LIFETIME.as_secs() / 2);
 
 /// How long a withdrawal waits for others.
 const SOON: Duration = Duration::from_millis(500);
 
 /// What a node knows of the journal, and how far its turn has come.
 pub(in crate::engine) struct Journal {
-    purges: PurgeJournal,
+    pub(super) purges: PurgeJournal,
     /// Purges by this node that no write has taken to the storage yet.
     unwritten: HashSet<PurgeId>,
     turn_is_under_way: bool,
     /// Whether the first one has ended: until then no record is adopted, since it may be older than a purge.
     has_begun: bool,
+    /// Whether one has told which purges there are.
+    is_known: bool,
     /// Something came up during the turn.
     again: bool,
     /// Whether a turn comes soon, for what need not be told at once.
     is_soon: bool,
     /// Of the next turn that is planned; any other is none any more.
     planned: u64,
-    /// The last write, which may not have returned.
+    /// The last write and the last read, which may not have returned.
     last_write: Option<RequestId>,
+    last_read: Option<RequestId>,
     /// Purges of all that a restart would not carry out again; unknown until the disk is asked.
-    noted: Option<Vec<Purge>>,
-    begun_at: Timestamp,
-    read_at: Option<Timestamp>,
+    pub(super) noted: Option<Note>,
+    pub(super) begun_at: Timestamp,
+    pub(super) read_at: Option<Timestamp>,
 }
 
 impl Journal {
@@ -51,10 +55,12 @@ impl Journal {
             unwritten: HashSet::new(),
             turn_is_under_way: false,
             has_begun: false,
+            is_known: false,
             again: false,
             is_soon: false,
             planned: 0,
             last_write: None,
+            last_read: None,
             noted: None,
             begun_at: now,
             read_at: None,
@@ -68,13 +74,18 @@ impl Journal {
 
     /// Another storage may know of other purges. Ours are kept, and told it.
     pub(super) fn begin_anew(&mut self) {
-        self.has_begun = false;
+        (self.has_begun, self.is_known) = (false, false);
         self.again = self.turn_is_under_way;
     }
 
     /// Whether it is known which purges there are, as far as the storage says.
     pub(in crate::engine) fn has_begun(&self) -> bool {
         self.has_begun
+    }
+
+    /// Whether a read has told them.
+    pub(in crate::engine) fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// The purges that a record of this name must be newer than.
@@ -107,12 +118,17 @@ impl Shared {
                 return;
             }
         }
+        // One that hangs holds one place, however often its turn has come since.
+        let last = fleet.journal.lock().last_read;
+        if last.is_some_and(|id| fleet.operations.is_under_way(id)) {
+            return self.end_turn(fleet);
+        }
         fleet.writes.begin_read(|id| fleet.operations.is_under_way(id));
         let (shared, of) = (Arc::clone(self), Arc::clone(fleet));
         let then = move |ended| shared.purges_read(&of, ended);
-        if self.use_storage(fleet, Lane::Journal, fleet.journal_key(), StorageOperation::Load, then).is_none()
-        {
-            self.end_turn(fleet);
+        match self.use_storage(fleet, Lane::Journal, fleet.journal_key(), StorageOperation::Load, then) {
+            Some(id) => fleet.journal.lock().last_read = Some(id),
+            None => self.end_turn(fleet),
         }
     }
 
@@ -129,57 +145,21 @@ impl Shared {
             self.recall_purges(fleet);
             let news = fleet.journal.lock().purges.read(shown, Instant::now());
             news.iter().for_each(|purge| self.purge_as_told(purge));
+            fleet.journal.lock().is_known = true;
             // While the storage fails, "missing" may be what it says of everything.
             if !is_missing || !fleet.operations.has_just_failed() {
                 fleet.journal.lock().read_at = Some(self.clock.now());
             }
             self.note_purges(fleet);
         }
-        // Then only a write can prove that it works.
-        let must_write = is_missing && fleet.breaker_is_open();
+        // "Missing" proves nothing after a failure: only a write can prove that the storage works.
+        let must_write = is_missing && fleet.operations.has_just_failed();
         if !fleet.breaker_is_open() {
             fleet.writes.retry();
             self.write_to_fleet(fleet);
         }
         // One that can't be read is written over only by who has something to say.
         self.write_purges(fleet, &shown.unwrap_or_default(), must_write);
-    }
-
-    /// Takes for known what the process before has carried out. Purges of all stay in the journal for good: without this,
-    /// each start would empty the disk.
-    fn recall_purges(&self, fleet: &Fleet) {
-        let (Some(disk), true) = (&self.disk, fleet.journal.lock().noted.is_none()) else { return };
-        let noted = match disk.load_note() {
-            Ok(text) => text.and_then(|text| purge_journal::decode(&text)).unwrap_or_default(),
-            Err(error) => {
-                self.log_of(LogKind::Disk, None, || error.to_string());
-                Vec::new()
-            }
-        };
-        let mut journal = fleet.journal.lock();
-        noted.iter().for_each(|purge| journal.purges.note(purge, Instant::now()));
-        journal.noted = Some(noted);
-    }
-
-    /// Notes on disk which purges of all are carried out, once their files are gone.
-    fn note_purges(&self, fleet: &Fleet) {
-        let Some(disk) = &self.disk else { return };
-        let purges = {
-            let journal = fleet.journal.lock();
-            let purges = journal.purges.of_all();
-            if journal.noted.as_ref() == Some(&purges) {
-                return;
-            }
-            purges
-        };
-        // After the look at what is known: one that comes now is not among them.
-        if self.disk_writes.outstanding(None) != Outstanding::None {
-            return;
-        }
-        match disk.save_note(purge_journal::encode(&purges).as_bytes()) {
-            Ok(()) => fleet.journal.lock().noted = Some(purges),
-            Err(error) => self.log_of(LogKind::Disk, None, || error.to_string()),
-        }
     }
 
     fn write_purges(self: &Arc<Self>, fleet: &Arc<Fleet>, shown: &[Purge], must_write: bool) {
@@ -286,6 +266,23 @@ impl Shared {
         self.delete_from_fleet(&fleet, name);
         self.write_to_fleet(&fleet);
         self.read_purges_soon(&fleet);
+    }
+
+    /// Deletes the records of what went, and of its own kind if there is one. The caller holds `changes`.
+    pub(in crate::engine) fn delete_records(
+        self: &Arc<Self>,
+        key: EntryKeyRef<'_>,
+        is_in_fleet: bool,
+        gone: &[Arc<Entry>],
+    ) {
+        let Some(fleet) = self.fleet() else { return };
+        let own = is_in_fleet.then_some(key);
+        for key in gone.iter().map(|entry| entry.key()).chain(own) {
+            if !fleet.writes.want(key, FleetWrite::Delete) {
+                self.counters.fleet_skipped.increment();
+            }
+        }
+        self.write_to_fleet(&fleet);
     }
 
     /// A backend that forgets many names makes one turn of it.

@@ -72,7 +72,11 @@ impl Writes {
     pub(in crate::engine) fn take_back(&self, name: EntryKeyRef<'_>) {
         let is_ours = |key: &EntryKey| {
             let state = self.state.lock();
-            state.wanted.contains_key(key) || state.recent.iter().any(|recent| recent.contains(key))
+            // The storage may carry out yet what was given up.
+            let is_under_way = state.last.contains_key(key);
+            is_under_way
+                || state.wanted.contains_key(key)
+                || state.recent.iter().any(|recent| recent.contains(key))
         };
         for key in name.all_kinds() {
             if is_ours(&key.to_owned()) {
@@ -87,7 +91,8 @@ impl Writes {
             let mut state = self.state.lock();
             state.order.clear();
             let waiting: Vec<_> = state.wanted.drain().map(|(key, _)| key).collect();
-            state.recent.iter().flatten().cloned().chain(waiting).collect()
+            let under_way: Vec<_> = state.last.keys().cloned().collect();
+            state.recent.iter().flatten().cloned().chain(waiting).chain(under_way).collect()
         };
         for key in ours {
             self.want(key.borrowed(), FleetWrite::Delete);

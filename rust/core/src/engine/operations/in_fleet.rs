@@ -29,6 +29,8 @@ impl Shared {
             }
             asked += 1;
         }
+        // Or nobody would be told of the fleet's end.
+        drop(tell);
         let mut found = Vec::new();
         for (key, ended) in told.iter().take(asked) {
             match ended {
