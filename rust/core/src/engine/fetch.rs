@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::engine::LookupConfig;
 use crate::engine::fetch::fleet::PendingLoad;
 use crate::engine::shared::Shared;
+use crate::engine::storing::OnDisk;
 use crate::entry::{ClientKind, Entry, EntryId, EntryKey};
 use crate::events::{Event, Outcome};
 use crate::single_flight::Flight;
@@ -32,8 +33,8 @@ pub(super) struct Fetch {
     /// What is stored already: a refresh is to replace it, and it can make the request conditional.
     stored: Option<Arc<Entry>>,
     priority: Priority,
-    /// Whether the disk was looked at and has nothing of the name.
-    is_not_on_disk: bool,
+    /// What the disk has of the name.
+    on_disk: OnDisk,
     /// Whether the fleet's storage has a record of the name.
     is_in_fleet: bool,
     /// Under which kind it was looked for there.
@@ -72,7 +73,7 @@ impl Fetch {
             handshake_params: handshake_params.into(),
             stored: None,
             priority: Priority::Foreground,
-            is_not_on_disk: false,
+            on_disk: OnDisk::Unknown,
             is_in_fleet: false,
             loaded: None,
             beside: None,

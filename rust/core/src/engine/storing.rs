@@ -25,10 +25,19 @@ pub(super) enum DiskCopy {
     Remove,
 }
 
+/// Whether the disk has anything of a name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OnDisk {
+    Nothing,
+    /// It could not be read, or was not.
+    Unknown,
+    Something,
+}
+
 /// Where a fetch has seen something of its name before the backend said "no".
 #[derive(Clone, Copy)]
 pub(super) struct FoundOf {
-    pub(super) is_not_on_disk: bool,
+    pub(super) on_disk: OnDisk,
     pub(super) is_in_fleet: bool,
 }
 
@@ -114,8 +123,10 @@ impl Shared {
             for client in ClientKind::ALL.into_iter().filter(|client| *client <= key.client) {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
-            let is_on_disk = !found.is_not_on_disk && self.disk.is_some();
-            let removed = self.remove(key, key.client, found.is_not_on_disk && !flight.has_stored());
+            // What could not be read goes as well, but is no reason to tell others: a scanner chooses such names.
+            let is_on_disk = found.on_disk == OnDisk::Something;
+            let is_not_on_disk = found.on_disk == OnDisk::Nothing;
+            let removed = self.remove(key, key.client, is_not_on_disk && !flight.has_stored());
             if key.client == ClientKind::RsaOnly {
                 // Others may have theirs, of which this "no" says nothing: no node is told to forget the name.
                 self.delete_records(key, found.is_in_fleet, &removed);

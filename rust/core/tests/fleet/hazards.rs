@@ -1,6 +1,7 @@
 //! What fresh eyes have broken: withdrawn certificates that came back, good ones that were dropped, threads that were lost.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Duration;
 
@@ -331,4 +332,36 @@ fn a_single_failure_does_not_make_all_due_while_the_journal_is_read() {
         node.holds("a.example");
     }
     assert_eq!(world.requests(), before, "{:?}", node.logs());
+}
+
+#[test]
+fn scanned_names_write_nothing_though_the_disk_cannot_be_read() {
+    let world = World::new();
+    let disk = world.folder.path().join("cache");
+    let node = world.node_with_disk(&disk);
+    node.gets("a.example");
+    node.has_written();
+    node.operate(r#"{"sync":{}}"#).unwrap();
+    world.backend_says(Says::No);
+    // What lies there is refused: others might have written it.
+    let mut folders = vec![disk.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o777)).unwrap();
+                folders.push(entry.path());
+            }
+        }
+    }
+    fs::set_permissions(&disk, fs::Permissions::from_mode(0o777)).unwrap();
+    world.storage.take_asked();
+    for number in 0..300 {
+        assert_eq!(node.ask(&format!("junk{number}.example")), Outcome::NoCertificate);
+    }
+    thread::sleep(Duration::from_millis(900));
+    let asked = world.storage.take_asked();
+    let writes = asked.iter().filter(|kind| **kind != Kind::Load).count();
+    let length =
+        world.storage.journal_key().and_then(|key| world.storage.value(&key)).map(|value| value.len());
+    assert_eq!((writes, length), (0, None), "{:?}", node.logs());
 }

@@ -14,6 +14,7 @@ use crate::engine::disk_writes::Pending;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::{Candidate, Source};
 use crate::engine::shared::Shared;
+use crate::engine::storing::OnDisk;
 use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef};
 use crate::freshness::Freshness;
 use crate::log_sampler::LogKind;
@@ -104,15 +105,17 @@ impl Fetch {
 /// What the disk knows of a name.
 struct Findings {
     entry: Option<Entry>,
-    is_not_on_disk: bool,
+    on_disk: OnDisk,
 }
 
 /// What the disk knows of a key.
 enum Found {
     /// There is no file.
     Nothing,
-    /// There is one, or may be: it can't be read, its certificate has ended, or this client can't use it.
+    /// There is one: its certificate has ended, or this client can't use it.
     Unusable,
+    /// It can't be read, and there may be none.
+    Unreadable,
     Entry(Entry),
 }
 
@@ -124,10 +127,10 @@ impl Read {
         let findings = somebody_waits.then(|| self.find());
         #[cfg(feature = "failpoints")]
         fail::fail_point!("disk_loaded");
-        if let Some(Findings { entry, is_not_on_disk }) = findings
+        if let Some(Findings { entry, on_disk }) = findings
             && let ReadState::Waits(mut fetch) = self.take()
         {
-            fetch.is_not_on_disk = is_not_on_disk;
+            fetch.on_disk = on_disk;
             match entry {
                 Some(entry) => fetch.found_on_disk(entry),
                 None => fetch.queue_load(),
@@ -139,38 +142,42 @@ impl Read {
     /// Looks for what this client can use; if there is nothing, whether there is anything at all of the name: a
     /// later "no" has to remove it.
     fn find(&self) -> Findings {
-        let Some(disk) = &self.shared.disk else { return Findings { entry: None, is_not_on_disk: true } };
+        let Some(disk) = &self.shared.disk else { return Findings { entry: None, on_disk: OnDisk::Nothing } };
         let key = self.key.borrowed();
-        let mut is_not_on_disk = true;
+        let mut on_disk = OnDisk::Nothing;
         let mut past_use = None;
         for kind in key.client.usable() {
             match self.load(disk, key.of(*kind)) {
                 Found::Nothing => {}
-                Found::Unusable => is_not_on_disk = false,
+                Found::Unusable => on_disk = OnDisk::Something,
+                Found::Unreadable => on_disk = on_disk.max(OnDisk::Unknown),
                 // Worth a conditional request, if there is no better one of another kind.
                 Found::Entry(entry)
                     if self.config.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired =>
                 {
-                    is_not_on_disk = false;
+                    on_disk = OnDisk::Something;
                     past_use.get_or_insert(entry);
                 }
-                Found::Entry(entry) => return Findings { entry: Some(entry), is_not_on_disk: false },
+                Found::Entry(entry) => return Findings { entry: Some(entry), on_disk: OnDisk::Something },
             }
         }
         for kind in ClientKind::ALL.into_iter().filter(|kind| !key.client.usable().contains(kind)) {
-            let is_there = match self.shared.disk_writes.pending(key.of(kind)) {
-                Pending::Removed => false,
-                Pending::Saved(..) => true, // it will be
-                Pending::Nothing => !matches!(disk.load(&key.of(kind).to_owned()), Ok(None)),
-            };
-            is_not_on_disk &= !is_there;
+            on_disk = on_disk.max(match self.shared.disk_writes.pending(key.of(kind)) {
+                Pending::Removed => OnDisk::Nothing,
+                Pending::Saved(..) => OnDisk::Something, // it will be
+                Pending::Nothing => match disk.load(&key.of(kind).to_owned()) {
+                    Ok(None) => OnDisk::Nothing,
+                    Ok(Some(_)) => OnDisk::Something,
+                    Err(_) => OnDisk::Unknown,
+                },
+            });
         }
-        Findings { entry: past_use, is_not_on_disk }
+        Findings { entry: past_use, on_disk }
     }
 
     fn load(&self, disk: &DiskStore, key: EntryKeyRef<'_>) -> Found {
         #[cfg(feature = "failpoints")]
-        fail::fail_point!("disk_read", |_| Found::Unusable);
+        fail::fail_point!("disk_read", |_| Found::Unreadable);
         let shared = &self.shared;
         let (bundle, metadata) = match shared.disk_writes.pending(key) {
             Pending::Removed => return Found::Nothing,
@@ -186,7 +193,7 @@ impl Read {
                 }
                 Err(error) => {
                     shared.disk_failed(key, &error);
-                    return Found::Unusable;
+                    return Found::Unreadable;
                 }
             },
         };

@@ -68,7 +68,7 @@ impl Fetch {
                 }
             }
         };
-        let found = FoundOf { is_not_on_disk: self.is_not_on_disk, is_in_fleet: self.is_in_fleet };
+        let found = FoundOf { on_disk: self.on_disk, is_in_fleet: self.is_in_fleet };
         shared.withdraw(&self.flight, key, found, negative);
         self.finish(Outcome::NoCertificate);
     }
