@@ -12,7 +12,7 @@ counters=go/internal/native/counters_generated.go
 
 # The build script leaves the header in a folder of its own, which only cargo knows. A build is a matter of
 # moments after make lib.
-out_folder=$(cargo build --release --locked --package cached-http-ffi --message-format=json |
+out_folder=$(cargo_build --release --message-format=json |
 	sed -n '/"reason":"build-script-executed"/s/.*cached-http-ffi.*"out_dir":"\([^"]*\)".*/\1/p')
 generated=$out_folder/cached_http.h
 [ -f "$generated" ] || die "the build of cached-http-ffi left no cached_http.h"

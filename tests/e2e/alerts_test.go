@@ -26,6 +26,7 @@ type situation struct {
 	names   int
 	answer  testbackend.Answer // of the backend, at first
 	options []string           // CACHE stands for a folder
+	global  []string
 	happens func(backend *testbackend.Server, c *caddy)
 	visit   func(c *caddy, names []string, round int) // each name once, unless set
 	fires   []string                                  // these alerts and no others
@@ -39,7 +40,8 @@ func answers(answer testbackend.Answer) func(*testbackend.Server, *caddy) {
 }
 
 var situations = map[string]situation{
-	"all is well": {names: 8, answer: confirming(brief()), options: []string{"cache_dir CACHE"}, visit: visitAndScan},
+	"all is well": {names: 8, answer: confirming(brief()), options: []string{"cache_dir CACHE"}, visit: visitAndScan,
+		global: []string{"on_demand_tls {", "\tpermission cached_http", "}"}},
 	"the backend is down": {
 		names: 8, answer: brief(), happens: answers(testbackend.Status(http.StatusBadGateway)),
 		fires: []string{"CertificateBackendDown"},
@@ -147,7 +149,7 @@ func (s situation) play(t *testing.T, port int, watching prometheus) {
 		}
 		options = append(options, option)
 	}
-	served := site{url: backend.URL(), options: options}
+	served := site{url: backend.URL(), options: options, global: s.global}
 	c.start(served)
 	var names []string
 	for i := range s.names {

@@ -36,12 +36,16 @@ at_least() {
 	[ -n "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
 }
 
+# cargo_build [CARGO FLAGS...]: paths of crates stand in the archive for panics; they are to be the same on every machine.
+cargo_build() {
+	cargo build --config "build.rustflags=['--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo']" --locked --package cached-http-ffi "$@"
+}
+
 # build_archive [CARGO FLAGS...]: builds the Rust library and prints where cargo has put it, which cargo alone knows:
 # environment and configuration files may name another target or folder.
 build_archive() {
-	local archive home=${CARGO_HOME:-$HOME/.cargo}
-	# Paths of crates stand in the archive for panics: they are to be the same on every machine.
-	archive=$(cargo build --config "build.rustflags=['--remap-path-prefix=$home=/cargo']" --locked --package cached-http-ffi --message-format=json-render-diagnostics "$@" |
+	local archive
+	archive=$(cargo_build --message-format=json-render-diagnostics "$@" |
 		sed -n 's/.*"filenames":\[[^]]*"\([^"]*libcached_http\.a\)".*/\1/p') || exit 1
 	[ -f "$archive" ] || die "the build of cached-http-ffi left no libcached_http.a"
 	echo "$archive"
