@@ -365,3 +365,21 @@ fn scanned_names_write_nothing_though_the_disk_cannot_be_read() {
         world.storage.journal_key().and_then(|key| world.storage.value(&key)).map(|value| value.len());
     assert_eq!((writes, length), (0, None), "{:?}", node.logs());
 }
+
+#[test]
+fn a_handshake_that_joins_a_prefetch_waits_no_longer_for_the_storage() {
+    let world = World::new();
+    let node = world.node();
+    until(|| node.engine.sizes().fleet_purges_read_at.is_some());
+    world.storage.becomes_for(Kind::Load, Mood::Hangs);
+    // The machine may be slow once; a storage that is waited for takes all of its time each time.
+    let took = (0..4).map(|number| {
+        let name = format!("n{number}.example");
+        node.prefetches(&name);
+        let begun = std::time::Instant::now();
+        node.gets(&name);
+        begun.elapsed()
+    });
+    let shortest = took.min().unwrap_or_default();
+    assert!(shortest < TIMEOUT - Duration::from_millis(80), "{shortest:?}");
+}

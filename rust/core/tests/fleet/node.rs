@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use cached_http_core::clock::Clock;
 use cached_http_core::counters::CountersSnapshot;
+use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::engine::{Engine, Lookup, LookupConfig};
 use cached_http_core::entry::{ClientKind, EntryId};
 use cached_http_core::events::{Event, LogRecord, Outcome};
@@ -194,6 +195,12 @@ impl Node {
     pub(crate) fn is_made_leave(&self) {
         let settings = EngineSettings { distributed: None, ..self.settings.clone() };
         self.engine.resize(&settings).unwrap();
+    }
+
+    /// Asks for a name without a handshake; whoever waits for it then joins.
+    pub(crate) fn prefetches(&self, name: &str) -> Asked {
+        let asked_as = ClientKind::Ecdsa;
+        self.engine.ask(&self.config, name.as_bytes(), asked_as, AskMode::Prefetch, next_token())
     }
 
     pub(crate) fn look(&self, name: &str) -> Lookup {

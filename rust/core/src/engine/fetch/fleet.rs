@@ -76,8 +76,14 @@ impl Fetch {
         let shared = Arc::clone(&self.shared);
         let key = self.key.borrowed().of(kind).to_owned();
         self.loaded = Some(kind);
-        let asks_beside = self.priority == Priority::Foreground && self.in_reserve.is_none();
-        let head_start = asks_beside.then(|| fleet.head_start().min(self.config.timeout / 4));
+        let is_awaited = self.priority == Priority::Foreground;
+        let head_start = match self.stored.as_deref() {
+            _ if self.in_reserve.is_some() => None,
+            _ if is_awaited => Some(fleet.head_start().min(self.config.timeout / 4)),
+            Some(stored) if self.is_served(stored) => None,
+            // Of a prefetch: somebody may come and wait for it.
+            _ => Some(HEAD_START * 2),
+        };
         let pending =
             Arc::new(PendingLoad { state: Mutex::new(LoadState::Waits(self)), begun_at: Instant::now() });
         let load = Load {
@@ -97,7 +103,7 @@ impl Fetch {
         }
         let of = Arc::clone(fleet);
         let task = move || {
-            if PendingLoad::overtake(&pending) {
+            if PendingLoad::overtake(&pending) && is_awaited {
                 of.note_read(true);
             }
         };
