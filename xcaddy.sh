@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/tests/scripts/tools.sh"
 
 module=github.com/cached-http/caddy-cached-http/go
 module_id=tls.get_certificate.cached_http
-smallest_caddy=$(sed -n 's/.*caddyserver\/caddy\/v2 //p' "$root/go/go.mod")
+smallest_caddy=$(smallest_caddy)
 caddy_version=v2.11.9
 
 usage() {
@@ -101,11 +101,6 @@ keep_binary() {
 	ln "$1" "$building/prev" 2>/dev/null || cp -p "$1" "$building/prev"
 	mv -f "$building/prev" "$1.prev"
 	echo "Kept the binary that stood at $1 as $1.prev."
-}
-
-# The one on PATH, else the version pinned in tests/tools.
-find_xcaddy() {
-	command -v xcaddy || go -C "$root/tests/tools" tool -n xcaddy
 }
 
 rollback() {

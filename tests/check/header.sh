@@ -28,6 +28,6 @@ diff -u "$header" "$copy" || die "$copy is not the same as $header: run make hea
 diff -u "$counters" "$out_folder/counters_generated.go" ||
 	die "$counters is not what rust/ffi generates: run make header"
 
-version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+version=$(project_version)
 grep -qF "#define CACHED_HTTP_VERSION \"$version\"" "$header" ||
 	die "$header does not define CACHED_HTTP_VERSION \"$version\", the version in Cargo.toml"

@@ -9,7 +9,7 @@ cd "$root"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-CADDY_VERSION=$(sed -n 's/.*caddyserver\/caddy\/v2 //p' go/go.mod)
+CADDY_VERSION=$(smallest_caddy)
 export CADDY_VERSION
 
 # built WORDS FOLDER OUTPUT: xcaddy.sh --output OUTPUT, run in FOLDER, says so.

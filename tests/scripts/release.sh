@@ -10,7 +10,7 @@ cd "$root"
 module=github.com/cached-http/caddy-cached-http/go
 version=${1:-}
 [[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || die "name the version: make release VERSION=v1.2.3"
-crate=v$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+crate=v$(project_version)
 [ "$version" = "$crate" ] || die "Cargo.toml is of $crate: set its version, run make header, and commit both"
 notes=$(awk -v wanted="## ${version#v}" '
 	index($0, "## ") == 1 { found = $0 == wanted || index($0, wanted " ") == 1; next }
@@ -40,23 +40,16 @@ for library in ${LIBRARIES:+"$LIBRARIES"/*_*}; do
 	[ -d "$native/lib/${library##*/}" ] || cp -r "$library" "$native/lib/"
 done
 for library in "$native"/lib/*; do
-	digest=$(sha256sum "$library/libcached_http.a" | cut -d ' ' -f 1)
-	printf 'package native\n\nfunc init() { archiveDigest = "%s" }\n' "$digest" >"$native/archive_digest_${library##*/}.go"
-	echo "library: ${library##*/} $digest"
+	write_digest "$library/libcached_http.a" "$native/archive_digest_${library##*/}.go"
 done
 go -C tests/release build -o "$work/release" .
 "$work/release" proxy "$module" "$version" "$work/module" "$time" "$dist/proxy"
 
-# The Caddy: built as a user builds it, from that tree. What this machine has of other modules serves as a proxy, too, so
-# that the cache, which never forgets a version, can be a new one.
-xcaddy=$(command -v xcaddy || go -C tests/tools tool -n xcaddy)
-caddy_version=$(sed -n 's/^caddy_version=//p' xcaddy.sh)
-GOPROXY="file://$dist/proxy,file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)"
-GONOSUMDB=$module,$(go env GONOSUMDB)
-export GOPROXY GONOSUMDB GOMODCACHE=$work/modules GOFLAGS=-modcacherw CGO_ENABLED=1
+# The Caddy: built as a user builds it, from that tree.
+xcaddy=$(find_xcaddy)
 # xcaddy's own flags, without a build ID, which says where the module cache is.
 export XCADDY_GO_BUILD_FLAGS="-ldflags '-w -s -buildid=' -trimpath -tags nobadger,nomysql,nopgx"
-"$xcaddy" build "$caddy_version" --output "$work/caddy" --with "$module@$version"
+from_release "$dist" "$work/modules" "$xcaddy" build "$(newest_caddy)" --output "$work/caddy" --with "$module@$version"
 echo "the finished Caddy needs $(objdump -T "$work/caddy" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)"
 "$work/caddy" list-modules | grep -qx tls.get_certificate.cached_http || die "the finished Caddy lacks the module"
 

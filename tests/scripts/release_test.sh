@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 require_tools
 cd "$root"
 module=github.com/cached-http/caddy-cached-http/go
-version=v$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+version=v$(project_version)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
@@ -57,24 +57,21 @@ for folder in "${folders[@]}"; do
 		[[ ! -x $tool || $name == cargo* || $name == rust* || -e $without_rust/$name ]] || ln -s "$tool" "$without_rust/$name"
 	done
 done
-xcaddy=$(command -v xcaddy || go -C tests/tools tool -n xcaddy)
-users() {
-	PATH=$without_rust GOMODCACHE=$work/modules GOFLAGS=-modcacherw GONOSUMDB="$module,$(go env GONOSUMDB)" \
-		GOPROXY="file://$dist/proxy,file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" "$@"
-}
-! users command -v cargo || die "cargo is still on the path"
+xcaddy=$(find_xcaddy)
+users() { from_release "$dist" "$work/modules" env PATH="$without_rust" "$@"; }
+! users sh -c "command -v cargo" || die "cargo is still on the path"
 built() { # OUTPUT VERSION FLAGS...
 	local output=$work/$1 caddy=$2
 	shift 2
-	users env CGO_ENABLED=1 "$xcaddy" build "$caddy" --output "$output" --with "$module@$version" "$@" >"$work/build.log" 2>&1 || {
+	users "$xcaddy" build "$caddy" --output "$output" --with "$module@$version" "$@" >"$work/build.log" 2>&1 || {
 		tail -n 20 "$work/build.log" >&2
 		die "the user's build failed: xcaddy build $caddy $*"
 	}
 	"$output" list-modules | grep -qx tls.get_certificate.cached_http || die "the user's Caddy lacks the module"
 }
-newest=$(sed -n 's/^caddy_version=//p' xcaddy.sh)
+newest=$(newest_caddy)
 built caddy "$newest" --with github.com/pberkel/caddy-storage-redis@v1.8.1
-built caddy-smallest "$(sed -n 's/.*caddyserver\/caddy\/v2 //p' go/go.mod)"
+built caddy-smallest "$(smallest_caddy)"
 "$work/caddy" list-modules | grep -qx caddy.storage.redis || die "the user's Caddy lacks the other module"
 du -h "$dist/proxy/$module/@v/$version.zip"
 
