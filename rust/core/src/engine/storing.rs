@@ -124,15 +124,11 @@ impl Shared {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
             // What could not be read goes as well, but is no reason to tell others: a scanner chooses such names.
-            let is_on_disk = found.on_disk == OnDisk::Something;
+            let is_elsewhere = found.is_in_fleet || found.on_disk == OnDisk::Something;
             let is_not_on_disk = found.on_disk == OnDisk::Nothing;
             let removed = self.remove(key, key.client, is_not_on_disk && !flight.has_stored());
-            if key.client == ClientKind::RsaOnly {
-                // Others may have theirs, of which this "no" says nothing: no node is told to forget the name.
-                self.delete_records(key, found.is_in_fleet, &removed);
-            } else if found.is_in_fleet || is_on_disk || !removed.is_empty() {
-                self.withdraw_from_fleet(key);
-            }
+            let removed_keys = removed.iter().map(|entry| entry.key());
+            self.withdraw_from_fleet(key, removed_keys.chain(is_elsewhere.then_some(key)));
             self.flights.withdraw(flight);
             removed
         };

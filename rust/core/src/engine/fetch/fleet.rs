@@ -2,6 +2,7 @@
 //! the backend beside it; whichever has the certificate first is served. A refresh, for which nobody waits, looks here
 //! first.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -288,12 +289,7 @@ impl Load {
         // A flight is superseded by a purge as well, which says nothing of a record that knows of it.
         if fetch.flight.is_superseded() && self.shared.is_denied(&fetch.config, fetch.key.borrowed()) {
             // The backend has said "no" meanwhile, and did not know of this record.
-            match fetch.key.client {
-                ClientKind::RsaOnly => self.shared.delete_records(self.key.borrowed(), true, &[]),
-                ClientKind::Ecdsa | ClientKind::Ed25519 => {
-                    self.shared.withdraw_from_fleet(self.key.borrowed())
-                }
-            }
+            self.shared.withdraw_from_fleet(fetch.key.borrowed(), iter::once(self.key.borrowed()));
             return fetch.go_on();
         }
         match self.entry(&mut fetch, record) {

@@ -12,7 +12,7 @@ use crate::engine::fleet::note::Note;
 use crate::engine::fleet::{Ended, Fleet, FleetWrite, Lane};
 use crate::engine::shared::Shared;
 use crate::engine::storing::PurgedBy;
-use crate::entry::{ClientKind, Entry, EntryKeyRef};
+use crate::entry::{ClientKind, EntryKeyRef};
 use crate::log_sampler::LogKind;
 use crate::purge_journal::{self, NAME_LIFETIME, Purge, PurgeId, PurgeJournal, Purged};
 use crate::storage::{RequestId, StorageOperation};
@@ -245,7 +245,7 @@ impl Shared {
         let Some(fleet) = self.fleet() else { return };
         fleet.journal.lock().note(by, || Purged::Name(name.name.into()));
         match by {
-            PurgedBy::ThisNode => self.delete_from_fleet(&fleet, name),
+            PurgedBy::ThisNode => self.delete_from_fleet(&fleet, name.all_kinds()),
             PurgedBy::Other(_) => fleet.writes.take_back(name),
         }
         self.write_to_fleet(&fleet);
@@ -259,27 +259,23 @@ impl Shared {
         self.write_to_fleet(&fleet);
     }
 
-    /// Has the other nodes forget what the backend has no certificate for any more.
-    pub(in crate::engine) fn withdraw_from_fleet(self: &Arc<Self>, name: EntryKeyRef<'_>) {
-        let Some(fleet) = self.fleet() else { return };
-        fleet.journal.lock().note(&PurgedBy::ThisNode, || Purged::Withdrawn(name.name.into()));
-        self.delete_from_fleet(&fleet, name);
-        self.write_to_fleet(&fleet);
-        self.read_purges_soon(&fleet);
-    }
-
-    /// Deletes the records of what went, and of its own kind if there is one. The caller holds `changes`.
-    pub(in crate::engine) fn delete_records(
+    /// The backend has said "no" to such a client, which could have used `known`. What nobody knew of needs no word. The others
+    /// forget the name, unless the client was one of those that use RSA alone: of what others use, its "no" says nothing.
+    pub(in crate::engine) fn withdraw_from_fleet<'a>(
         self: &Arc<Self>,
-        key: EntryKeyRef<'_>,
-        is_in_fleet: bool,
-        gone: &[Arc<Entry>],
+        client: EntryKeyRef<'_>,
+        known: impl Iterator<Item = EntryKeyRef<'a>>,
     ) {
-        let Some(fleet) = self.fleet() else { return };
-        let own = is_in_fleet.then_some(key);
-        for key in gone.iter().map(|entry| entry.key()).chain(own) {
-            if !fleet.writes.want(key, FleetWrite::Delete) {
-                self.counters.fleet_skipped.increment();
+        let (Some(fleet), mut known) = (self.fleet(), known.peekable()) else { return };
+        if known.peek().is_none() {
+            return;
+        }
+        match client.client {
+            ClientKind::RsaOnly => self.delete_from_fleet(&fleet, known),
+            ClientKind::Ecdsa | ClientKind::Ed25519 => {
+                fleet.journal.lock().note(&PurgedBy::ThisNode, || Purged::Withdrawn(client.name.into()));
+                self.delete_from_fleet(&fleet, client.all_kinds());
+                self.read_purges_soon(&fleet);
             }
         }
         self.write_to_fleet(&fleet);
@@ -293,8 +289,8 @@ impl Shared {
         }
     }
 
-    fn delete_from_fleet(&self, fleet: &Fleet, name: EntryKeyRef<'_>) {
-        for key in name.all_kinds() {
+    fn delete_from_fleet<'a>(&self, fleet: &Fleet, keys: impl IntoIterator<Item = EntryKeyRef<'a>>) {
+        for key in keys {
             if !fleet.writes.want(key, FleetWrite::Delete) {
                 self.counters.fleet_skipped.increment();
             }
