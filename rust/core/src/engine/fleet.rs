@@ -26,7 +26,7 @@ use crate::settings::FleetSettings;
 use crate::storage::{RequestId, StorageAnswer, StorageOperation};
 use crate::worker_pool::{Job, Priority, WorkerPool};
 
-pub(super) use operations::{Ended, Lane};
+pub(super) use operations::{Ended, LEFT_ALONE, Lane};
 pub(super) use writes::{FleetWrite, split};
 
 use journal::Journal;

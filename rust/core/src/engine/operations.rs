@@ -1,5 +1,6 @@
 //! How [`crate::operations`] are carried out: list names (`names.rs`), all that is known of one (`facts.rs`), purge
-//! (`purge.rs`), share a text with the fleet (`shared_text.rs`), and ask the backend for a name now (`asking.rs`). Looking counts as no use and changes nothing.
+//! (`purge.rs`), share a text with the fleet (`shared_text.rs`), and ask the backend for a name now (`asking.rs`). Looking
+//! counts as no use and changes nothing.
 //!
 //! What may take long runs on threads of its own, and is answered by an event.
 

@@ -67,7 +67,7 @@ impl Shared {
     /// Notes on disk which purges of all are carried out, once their files are gone, and when the journal was read.
     pub(super) fn note_purges(&self, fleet: &Fleet) {
         let Some(disk) = &self.disk else { return };
-        let note = {
+        let (note, is_known) = {
             let journal = fleet.journal.lock();
             let (Some(noted), Some(read_at)) = (&journal.noted, journal.read_at) else { return };
             let purges = journal.purges.of_all();
@@ -77,7 +77,6 @@ impl Shared {
             }
             (Note { purges, read_at }, is_known)
         };
-        let (note, is_known) = note;
         // After the look at what is known: one that comes now is not among them.
         if !is_known && self.disk_writes.outstanding(None) != Outstanding::None {
             return;

@@ -25,6 +25,22 @@ pub(in crate::engine) enum Ended {
     Skipped,
 }
 
+/// Why an operation was not begun.
+pub(in crate::engine) const LEFT_ALONE: &str =
+    "the storage of the fleet fails and is left alone for a moment";
+
+impl Ended {
+    /// For somebody who is told how it ended: what was found, if anything, or why it is not known.
+    pub(in crate::engine) fn into_result(self) -> Result<Option<Vec<u8>>, String> {
+        match self {
+            Ended::Found(value) => Ok(Some(value)),
+            Ended::Missing | Ended::Done => Ok(None),
+            Ended::Failed(reason) => Err(reason),
+            Ended::Skipped => Err(LEFT_ALONE.into()),
+        }
+    }
+}
+
 /// Goes on with the outcome. Called once, on a thread of the caller's choice; dropped if the fleet ends.
 pub(super) type Then = Box<dyn FnOnce(Ended) + Send>;
 

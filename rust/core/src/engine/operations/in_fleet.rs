@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use compact_str::CompactString;
 
 use crate::disk_format::{self, StoredEntry};
-use crate::engine::fleet::{self, Ended, Fleet, Lane};
+use crate::engine::fleet::{self, Fleet, LEFT_ALONE, Lane};
 use crate::engine::shared::Shared;
 use crate::entry::EntryKey;
 use crate::storage::StorageOperation;
@@ -33,11 +33,8 @@ impl Shared {
         drop(tell);
         let mut found = Vec::new();
         for (key, ended) in told.iter().take(asked) {
-            match ended {
-                Ended::Found(record) => found.extend(self.stored_entry(&fleet, &key, &record)),
-                Ended::Missing => {}
-                Ended::Failed(reason) => return Err(reason),
-                Ended::Done | Ended::Skipped => return Err(LEFT_ALONE.into()),
+            if let Some(record) = ended.into_result()? {
+                found.extend(self.stored_entry(&fleet, &key, &record));
             }
         }
         Ok(found)
@@ -50,5 +47,3 @@ impl Shared {
         disk_format::decode(text, &self.backend_name, key).ok().filter(|_| knows_all)
     }
 }
-
-pub(super) const LEFT_ALONE: &str = "the storage of the fleet fails and is left alone for a moment";

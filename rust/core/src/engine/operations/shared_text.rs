@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::fleet::{Ended, Fleet, Lane};
+use crate::engine::fleet::{Ended, Fleet, LEFT_ALONE, Lane};
 use crate::engine::operations::Order;
-use crate::engine::operations::in_fleet::LEFT_ALONE;
+use crate::engine::shared::Shared;
 use crate::operations::{Answer, OperationError};
 use crate::storage::StorageOperation;
 
@@ -21,11 +21,7 @@ impl Order {
                 Err(error) => return self.settle(Err(OperationError::Storage(error.to_string()))),
             },
         };
-        self.ask_storage(&fleet, Lane::Write, key, operation, |_, ended| match ended {
-            Ended::Done | Ended::Missing => Ok(Answer::Done {}),
-            Ended::Failed(reason) => Err(OperationError::Storage(reason)),
-            Ended::Found(_) | Ended::Skipped => Err(OperationError::Storage(LEFT_ALONE.into())),
-        });
+        self.ask_storage(&fleet, Lane::Write, key, operation, |_, _| Answer::Done {});
     }
 
     pub(super) fn shared_text(self, about: &str) {
@@ -34,15 +30,9 @@ impl Order {
         };
         let key = fleet.text_key(about);
         let (of, at) = (Arc::clone(&fleet), key.clone());
-        self.ask_storage(&fleet, Lane::Read, key, StorageOperation::Load, move |order, ended| match ended {
-            Ended::Found(record) => {
-                let text = order.shared.opened(&of, &at, &record);
-                let text = text.and_then(|text| String::from_utf8(text.to_vec()).ok());
-                Ok(Answer::Shared { text })
-            }
-            Ended::Missing => Ok(Answer::Shared { text: None }),
-            Ended::Failed(reason) => Err(OperationError::Storage(reason)),
-            Ended::Done | Ended::Skipped => Err(OperationError::Storage(LEFT_ALONE.into())),
+        self.ask_storage(&fleet, Lane::Read, key, StorageOperation::Load, move |shared, found| {
+            let text = found.and_then(|record| shared.opened(&of, &at, &record));
+            Answer::Shared { text: text.and_then(|text| String::from_utf8(text.to_vec()).ok()) }
         });
     }
 
@@ -52,13 +42,14 @@ impl Order {
         lane: Lane,
         key: String,
         operation: StorageOperation,
-        answer: impl FnOnce(&Order, Ended) -> Result<Answer, OperationError> + Send + 'static,
+        answer: impl FnOnce(&Shared, Option<Vec<u8>>) -> Answer + Send + 'static,
     ) {
         // Dropped, it says so.
         self.answer = Some(Err(OperationError::Storage(LEFT_ALONE.into())));
         let shared = Arc::clone(&self.shared);
-        let then = move |ended| {
-            let answer = answer(&self, ended);
+        let then = move |ended: Ended| {
+            let found = ended.into_result().map_err(OperationError::Storage);
+            let answer = found.map(|found| answer(&self.shared, found));
             self.settle(answer);
         };
         let _ = shared.use_storage(fleet, lane, key, operation, then);
