@@ -7,10 +7,14 @@
 //! Nodes write the journal without a lock, so one may overwrite what another has just added. Whoever adds a purge
 //! therefore adds it again until two reads have shown it.
 
+mod text;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
+
+pub use text::{decode, decode_ids, encode, encode_ids};
 
 /// Names one purge; random, so that no two nodes choose the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,11 +48,14 @@ pub struct PurgeJournal {
     of_all: Vec<PurgeId>,
     /// In how many reads a purge of our own has shown.
     unconfirmed: Vec<(Purge, u8)>,
+    reads: u64,
 }
 
 struct Known {
     purged: Purged,
     since: Instant,
+    /// It was there when this node began: it may be older than that.
+    is_from_before: bool,
     /// A purge of all that came later stands for it.
     is_superseded: bool,
 }
@@ -61,14 +68,20 @@ const MAX_OF_ALL: usize = 8;
 /// The longest text, in bytes: what fits into a record, with room for its head.
 const MAX_TEXT_LENGTH: usize = 240 << 10;
 const READS_TO_CONFIRM: u8 = 2;
-const FIRST_LINE: &str = "caddy-cached-http purges, format 1\n";
 
 impl PurgeJournal {
     /// Notes a purge by this node, which is to be written.
     pub fn add(&mut self, purged: Purged, now: Instant) -> PurgeId {
         let id = PurgeId(fastrand::u64(1..));
         let purge = Purge { id, purged };
+        if purge.purged == Purged::All {
+            // It stands for those that the journal may lack yet.
+            let replaced: HashSet<_> = self.unconfirmed.drain(..).map(|(purge, _)| purge.id).collect();
+            self.of_all.retain(|id| !replaced.contains(id));
+            self.known.iter_mut().for_each(|(id, known)| known.is_superseded |= replaced.contains(id));
+        }
         self.note(&purge, now);
+        self.known.entry(id).and_modify(|known| known.is_from_before = false);
         self.unconfirmed.push((purge, 0));
         id
     }
@@ -86,13 +99,19 @@ impl PurgeJournal {
             *reads += u8::from(ids.contains(&purge.id));
         }
         self.unconfirmed.retain(|(_, reads)| *reads < READS_TO_CONFIRM);
+        self.reads += 1;
         self.forget_old(shown, now);
+        self.order_as_shown(shown);
         shown.iter().filter(|purge| !self.known.contains_key(&purge.id)).cloned().collect()
     }
 
-    /// The purges of all that are known: what a node must not carry out again after a restart.
-    pub fn of_all(&self) -> Vec<Purge> {
-        self.of_all.iter().map(|id| Purge { id: *id, purged: Purged::All }).collect()
+    /// The purges that count, those of all first: what a node must not carry out again after a restart.
+    pub fn carried_out(&self) -> Vec<Purge> {
+        let of_all = self.of_all.iter().map(|id| Purge { id: *id, purged: Purged::All });
+        let mut names: Vec<_> = self.by_name.values().flatten().copied().collect();
+        names.sort_unstable();
+        let purge_of = |id| self.known.get(&id).map(|known| Purge { id, purged: known.purged.clone() });
+        of_all.chain(names.into_iter().filter_map(purge_of)).collect()
     }
 
     /// What is to be written after a read has shown this, if anything: it lacks a purge of ours, or one that it had before, since
@@ -101,8 +120,13 @@ impl PurgeJournal {
     pub fn to_write(&mut self, shown: &[Purge], now: Instant) -> Option<Vec<Purge>> {
         let ids = ids_of(shown);
         let ours = self.unconfirmed.iter().map(|(purge, _)| purge.clone());
-        let is_wanted = |purged: &Purged| !matches!(purged, Purged::Withdrawn(_));
-        let known = self.known.iter().filter(|(_, known)| !known.is_superseded && is_wanted(&known.purged));
+        // A name's line whose age is not known would be kept alive by one start after the other.
+        let is_wanted = |known: &Known| match known.purged {
+            Purged::All => true,
+            Purged::Name(_) => !known.is_from_before,
+            Purged::Withdrawn(_) => false,
+        };
+        let known = self.known.iter().filter(|(_, known)| !known.is_superseded && is_wanted(known));
         let known = known.map(|(id, known)| Purge { id: *id, purged: known.purged.clone() });
         let lost = known.filter(|purge| !self.is_over(purge, now));
         let mut added: Vec<_> = ours.chain(lost).filter(|purge| !ids.contains(&purge.id)).collect();
@@ -122,12 +146,11 @@ impl PurgeJournal {
                 of_all > surplus
             }
         });
-        if length(&purges) > MAX_TEXT_LENGTH {
+        if text::length(&purges) > MAX_TEXT_LENGTH {
             purges.retain(|purge| !matches!(purge.purged, Purged::Withdrawn(_)));
             self.unconfirmed.retain(|(purge, _)| !matches!(purge.purged, Purged::Withdrawn(_)));
         }
-        if length(&purges) > MAX_TEXT_LENGTH {
-            self.unconfirmed.clear();
+        if text::length(&purges) > MAX_TEXT_LENGTH {
             self.add(Purged::All, now);
             purges = self.unconfirmed.iter().map(|(purge, _)| purge.clone()).collect();
         }
@@ -144,16 +167,13 @@ impl PurgeJournal {
         if self.known.contains_key(&purge.id) {
             return;
         }
-        let known = Known { purged: purge.purged.clone(), since: now, is_superseded: false };
+        let is_from_before = self.reads <= 1;
+        let known = Known { purged: purge.purged.clone(), since: now, is_from_before, is_superseded: false };
         match &purge.purged {
             Purged::All => {
                 self.supersede_names();
                 self.of_all.push(purge.id);
-                // What is older than the oldest is older than the others, too.
-                if self.of_all.len() > MAX_OF_ALL {
-                    let oldest = self.of_all.remove(0);
-                    self.known.entry(oldest).and_modify(|known| known.is_superseded = true);
-                }
+                self.leave_out_oldest();
             }
             Purged::Name(name) | Purged::Withdrawn(name) => {
                 self.by_name.entry(name.clone()).or_default().push(purge.id);
@@ -165,6 +185,32 @@ impl PurgeJournal {
     fn supersede_names(&mut self) {
         self.by_name.clear();
         self.known.values_mut().for_each(|known| known.is_superseded |= known.purged != Purged::All);
+    }
+
+    /// The journal's order of purges of all is every node's, so that all leave out the same.
+    fn order_as_shown(&mut self, shown: &[Purge]) {
+        let shown: Vec<_> =
+            shown.iter().filter(|purge| purge.purged == Purged::All).map(|purge| purge.id).collect();
+        let is_full = shown.len() >= MAX_OF_ALL;
+        let may_be_lost =
+            |id: &PurgeId| !is_full || self.unconfirmed.iter().any(|(purge, _)| purge.id == *id);
+        let (kept, left_out): (Vec<_>, Vec<_>) =
+            self.of_all.iter().copied().filter(|id| !shown.contains(id)).partition(may_be_lost);
+        self.of_all = shown.into_iter().filter(|id| self.known.contains_key(id)).chain(kept).collect();
+        for (ids, is_superseded) in [(&left_out, true), (&self.of_all, false)] {
+            for id in ids {
+                self.known.entry(*id).and_modify(|known| known.is_superseded = is_superseded);
+            }
+        }
+        self.leave_out_oldest();
+    }
+
+    /// What is older than the oldest purge of all is older than the others, too.
+    fn leave_out_oldest(&mut self) {
+        while self.of_all.len() > MAX_OF_ALL {
+            let oldest = self.of_all.remove(0);
+            self.known.entry(oldest).and_modify(|known| known.is_superseded = true);
+        }
     }
 
     /// One of all is never over: what is as old as that may lie on the storage for years.
@@ -196,59 +242,6 @@ impl PurgeJournal {
 
 fn ids_of(purges: &[Purge]) -> HashSet<PurgeId> {
     purges.iter().map(|purge| purge.id).collect()
-}
-
-/// Writes the journal's text: a line for each purge, the oldest first.
-pub fn encode(purges: &[Purge]) -> String {
-    let mut text = FIRST_LINE.to_owned();
-    purges.iter().for_each(|purge| text += &line(purge));
-    text
-}
-
-/// Reads it; `None` if it is none of ours.
-pub fn decode(text: &[u8]) -> Option<Vec<Purge>> {
-    let lines = std::str::from_utf8(text).ok()?.strip_prefix(FIRST_LINE)?;
-    lines.lines().map(parse_line).collect()
-}
-
-/// Ids as a record's text has them: hexadecimal, with commas between.
-pub fn encode_ids(ids: impl Iterator<Item = PurgeId>) -> String {
-    ids.map(|id| format!("{:016x}", id.0)).collect::<Vec<_>>().join(",")
-}
-
-/// Reads them.
-pub fn decode_ids(text: &str) -> Option<Vec<PurgeId>> {
-    text.split(',').filter(|id| !id.is_empty()).map(parse_id).collect()
-}
-
-fn line(purge: &Purge) -> String {
-    match &purge.purged {
-        Purged::All => format!("{:016x} *\n", purge.id.0),
-        Purged::Name(name) => format!("{:016x} {name}\n", purge.id.0),
-        Purged::Withdrawn(name) => format!("{:016x} {name} withdrawn\n", purge.id.0),
-    }
-}
-
-fn parse_line(line: &str) -> Option<Purge> {
-    let mut parts = line.split(' ');
-    let id = parse_id(parts.next()?)?;
-    let purged = match (parts.next()?, parts.next(), parts.next()) {
-        ("*", None, None) => Purged::All,
-        ("", ..) => return None,
-        (name, None, None) => Purged::Name(name.into()),
-        (name, Some("withdrawn"), None) => Purged::Withdrawn(name.into()),
-        _ => return None,
-    };
-    Some(Purge { id, purged })
-}
-
-fn parse_id(text: &str) -> Option<PurgeId> {
-    let id = u64::from_str_radix(text, 16).ok().filter(|id| *id > 0 && text.len() == 16)?;
-    Some(PurgeId(id))
-}
-
-fn length(purges: &[Purge]) -> usize {
-    FIRST_LINE.len() + purges.iter().map(|purge| line(purge).len()).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use super::text::FIRST_LINE;
 use super::*;
 
 fn name(name: &str) -> Purged {
@@ -91,8 +92,10 @@ fn a_purge_of_a_name_is_over_at_last_and_one_of_all_never() {
 
     for _ in 0..20 {
         journal.add(Purged::All, later);
+        for _ in 0..3 {
+            turn(&mut journal, &mut stored, later);
+        }
     }
-    turn(&mut journal, &mut stored, later);
     assert_eq!(stored.iter().filter(|purge| purge.purged == Purged::All).count(), MAX_OF_ALL);
 }
 
@@ -119,6 +122,7 @@ fn a_journal_that_is_full_loses_withdrawals_first_and_then_stands_for_all() {
 fn what_the_storage_loses_is_told_again_by_any_that_knows_of_it() {
     let (mut a, mut b, mut stored, now) =
         (PurgeJournal::default(), PurgeJournal::default(), vec![], Instant::now());
+    turn(&mut b, &mut stored, now); // what it finds at its start may be older than it can say
     a.add(name("a.example"), now);
     a.add(Purged::Withdrawn("b.example".into()), now);
     for _ in 0..3 {
@@ -140,7 +144,10 @@ fn many_purges_of_all_end_in_peace() {
     for _ in 0..3 * MAX_OF_ALL {
         a.add(name("a.example"), now);
         a.add(Purged::All, now);
-        turn(&mut b, &mut stored, now);
+        for _ in 0..3 {
+            turn(&mut a, &mut stored, now);
+            turn(&mut b, &mut stored, now);
+        }
     }
     for _ in 0..4 {
         turn(&mut a, &mut stored, now);
@@ -210,4 +217,67 @@ fn a_node_that_starts_later_makes_no_other_purge_all_again() {
         again.first(),
         again.last()
     );
+}
+
+#[test]
+fn many_purges_of_all_before_the_next_write_are_one() {
+    let (mut a, mut stored, now) = (PurgeJournal::default(), vec![], Instant::now());
+    for _ in 0..3 {
+        a.add(name("a.example"), now);
+        a.add(Purged::All, now);
+    }
+    let last = a.add(Purged::Withdrawn("b.example".into()), now);
+    turn(&mut a, &mut stored, now);
+    assert_eq!(stored.iter().map(|purge| &purge.purged).filter(|purged| **purged == Purged::All).count(), 1);
+    assert_eq!((stored.len(), stored.iter().any(|purge| purge.id == last)), (2, true));
+    assert_eq!(a.of_name("a.example").count(), 1);
+}
+
+#[test]
+fn nodes_that_purge_all_in_turn_agree_on_which_ones_count() {
+    let now = Instant::now();
+    let (mut nodes, mut stored) = ([(); 3].map(|()| PurgeJournal::default()), vec![]);
+    for _ in 0..2 * MAX_OF_ALL {
+        // All read the same, and each writes over the one before.
+        let shown = stored.clone();
+        for node in &mut nodes {
+            let _ = node.add(Purged::All, now);
+            let mut seen = shown.clone();
+            turn(node, &mut seen, now);
+            stored = seen;
+        }
+    }
+    for _ in 0..6 {
+        nodes.iter_mut().for_each(|node| drop(turn(node, &mut stored, now)));
+    }
+    for node in &mut nodes {
+        assert_eq!(turn(node, &mut stored, now), []);
+        assert_eq!(node.to_write(&stored, now), None, "it is written again and again");
+    }
+    let known = nodes.each_ref().map(|node| node.of_name("a.example").collect::<Vec<_>>());
+    assert!(known.iter().all(|ids| *ids == known[0]), "each would refuse the others' records: {known:?}");
+}
+
+#[test]
+fn a_node_that_starts_later_keeps_no_purge_of_a_name_alive() {
+    let start = Instant::now();
+    let (mut old, mut stored) = (PurgeJournal::default(), vec![]);
+    let _ = old.add(name("a.example"), start);
+    let mut young = PurgeJournal::default();
+    let mut again = 0;
+    for minute in 0..12 * 60 {
+        let now = start + Duration::from_secs(minute * 60);
+        if minute % 90 == 80 {
+            young = PurgeJournal::default();
+            // What it has noted on its disk.
+            stored.iter().for_each(|purge| young.note(purge, now));
+        }
+        if minute % 10 == 0 {
+            let _ = old.add(name("b.example"), now);
+        }
+        again += usize::from(turn(&mut old, &mut stored, now).contains(&name("a.example")));
+        turn(&mut young, &mut stored, now);
+    }
+    assert_eq!(again, 0);
+    assert!(!stored.iter().any(|purge| purge.purged == name("a.example")));
 }

@@ -75,6 +75,32 @@ fn a_restart_with_a_journal_that_fails_once_brings_nothing_back_from_before_a_pu
 }
 
 #[test]
+fn a_start_drops_nothing_that_came_after_the_purges_of_names() {
+    let world = World::new();
+    let disk = world.folder.path().join("cache");
+    let other = world.node();
+    let fetched = {
+        let node = world.node_with_disk(&disk);
+        let before = node.gets("a.example");
+        node.has_written();
+        other.purge("a.example").unwrap();
+        until(|| node.counters().fleet_purges == 1);
+        world.renew();
+        let fetched = node.gets("a.example");
+        assert!(fetched != before);
+        node.operate(r#"{"sync":{}}"#).unwrap();
+        thread::sleep(READ_INTERVAL * 6); // it is noted on disk
+        fetched
+    };
+    world.backend_says(Says::Nothing);
+    let again = world.node_with_disk(&disk);
+    until(|| again.engine.sizes().fleet_purges_read_at.is_some());
+    thread::sleep(READ_INTERVAL * 2);
+    assert_eq!(again.counters().fleet_purges, 0, "carried out again");
+    assert_eq!(again.gets("a.example"), fetched);
+}
+
+#[test]
 fn a_new_node_whose_first_read_of_the_journal_fails_adopts_nothing_from_before_a_purge_of_all() {
     for mood in [Mood::Fails, Mood::Hangs] {
         let world = World::new();

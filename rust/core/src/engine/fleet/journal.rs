@@ -42,7 +42,7 @@ pub(in crate::engine) struct Journal {
     /// The last write and the last read, which may not have returned.
     last_write: Option<RequestId>,
     last_read: Option<RequestId>,
-    /// Purges of all that a restart would not carry out again; unknown until the disk is asked.
+    /// Purges that a restart would not carry out again; unknown until the disk is asked.
     pub(super) noted: Option<Note>,
     pub(super) begun_at: Timestamp,
     pub(super) read_at: Option<Timestamp>,

@@ -14,7 +14,7 @@ use crate::purge_journal::{self, Purge};
 /// What outlives the process, if there is a disk.
 #[derive(Default)]
 pub(super) struct Note {
-    /// Purges of all whose files are gone.
+    /// Purges whose files are gone.
     purges: Vec<Purge>,
     /// When the journal was read, about; zero if it never was.
     read_at: Timestamp,
@@ -41,8 +41,8 @@ impl Note {
 }
 
 impl Shared {
-    /// Takes for known what the process before has carried out. Purges of all stay in the journal for good: without this,
-    /// each start would empty the disk. A node that was away for longer than names stay in the journal may have missed one.
+    /// Takes for known what the process before has carried out: without this, each start would drop what was fetched since,
+    /// and as purges of all stay in the journal for good, empty the disk. A node that was away for longer than names stay in the journal may have missed one.
     pub(super) fn recall_purges(&self, fleet: &Fleet) {
         let (Some(disk), true) = (&self.disk, fleet.journal.lock().noted.is_none()) else { return };
         let noted = match disk.load_note() {
@@ -64,13 +64,13 @@ impl Shared {
         }
     }
 
-    /// Notes on disk which purges of all are carried out, once their files are gone, and when the journal was read.
+    /// Notes on disk which purges are carried out, once their files are gone, and when the journal was read.
     pub(super) fn note_purges(&self, fleet: &Fleet) {
         let Some(disk) = &self.disk else { return };
         let (note, is_known) = {
             let journal = fleet.journal.lock();
             let (Some(noted), Some(read_at)) = (&journal.noted, journal.read_at) else { return };
-            let purges = journal.purges.of_all();
+            let purges = journal.purges.carried_out();
             let is_known = noted.purges == purges;
             if is_known && read_at.saturating_since(noted.read_at) < NOTE_INTERVAL {
                 return;
