@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,7 +108,7 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 		}
 	}
 	for labels, count := range failures {
-		metrics <- prometheus.MustNewConstMetric(failedMetric, prometheus.CounterValue, float64(count), labels[:]...)
+		sink{metrics: metrics}.count(failedMetric, count, labels[:]...)
 	}
 	for backend, counters := range byBackend {
 		collectEngine(metrics, backend, counters)
@@ -145,51 +144,41 @@ func sum(limits store.Limits, running *store.Store) store.Limits {
 }
 
 func collectLimits(metrics chan<- prometheus.Metric, backend string, limits store.Limits) {
-	metrics <- prometheus.MustNewConstMetric(maxEntryBytes, prometheus.GaugeValue, float64(limits.MaxMemory), backend)
+	to := sink{metrics, []string{backend}}
+	to.gauge(maxEntryBytes, float64(limits.MaxMemory))
 	if limits.MaxDisk > 0 { // there is a cache_dir
-		metrics <- prometheus.MustNewConstMetric(maxDiskBytes, prometheus.GaugeValue, float64(limits.MaxDisk), backend)
+		to.gauge(maxDiskBytes, float64(limits.MaxDisk))
 	}
 }
 
 func collectEngine(metrics chan<- prometheus.Metric, backend string, counters native.Counters) {
-	count := func(description *prometheus.Desc, value uint64, labels ...string) {
-		labels = append([]string{backend}, labels...)
-		metrics <- prometheus.MustNewConstMetric(description, prometheus.CounterValue, float64(value), labels...)
-	}
-	gauge := func(description *prometheus.Desc, value uint64) {
-		metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, float64(value), backend)
-	}
-	end := func(description *prometheus.Desc, value time.Time) {
-		if !value.IsZero() {
-			metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, float64(value.UnixMilli())/1000, backend)
-		}
-	}
-	count(lookupsMetric, counters.Hits, "hit")
-	count(lookupsMetric, counters.StaleHits, "stale")
-	count(lookupsMetric, counters.NegativeHits, "negative")
-	count(lookupsMetric, counters.Misses, "miss")
-	count(lookupsMetric, counters.UnsupportedHits, "unsupported_key_type")
-	count(lookupsMetric, counters.InvalidNames, "invalid_name")
-	count(lookupsMetric, counters.BackedOff, "backed_off")
-	count(fetchesMetric, counters.NoCertificate, "no_certificate")
-	count(fetchesMetric, counters.NotModified, "not_modified")
-	count(fetchesMetric, counters.FetchErrors, "failed")
-	count(fetchesMetric, counters.Found, "found")
-	count(refreshes, counters.Refreshes)
-	count(invalid, counters.InvalidBundles)
-	gauge(entriesMetric, counters.Entries)
-	gauge(entryBytes, counters.EntryBytes)
-	gauge(negatives, counters.Negatives)
-	count(evictions, counters.Evictions)
-	gauge(failingNames, counters.FailingNames)
-	gauge(breakerOpen, map[bool]uint64{true: 1}[counters.BreakerIsOpen])
-	end(firstEnd, counters.FirstCertificateEnd)
-	end(firstBridgeEnd, counters.FirstBridgeEnd)
-	gauge(diskEntries, counters.DiskEntries)
-	gauge(diskBytes, counters.DiskBytes)
-	count(diskMetric, counters.DiskHits, "read")
-	count(diskMetric, counters.DiskWrites, "written")
-	count(diskMetric, counters.DiskErrors, "failed")
+	to := sink{metrics, []string{backend}}
+	to.count(lookupsMetric, counters.Hits, "hit")
+	to.count(lookupsMetric, counters.StaleHits, "stale")
+	to.count(lookupsMetric, counters.NegativeHits, "negative")
+	to.count(lookupsMetric, counters.Misses, "miss")
+	to.count(lookupsMetric, counters.UnsupportedHits, "unsupported_key_type")
+	to.count(lookupsMetric, counters.InvalidNames, "invalid_name")
+	to.count(lookupsMetric, counters.BackedOff, "backed_off")
+	to.count(fetchesMetric, counters.NoCertificate, "no_certificate")
+	to.count(fetchesMetric, counters.NotModified, "not_modified")
+	to.count(fetchesMetric, counters.FetchErrors, "failed")
+	to.count(fetchesMetric, counters.Found, "found")
+	to.count(refreshes, counters.Refreshes)
+	to.count(invalid, counters.InvalidBundles)
+	to.gauge(entriesMetric, float64(counters.Entries))
+	to.gauge(entryBytes, float64(counters.EntryBytes))
+	to.gauge(negatives, float64(counters.Negatives))
+	to.count(evictions, counters.Evictions)
+	to.gauge(failingNames, float64(counters.FailingNames))
+	to.gauge(breakerOpen, oneIf(counters.BreakerIsOpen))
+	to.time(firstEnd, counters.FirstCertificateEnd)
+	to.time(firstBridgeEnd, counters.FirstBridgeEnd)
+	to.gauge(diskEntries, float64(counters.DiskEntries))
+	to.gauge(diskBytes, float64(counters.DiskBytes))
+	to.count(diskMetric, counters.DiskHits, "read")
+	to.count(diskMetric, counters.DiskWrites, "written")
+	to.count(diskMetric, counters.DiskErrors, "failed")
 
 	buckets := make(map[float64]uint64, len(native.FetchTimeBounds))
 	var total uint64

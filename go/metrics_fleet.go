@@ -16,7 +16,7 @@ var (
 	fleetSkipped = describe("fleet_operations_skipped_total", "Operations that were not begun, since the storage of the fleet fails or "+
 		"too many wait for it.", "backend")
 	fleetPurges      = describe("fleet_purges_total", "Purges by other nodes of the fleet, carried out here.", "backend")
-	fleetBreakerOpen = describe("fleet_breaker_open", "1 while the storage of the fleet is left alone, since it fails.", "backend")
+	fleetBreakerOpen = describe("fleet_breaker_open", "1 while reads or writes of the storage of the fleet are left alone, since they fail.", "backend")
 	fleetOperations  = describe("fleet_operations", "Operations of the storage of the fleet that have not returned.", "backend")
 	fleetWrites      = describe("fleet_writes", "What waits to be written to the storage of the fleet.", "backend")
 	fleetPurgesRead  = describe("fleet_purges_read_timestamp_seconds", "When the purges by other nodes of the fleet were last read.", "backend")
@@ -30,28 +30,20 @@ var fleetMetrics = []*prometheus.Desc{
 }
 
 func collectFleet(metrics chan<- prometheus.Metric, backend string, counters native.Counters) {
-	count := func(description *prometheus.Desc, value uint64, labels ...string) {
-		labels = append([]string{backend}, labels...)
-		metrics <- prometheus.MustNewConstMetric(description, prometheus.CounterValue, float64(value), labels...)
-	}
-	gauge := func(description *prometheus.Desc, value float64) {
-		metrics <- prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, backend)
-	}
-	count(fleetCertificates, counters.FleetAdopted, "adopted")
-	count(fleetCertificates, counters.FleetMissing, "missing")
-	count(fleetCertificates, counters.FleetSealed, "sealed")
-	count(fleetRefused, counters.FleetDamaged, "damaged")
-	count(fleetRefused, counters.FleetUnknownKey, "unknown_key")
-	count(fleetRefused, counters.FleetUnfit, "unfit")
-	count(fleetFailed, counters.FleetFailures)
-	count(fleetSkipped, counters.FleetSkipped)
-	count(fleetPurges, counters.FleetPurges)
-	gauge(fleetBreakerOpen, map[bool]float64{true: 1}[counters.FleetBreakerIsOpen])
-	gauge(fleetOperations, float64(counters.FleetOperations))
-	gauge(fleetWrites, float64(counters.FleetWrites))
-	if readAt := counters.FleetPurgesReadAt; !readAt.IsZero() {
-		gauge(fleetPurgesRead, float64(readAt.UnixMilli())/1000)
-	}
+	to := sink{metrics, []string{backend}}
+	to.count(fleetCertificates, counters.FleetAdopted, "adopted")
+	to.count(fleetCertificates, counters.FleetMissing, "missing")
+	to.count(fleetCertificates, counters.FleetSealed, "sealed")
+	to.count(fleetRefused, counters.FleetDamaged, "damaged")
+	to.count(fleetRefused, counters.FleetUnknownKey, "unknown_key")
+	to.count(fleetRefused, counters.FleetUnfit, "unfit")
+	to.count(fleetFailed, counters.FleetFailures)
+	to.count(fleetSkipped, counters.FleetSkipped)
+	to.count(fleetPurges, counters.FleetPurges)
+	to.gauge(fleetBreakerOpen, oneIf(counters.FleetBreakerIsOpen))
+	to.gauge(fleetOperations, float64(counters.FleetOperations))
+	to.gauge(fleetWrites, float64(counters.FleetWrites))
+	to.time(fleetPurgesRead, counters.FleetPurgesReadAt)
 }
 
 func collectFleetTimes(metrics chan<- prometheus.Metric, backend string, times map[store.StorageCall]store.StorageTimes) {

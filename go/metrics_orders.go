@@ -18,15 +18,13 @@ var (
 var orderMetrics = []*prometheus.Desc{ordersUnderWay, ordersMetric, ordersRefused, coolingNames, coolingDomains}
 
 func collectOrders(metrics chan<- prometheus.Metric, counts issuance.Counts) {
-	send := func(description *prometheus.Desc, kind prometheus.ValueType, value uint64, labels ...string) {
-		metrics <- prometheus.MustNewConstMetric(description, kind, float64(value), labels...)
-	}
-	send(ordersUnderWay, prometheus.GaugeValue, uint64(counts.UnderWay))
-	send(ordersMetric, prometheus.CounterValue, counts.Obtained, "obtained")
-	send(ordersMetric, prometheus.CounterValue, counts.Failed, "failed")
+	to := sink{metrics: metrics}
+	to.gauge(ordersUnderWay, float64(counts.UnderWay))
+	to.count(ordersMetric, counts.Obtained, "obtained")
+	to.count(ordersMetric, counts.Failed, "failed")
 	for rule, number := range counts.Refused {
-		send(ordersRefused, prometheus.CounterValue, number, string(rule))
+		to.count(ordersRefused, number, string(rule))
 	}
-	send(coolingNames, prometheus.GaugeValue, uint64(counts.CoolingNames))
-	send(coolingDomains, prometheus.GaugeValue, uint64(counts.CoolingDomains))
+	to.gauge(coolingNames, float64(counts.CoolingNames))
+	to.gauge(coolingDomains, float64(counts.CoolingDomains))
 }

@@ -437,7 +437,7 @@ typedef struct {
    */
   uint64_t disk_bytes;
   /*
-   Whether the fleet's storage is left alone, since it fails.
+   Whether reads or writes of the fleet's storage are left alone, since they fail.
    */
   bool fleet_breaker_is_open;
   /*

@@ -83,7 +83,7 @@ type Counters struct {
 	DiskEntries uint64
 	// Bytes of entries in the cache directory, in whole blocks.
 	DiskBytes uint64
-	// Whether the fleet's storage is left alone, since it fails.
+	// Whether reads or writes of the fleet's storage are left alone, since they fail.
 	FleetBreakerIsOpen bool
 	// Operations of the fleet's storage that have not returned, those included that nobody waits for any more.
 	FleetOperations uint64

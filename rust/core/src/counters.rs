@@ -116,7 +116,7 @@ counters! {
         disk_entries: u64,
         /// Bytes of entries in the cache directory, in whole blocks.
         disk_bytes: u64,
-        /// Whether the fleet's storage is left alone, since it fails.
+        /// Whether reads or writes of the fleet's storage are left alone, since they fail.
         fleet_breaker_is_open: bool,
         /// Operations of the fleet's storage that have not returned, those included that nobody waits for any more.
         fleet_operations: u64,

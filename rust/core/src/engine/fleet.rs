@@ -123,6 +123,12 @@ impl Fleet {
         let _ = self.workers.submit(Priority::Foreground, job);
     }
 
+    /// Whether what goes in this lane is not begun, since the storage fails.
+    pub(super) fn is_left_alone(&self, lane: Lane) -> bool {
+        self.operations.is_left_alone(lane)
+    }
+
+    /// Whether reads or writes are left alone.
     pub(super) fn breaker_is_open(&self) -> bool {
         self.operations.breaker_is_open()
     }

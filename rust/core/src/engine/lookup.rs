@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::clock::Timestamp;
 use crate::engine::fetch::Fetch;
 use crate::engine::fetch::candidate::Source;
+use crate::engine::fleet::Lane;
 use crate::engine::shared::Shared;
 use crate::engine::{Lookup, LookupConfig, LookupRequest};
 use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
@@ -156,7 +157,7 @@ impl Shared {
     fn may_be_in_fleet(&self, key: EntryKeyRef<'_>, now: Timestamp) -> bool {
         let has_just_failed =
             || self.back_off.last_failure(key).is_some_and(|failure| failure.retry_at > now);
-        self.fleet().is_some_and(|fleet| !fleet.breaker_is_open()) && !has_just_failed()
+        self.fleet().is_some_and(|fleet| !fleet.is_left_alone(Lane::Read)) && !has_just_failed()
     }
 
     /// Whether the backend has just said that it has no certificate for such a client.

@@ -129,3 +129,68 @@ fn a_storage_that_fails_and_says_that_nothing_is_there_is_not_believed() {
     let late = world.node();
     until(|| late.counters().fleet_purges == 1);
 }
+
+#[test]
+fn a_storage_that_takes_nothing_is_read_all_the_same() {
+    let world = World::new();
+    let one = world.node();
+    let sent: Vec<_> = (0..8).map(|number| one.gets(&format!("{number}.example"))).collect();
+    one.has_written();
+    drop(one);
+    assert!(!world.storage.has_journal(), "nobody has purged anything");
+    for kind in [Kind::Store, Kind::Delete] {
+        world.storage.becomes_for(kind, Mood::Fails);
+    }
+    let two = world.node();
+    for number in 100..120 {
+        two.gets(&format!("{number}.example"));
+    }
+    until(|| two.engine.sizes().fleet_breaker_is_open);
+    world.storage.take_asked();
+    world.backend_says(Says::Nothing);
+    for (number, sent) in sent.iter().enumerate() {
+        assert_eq!(two.gets(&format!("{number}.example")), *sent);
+        thread::sleep(READ_INTERVAL);
+    }
+    assert_eq!(world.storage.take_asked(), [Kind::Load; 8]);
+    assert!(two.engine.sizes().fleet_breaker_is_open);
+
+    // Whether there is room again shows once in a while, also when nobody purges.
+    for kind in [Kind::Store, Kind::Delete] {
+        world.storage.becomes_for(kind, Mood::Works);
+    }
+    until(|| !two.engine.sizes().fleet_breaker_is_open);
+}
+
+#[test]
+fn a_full_storage_with_a_journal_takes_one_write_a_turn() {
+    let world = World::new();
+    let node = world.node();
+    node.purge("a.example").unwrap();
+    thread::sleep(READ_INTERVAL * 6);
+    for kind in [Kind::Store, Kind::Delete] {
+        world.storage.becomes_for(kind, Mood::Fails);
+    }
+    let asks = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            node.gets(&format!("{number}.example"));
+            thread::sleep(Duration::from_millis(2));
+        }
+    };
+    asks(0..40);
+    until(|| node.engine.sizes().fleet_breaker_is_open);
+    let begun = Instant::now();
+    world.storage.take_asked();
+    asks(40..240);
+    let writes = world.storage.take_asked().iter().filter(|kind| **kind != Kind::Load).count();
+    let turns = begun.elapsed().as_millis() / (READ_INTERVAL.as_millis() * 8 / 10) + 1;
+    // Some may wait for their place when the first fails.
+    assert!(writes as u128 <= turns * u128::from(MAX_CONCURRENT), "{writes} in {turns} turns");
+    for kind in [Kind::Store, Kind::Delete] {
+        world.storage.becomes_for(kind, Mood::Works);
+    }
+    until(|| {
+        node.gets(&format!("{}.example", fastrand::u32(1_000..)));
+        !node.engine.sizes().fleet_breaker_is_open
+    });
+}

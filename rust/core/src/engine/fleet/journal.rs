@@ -154,7 +154,7 @@ impl Shared {
         }
         // "Missing" proves nothing after a failure: only a write can prove that the storage works.
         let must_write = is_missing && fleet.operations.has_just_failed();
-        if !fleet.breaker_is_open() {
+        if !fleet.is_left_alone(Lane::Write) {
             fleet.writes.retry();
             self.write_to_fleet(fleet);
         }

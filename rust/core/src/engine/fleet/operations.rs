@@ -58,8 +58,34 @@ pub(in crate::engine) enum Lane {
 const LANES: [Lane; 3] = [Lane::Journal, Lane::Read, Lane::Write];
 /// So many may wait for a place in each lane.
 const MAX_QUEUED: usize = 4_096;
-/// So many failures in a row open the breaker.
+/// So many failures in a row open a breaker.
 const FAILURES_TO_OPEN: u32 = 5;
+
+/// A storage that takes nothing may have much to give: each way has a breaker of its own.
+#[derive(Clone, Copy)]
+enum Way {
+    Read,
+    Write,
+}
+
+impl From<&StorageOperation> for Way {
+    fn from(operation: &StorageOperation) -> Self {
+        match operation {
+            StorageOperation::Load => Way::Read,
+            StorageOperation::Store(_) | StorageOperation::Delete => Way::Write,
+        }
+    }
+}
+
+impl Way {
+    /// What goes that way and nothing else.
+    const fn lane(self) -> Lane {
+        match self {
+            Way::Read => Lane::Read,
+            Way::Write => Lane::Write,
+        }
+    }
+}
 
 /// An operation that the host is to be told of, or an outcome for its caller.
 pub(super) enum Step {
@@ -78,7 +104,8 @@ struct State {
     places: usize,
     under_way: HashMap<RequestId, UnderWay>,
     queues: [VecDeque<Queued>; LANES.len()],
-    failures_in_a_row: u32,
+    /// In a row, by way.
+    failures: [u32; 2],
     closed: bool,
 }
 
@@ -91,14 +118,15 @@ struct Queued {
 
 struct UnderWay {
     lane: Lane,
+    way: Way,
     begun_at: Instant,
     /// Gone, once nobody waits any more.
     then: Option<Then>,
 }
 
 impl State {
-    fn breaker_is_open(&self) -> bool {
-        self.failures_in_a_row >= FAILURES_TO_OPEN
+    fn breaker_is_open(&self, way: Way) -> bool {
+        self.failures[way as usize] >= FAILURES_TO_OPEN
     }
 
     /// Begins what there is a place for.
@@ -108,7 +136,8 @@ impl State {
                 let Some(Queued { id, key, operation, then }) = self.queues[lane as usize].pop_front() else {
                     break;
                 };
-                self.under_way.insert(id, UnderWay { lane, begun_at: Instant::now(), then: Some(then) });
+                let way = Way::from(&operation);
+                self.under_way.insert(id, UnderWay { lane, way, begun_at: Instant::now(), then: Some(then) });
                 steps.push(Step::Want(StorageRequest { id, key, operation }));
             }
         }
@@ -125,17 +154,25 @@ impl State {
     }
 
     /// Lets those go on in vain that wait for a storage which fails.
-    fn skip_all(&mut self, steps: &mut Vec<Step>) {
-        for lane in [Lane::Read, Lane::Write] {
-            let waiting = self.queues[lane as usize].drain(..);
+    fn note_failure(&mut self, way: Way, steps: &mut Vec<Step>) {
+        self.failures[way as usize] = self.failures[way as usize].saturating_add(1);
+        if self.breaker_is_open(way) {
+            let waiting = self.queues[way.lane() as usize].drain(..);
             steps.extend(waiting.map(|queued| Step::End(queued.then, Ended::Skipped)));
         }
     }
 
-    fn note_failure(&mut self, steps: &mut Vec<Step>) {
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        if self.breaker_is_open() {
-            self.skip_all(steps);
+    fn note_success(&mut self, lane: Lane, way: Way) {
+        match way {
+            Way::Write => self.failures = [0; 2],
+            Way::Read => {
+                self.failures[Way::Read as usize] = 0;
+                // Nobody else would find out that it takes something again: one may try, once a turn of the journal.
+                if lane == Lane::Journal {
+                    let failures = &mut self.failures[Way::Write as usize];
+                    *failures = (*failures).min(FAILURES_TO_OPEN - 1);
+                }
+            }
         }
     }
 }
@@ -158,7 +195,7 @@ impl Operations {
         then: Then,
     ) -> Result<(RequestId, Vec<Step>), Then> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
-        let is_left_alone = lane != Lane::Journal && state.breaker_is_open();
+        let is_left_alone = lane != Lane::Journal && state.breaker_is_open(Way::from(&operation));
         if state.closed || is_left_alone || state.queues[lane as usize].len() >= MAX_QUEUED {
             return Err(then);
         }
@@ -172,7 +209,7 @@ impl Operations {
     /// The storage has returned, perhaps too late for who has waited. `None` if there is no such operation.
     pub(super) fn answered(&self, id: RequestId, answer: StorageAnswer) -> Option<Vec<Step>> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
-        let UnderWay { then, .. } = state.under_way.remove(&id)?;
+        let UnderWay { lane, way, then, .. } = state.under_way.remove(&id)?;
         let ended = match answer {
             StorageAnswer::Found(value) => Ended::Found(value),
             StorageAnswer::Missing => Ended::Missing,
@@ -182,8 +219,8 @@ impl Operations {
         // What comes too late has been counted as a failure.
         if let Some(then) = then {
             match ended {
-                Ended::Failed(_) => state.note_failure(&mut steps),
-                Ended::Found(_) | Ended::Done => state.failures_in_a_row = 0,
+                Ended::Failed(_) => state.note_failure(way, &mut steps),
+                Ended::Found(_) | Ended::Done => state.note_success(lane, way),
                 // That proves nothing: there are modules that say so of whatever has failed.
                 Ended::Missing | Ended::Skipped => {}
             }
@@ -198,9 +235,10 @@ impl Operations {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
         if let Some(operation) = state.under_way.get_mut(&id) {
             let Some(then) = operation.then.take() else { return steps };
+            let way = operation.way;
             // One that has waited for its place says little of the storage, but its places are all held.
             if operation.begun_at.elapsed() >= after / 2 {
-                state.note_failure(&mut steps);
+                state.note_failure(way, &mut steps);
             }
             let reason = format!("the storage has not answered within {after:?}");
             steps.push(Step::End(then, Ended::Failed(reason)));
@@ -217,13 +255,23 @@ impl Operations {
         steps
     }
 
+    /// Whether what goes in this lane is not begun, since the storage fails.
+    pub(super) fn is_left_alone(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Journal => false,
+            Lane::Read => self.state.lock().breaker_is_open(Way::Read),
+            Lane::Write => self.state.lock().breaker_is_open(Way::Write),
+        }
+    }
+
+    /// Whether one of the breakers is open.
     pub(super) fn breaker_is_open(&self) -> bool {
-        self.state.lock().breaker_is_open()
+        self.state.lock().failures.iter().any(|failures| *failures >= FAILURES_TO_OPEN)
     }
 
     /// Whether the last that proves anything was a failure.
     pub(super) fn has_just_failed(&self) -> bool {
-        self.state.lock().failures_in_a_row > 0
+        self.state.lock().failures != [0; 2]
     }
 
     /// Whether one has not returned.

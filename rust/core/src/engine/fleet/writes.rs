@@ -166,7 +166,7 @@ impl Shared {
     /// Puts what the backend has sent where the other nodes find it. The caller holds `changes`.
     pub(in crate::engine) fn save_to_fleet(self: &Arc<Self>, entry: &Arc<Entry>, metadata: ResponseMetadata) {
         let Some(fleet) = self.fleet() else { return };
-        if fleet.breaker_is_open() {
+        if fleet.is_left_alone(Lane::Write) {
             return self.counters.fleet_skipped.increment();
         }
         let purges = purge_journal::encode_ids(fleet.journal.lock().of_name(entry.key().name));
