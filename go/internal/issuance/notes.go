@@ -21,9 +21,37 @@ type note struct {
 // relearnAfter is how often it is looked whether another node has forgotten what this one refuses a name for.
 const relearnAfter = 15 * time.Second
 
+// subject is what a note is about.
+type subject struct {
+	isDomain bool
+	key      string
+}
+
+func (s subject) String() string {
+	if s.isDomain {
+		return "orders/domain/" + s.key
+	}
+	return "orders/name/" + s.key
+}
+
+func subjects(name string) [2]subject {
+	return [...]subject{{key: name}, {key: registeredDomain(name), isDomain: true}}
+}
+
 // Subjects are what notes may be about that concern a name.
 func Subjects(name string) []string {
-	return []string{"orders/name/" + name, "orders/domain/" + registeredDomain(name)}
+	var texts []string
+	for _, subject := range subjects(name) {
+		texts = append(texts, subject.String())
+	}
+	return texts
+}
+
+func (o *Orders) recordsOf(about subject) map[string]*failures {
+	if about.isDomain {
+		return o.domains
+	}
+	return o.names
 }
 
 // Notes are what to tell other nodes after a failure of the name, by subject.
@@ -31,9 +59,9 @@ func (o *Orders) Notes(name string) map[string]string {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	notes := make(map[string]string)
-	for index, subject := range Subjects(name) {
-		if record := o.recordsOf(index)[o.keyOf(index, name)]; record.isCooling(o.now()) {
-			notes[subject] = text(note{
+	for _, subject := range subjects(name) {
+		if record := o.recordsOf(subject)[subject.key]; record.isCooling(o.now()) {
+			notes[subject.String()] = text(note{
 				Failures: record.number, FailedAt: record.failedAt.UnixMilli(), CoolsUntil: record.coolsUntil.UnixMilli(),
 				Problem: record.problem,
 			})
@@ -50,40 +78,42 @@ func (o *Orders) Forgetting(known string) string {
 	return text(note{Forgotten: max(o.now().UnixMilli(), last.FailedAt)})
 }
 
-// Learn takes over a note about one of the Subjects of a name.
-func (o *Orders) Learn(name, subject, told string) {
+// Learn takes over a note that is about one of the Subjects of a name.
+func (o *Orders) Learn(name, about, told string) {
 	var of note
 	if json.Unmarshal([]byte(told), &of) != nil {
 		return
 	}
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	now := o.now()
-	for index, known := range Subjects(name) {
-		if subject != known {
-			continue
+	for _, subject := range subjects(name) {
+		if subject.String() == about {
+			o.learn(subject, of)
 		}
-		records, key := o.recordsOf(index), o.keyOf(index, name)
-		record := records[key]
-		if of.Forgotten > 0 {
-			if record != nil && record.failedAt.UnixMilli() <= of.Forgotten {
-				delete(records, key)
-			}
-			return
-		}
-		longest := max(o.limits.Cooldown, longestCooldown)
-		coolsUntil := time.UnixMilli(of.CoolsUntil)
-		if o.limits.Cooldown <= 0 || !coolsUntil.After(now) || coolsUntil.After(now.Add(longest)) ||
-			record != nil && !coolsUntil.After(record.coolsUntil) {
-			return
-		}
-		if record = recordOf(records, key); record == nil {
-			return
-		}
-		record.number, record.problem = max(record.number, of.Failures), oneLine(of.Problem)
-		record.failedAt, record.coolsUntil = time.UnixMilli(of.FailedAt), coolsUntil
-		record.forgottenAt = latest(record.forgottenAt, coolsUntil.Add(o.limits.Cooldown))
 	}
+}
+
+func (o *Orders) learn(subject subject, of note) {
+	now, records := o.now(), o.recordsOf(subject)
+	record := records[subject.key]
+	if of.Forgotten > 0 {
+		if record != nil && record.failedAt.UnixMilli() <= of.Forgotten {
+			delete(records, subject.key)
+		}
+		return
+	}
+	longest := max(o.limits.Cooldown, longestCooldown)
+	coolsUntil := time.UnixMilli(of.CoolsUntil)
+	if o.limits.Cooldown <= 0 || !coolsUntil.After(now) || coolsUntil.After(now.Add(longest)) ||
+		record != nil && !coolsUntil.After(record.coolsUntil) {
+		return
+	}
+	if record = recordOf(records, subject.key); record == nil {
+		return
+	}
+	record.number, record.problem = max(record.number, of.Failures), oneLine(of.Problem)
+	record.failedAt, record.coolsUntil = time.UnixMilli(of.FailedAt), coolsUntil
+	record.forgottenAt = latest(record.forgottenAt, coolsUntil.Add(o.limits.Cooldown))
 }
 
 // IsToRelearn tells whether it is time to look again for notes about a name that is refused. It says so once.
@@ -91,23 +121,12 @@ func (o *Orders) IsToRelearn(name string) bool {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	now, is := o.now(), false
-	for index := range Subjects(name) {
-		if record := o.recordsOf(index)[o.keyOf(index, name)]; record.isCooling(now) && now.Sub(record.learntAt) >= relearnAfter {
+	for _, subject := range subjects(name) {
+		if record := o.recordsOf(subject)[subject.key]; record.isCooling(now) && now.Sub(record.learntAt) >= relearnAfter {
 			record.learntAt, is = now, true
 		}
 	}
 	return is
-}
-
-func (o *Orders) recordsOf(index int) map[string]*failures {
-	return []map[string]*failures{o.names, o.domains}[index]
-}
-
-func (o *Orders) keyOf(index int, name string) string {
-	if index == 0 {
-		return name
-	}
-	return registeredDomain(name)
 }
 
 func text(of note) string {

@@ -78,7 +78,7 @@ func (o *Orders) SetLimits(limits Limits) {
 func (o *Orders) Check(name string) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	if refusal := o.refusal(name, o.now()); refusal != nil {
+	if refusal := o.refusal(name, registeredDomain(name), o.now()); refusal != nil {
 		return refusal
 	}
 	return nil
@@ -89,14 +89,12 @@ func (o *Orders) Check(name string) error {
 func (o *Orders) Permit(name string) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	now := o.now()
-	if refusal := o.refusal(name, now); refusal != nil {
+	now, domain := o.now(), registeredDomain(name)
+	if refusal := o.refusal(name, domain, now); refusal != nil {
 		return refusal
 	}
 	if o.underWay[name] == nil {
-		o.underWay[name] = &order{
-			domain: registeredDomain(name), isNew: o.newcomers.isOne(name, now), permitted: now, isCounted: true,
-		}
+		o.underWay[name] = &order{domain: domain, isNew: o.newcomers.isOne(name, now), permitted: now, isCounted: true}
 	}
 	return nil
 }
@@ -164,7 +162,7 @@ func (o *Orders) fail(name string, failure Failure, now time.Time) {
 }
 
 // refusal finds the rule that stands against an order.
-func (o *Orders) refusal(name string, now time.Time) *Refusal {
+func (o *Orders) refusal(name, domain string, now time.Time) *Refusal {
 	o.sweep(now)
 	if o.underWay[name] != nil {
 		return nil // certmagic lets this one wait for it
@@ -172,7 +170,6 @@ func (o *Orders) refusal(name string, now time.Time) *Refusal {
 	if record := o.names[name]; record.isCooling(now) {
 		return &Refusal{RuleCooldown, "its last order has failed (" + record.problem + ")", record.coolsUntil}
 	}
-	domain := registeredDomain(name)
 	if record := o.domains[domain]; record.isCooling(now) && canBeMadeUp(name, domain) {
 		return &Refusal{RuleDomainCooldown, "the last orders of new names of " + domain + " have failed", record.coolsUntil}
 	}
