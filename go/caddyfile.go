@@ -1,8 +1,6 @@
 package cachedhttp
 
 import (
-	"strconv"
-
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
@@ -128,18 +126,6 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 		return nil
 	},
 	"max_concurrent_fetches": func(g *CertGetter, d *caddyfile.Dispenser) error {
-		var text string
-		if !d.AllArgs(&text) {
-			return d.Err("max_concurrent_fetches takes one argument: a number")
-		}
-		number, err := strconv.Atoi(text)
-		if err != nil {
-			return d.Errf("max_concurrent_fetches: %q is not a number", text)
-		}
-		if err := config.CheckMaxConcurrentFetches(number); err != nil {
-			return d.WrapErr(err)
-		}
-		g.MaxConcurrentFetches = number
-		return nil
+		return parseNumber(d, &g.MaxConcurrentFetches)
 	},
 }

@@ -1,8 +1,6 @@
 package cachedhttp
 
 import (
-	"strconv"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -71,15 +69,6 @@ var distributedOptions = map[string]func(*config.Distributed, *caddyfile.Dispens
 		return parseDuration(d, &c.Timeout)
 	},
 	"max_concurrent": func(c *config.Distributed, d *caddyfile.Dispenser) error {
-		var text string
-		if !d.AllArgs(&text) {
-			return d.Err("distributed: max_concurrent takes one argument: a number")
-		}
-		number, err := strconv.Atoi(text)
-		if err != nil || number == 0 {
-			return d.Errf("distributed: max_concurrent: %q is not a number above 0", text)
-		}
-		c.MaxConcurrent = number
-		return nil
+		return parseNumber(d, &c.MaxConcurrent)
 	},
 }

@@ -3,6 +3,7 @@ package cachedhttp
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -72,6 +73,20 @@ func parseDuration(d *caddyfile.Dispenser, option *caddy.Duration) error {
 	}
 	*option = caddy.Duration(duration)
 	return nil
+}
+
+func parseNumber(d *caddyfile.Dispenser, option *int) error {
+	name := d.Val()
+	var text string
+	if !d.AllArgs(&text) {
+		return d.Errf("%s takes one argument: a number", name)
+	}
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		return d.Errf("%s: %q is not a number", name, text)
+	}
+	*option = number
+	return wrapped(d, config.CheckNumber(name, number))
 }
 
 func parseSize(d *caddyfile.Dispenser, option *config.ByteSize) error {

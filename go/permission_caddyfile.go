@@ -1,7 +1,6 @@
 package cachedhttp
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -78,9 +77,9 @@ func (p *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
 		}
 		return wrapped(d, config.CheckCooldown(time.Duration(p.Cooldown)))
 	case "max_orders":
-		return parseOrders(d, &p.MaxOrders)
+		return parseNumber(d, &p.MaxOrders)
 	case "max_orders_per_domain":
-		return parseOrders(d, &p.MaxOrdersPerDomain)
+		return parseNumber(d, &p.MaxOrdersPerDomain)
 	}
 	if parse, known := clientOptions[option]; known {
 		return parse(&p.Client, d)
@@ -90,20 +89,6 @@ func (p *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
 
 const permissionOptionNames = "ask, resolves_to, resolvers, ttl, negative_ttl, timeout, cooldown, max_orders, max_orders_per_domain, " +
 	"header, trusted_ca and client_certificate"
-
-func parseOrders(d *caddyfile.Dispenser, into *int) error {
-	option := d.Val()
-	var text string
-	if !d.AllArgs(&text) {
-		return d.Errf("%s takes one argument: a number of orders", option)
-	}
-	number, err := strconv.Atoi(text)
-	if err != nil {
-		return d.Errf("%s: %q is not a number of orders", option, text)
-	}
-	*into = number
-	return wrapped(d, config.CheckOrders(option, number))
-}
 
 func wrapped(d *caddyfile.Dispenser, err error) error {
 	if err == nil {

@@ -75,13 +75,19 @@ func CheckSwitch(option, value string) error {
 	return nil
 }
 
-// largestMaxConcurrentFetches bounds the threads that wait for the backend.
-const largestMaxConcurrentFetches = 1024
+// numbers are what the options that are numbers may be. Threads and connections are as many, at most.
+var numbers = map[string]struct{ least, most int }{
+	"max_concurrent_fetches": {1, 1024},
+	"max_concurrent":         {2, 256},
+	"max_orders":             {1, 10_000},
+	"max_orders_per_domain":  {1, 10_000},
+}
 
-// CheckMaxConcurrentFetches checks max_concurrent_fetches.
-func CheckMaxConcurrentFetches(number int) error {
-	if number < 1 || number > largestMaxConcurrentFetches {
-		return fmt.Errorf("max_concurrent_fetches: %d is out of range; 1 to %d are allowed", number, largestMaxConcurrentFetches)
+// CheckNumber checks one of those options.
+func CheckNumber(option string, number int) error {
+	allowed := numbers[option]
+	if number < allowed.least || number > allowed.most {
+		return fmt.Errorf("%s: %d is out of range; %d to %d are allowed", option, number, allowed.least, allowed.most)
 	}
 	return nil
 }

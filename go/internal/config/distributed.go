@@ -67,8 +67,10 @@ func CheckDistributed(d *Distributed) error {
 			return fmt.Errorf("distributed: %s: %v is out of range; %v to %v is allowed", option.name, value, option.least, option.most)
 		}
 	}
-	if d.MaxConcurrent != 0 && (d.MaxConcurrent < 2 || d.MaxConcurrent > 256) {
-		return fmt.Errorf("distributed: max_concurrent: %d is out of range; 2 to 256 is allowed", d.MaxConcurrent)
+	if d.MaxConcurrent != 0 {
+		if err := CheckNumber("max_concurrent", d.MaxConcurrent); err != nil {
+			return fmt.Errorf("distributed: %w", err)
+		}
 	}
 	return nil
 }

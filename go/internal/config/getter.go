@@ -192,7 +192,7 @@ func (g *Getter) check() error {
 		}
 	}
 	if g.MaxConcurrentFetches != 0 {
-		if err := CheckMaxConcurrentFetches(g.MaxConcurrentFetches); err != nil {
+		if err := CheckNumber("max_concurrent_fetches", g.MaxConcurrentFetches); err != nil {
 			return err
 		}
 	}

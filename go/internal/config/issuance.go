@@ -22,14 +22,6 @@ func CheckCooldown(duration time.Duration) error {
 	return nil
 }
 
-// CheckOrders checks max_orders and max_orders_per_domain.
-func CheckOrders(option string, number int) error {
-	if number < 1 || number > largestMaxOrders {
-		return fmt.Errorf("%s: %d is out of range; 1 to %d are allowed", option, number, largestMaxOrders)
-	}
-	return nil
-}
-
 // CheckTargets checks resolves_to: addresses that clients can reach, and names of hosts.
 func CheckTargets(targets []string) error {
 	for _, target := range targets {

@@ -60,7 +60,6 @@ const (
 	defaultCooldown           = 10 * time.Minute
 	defaultMaxOrders          = 32
 	defaultMaxOrdersPerDomain = 4
-	largestMaxOrders          = 10_000
 )
 
 // Prepare replaces placeholders, checks the options and applies defaults.
@@ -97,6 +96,7 @@ func (p *Permission) Prepare() error {
 	return p.check()
 }
 
+// CheckTogether finds an option that is about another one, which is missing.
 func (p *Permission) CheckTogether() error {
 	if p.Ask == "" && !p.isZero() {
 		return ErrAskMissing
@@ -135,8 +135,8 @@ func (p *Permission) checkNumbers() error {
 			return err
 		}
 	}
-	if err := CheckOrders("max_orders", p.MaxOrders); err != nil {
+	if err := CheckNumber("max_orders", p.MaxOrders); err != nil {
 		return err
 	}
-	return CheckOrders("max_orders_per_domain", p.MaxOrdersPerDomain)
+	return CheckNumber("max_orders_per_domain", p.MaxOrdersPerDomain)
 }
