@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/ask"
 	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
@@ -26,7 +27,10 @@ func (p *Permission) guardOrders(ctx caddy.Context) (err error) {
 	p.limits = issuance.Limits{
 		Cooldown: max(0, time.Duration(p.Cooldown)), MaxOrders: p.MaxOrders, MaxOrdersPerDomain: p.MaxOrdersPerDomain,
 	}
-	p.logger = ctx.Logger()
+	// A scan must not fill the log.
+	p.ordersLogger = ctx.Logger().WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, 10*time.Second, 1, 0)
+	}))
 	if p.tlsApp == nil {
 		return nil
 	}
@@ -92,24 +96,8 @@ func (p *Permission) refused(name string, err error) error {
 		return err
 	}
 	p.orders.CountRefusal(refusal.Rule)
-	p.tell(name, refusal)
-	return fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, refusal)
-}
-
-// tellInterval is how often the log has a line about each rule: a scan must not fill it.
-const tellInterval = 10 * time.Second
-
-func (p *Permission) tell(name string, refusal *issuance.Refusal) {
-	p.toldMutex.Lock()
-	defer p.toldMutex.Unlock()
-	now := time.Now()
-	if p.told == nil {
-		p.told = make(map[issuance.Rule]time.Time)
-	}
-	if last, isKnown := p.told[refusal.Rule]; isKnown && now.Sub(last) < tellInterval {
-		return
-	}
-	p.told[refusal.Rule] = now
-	p.logger.Info("no certificate is ordered for a name; this is told once in 10 s for each rule, and counted in metrics",
+	p.ordersLogger.Info("no certificate is ordered for a name, by the rule "+string(refusal.Rule)+
+		"; this is told once in 10 s for each rule, and counted in metrics",
 		zap.String("server_name", cappedName(name)), zap.String("rule", string(refusal.Rule)), zap.Error(refusal))
+	return fmt.Errorf("%w: %w", caddytls.ErrPermissionDenied, refusal)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -50,9 +49,7 @@ type Permission struct {
 	limits           issuance.Limits
 	storage          certmagic.Storage // nil outside of a Caddy configuration
 	storageQuestions chan struct{}
-	logger           *zap.Logger
-	toldMutex        sync.Mutex
-	told             map[issuance.Rule]time.Time // when the log last had a line
+	ordersLogger     *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
