@@ -3,7 +3,7 @@
 .PHONY: help lib header test check tools audit demo bench oldest soak fleet release release-test leaks fuzz asan clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ./xcaddy.sh --help   builds a Caddy with the module, and takes it back'
 
