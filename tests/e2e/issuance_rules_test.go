@@ -19,7 +19,7 @@ const orderLimit = 30 * time.Second
 func (c *caddy) visitOnce(name string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), orderLimit)
 	defer cancel()
-	_, took, err := c.issued(ctx, name)
+	took, err := c.waitForOrder(ctx, name)
 	return took, err
 }
 

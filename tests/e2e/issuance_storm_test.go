@@ -101,7 +101,7 @@ func (s orderStorm) run(t *testing.T, long time.Duration) (result orderResult) {
 				defer open.Add(-1)
 				ctx, cancel := context.WithTimeout(context.Background(), long+5*time.Second)
 				defer cancel()
-				_, took, _ := c.issued(ctx, name)
+				took, _ := c.waitForOrder(ctx, name)
 				mutex.Lock()
 				defer mutex.Unlock()
 				refused = append(refused, took)
@@ -161,7 +161,7 @@ func (s orderStorm) run(t *testing.T, long time.Duration) (result orderResult) {
 func (c *caddy) visitAgain(ctx context.Context, name string) (took time.Duration, err error) {
 	begin := time.Now()
 	for {
-		if _, _, err = c.issued(ctx, name); err == nil || ctx.Err() != nil {
+		if _, err = c.waitForOrder(ctx, name); err == nil || ctx.Err() != nil {
 			return time.Since(begin), err
 		}
 		time.Sleep(1100 * time.Millisecond)

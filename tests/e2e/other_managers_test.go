@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -107,7 +106,7 @@ func TestAClientWithoutSNIOrdersNothing(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		_, err := c.handshakeWithin(ctx, "", func(config *tls.Config) { config.InsecureSkipVerify = true })
+		_, err := c.handshakeWithin(ctx, "", trustAnyone)
 		if err == nil || ctx.Err() != nil {
 			t.Errorf("%v, %v", err, ctx.Err())
 		}

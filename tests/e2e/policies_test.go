@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -88,7 +87,7 @@ func TestDefaultSNIOfASiteThatTheCaddyfileNames(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			certificate, err := c.handshakeWithin(ctx, "", func(config *tls.Config) { config.InsecureSkipVerify = true })
+			certificate, err := c.handshakeWithin(ctx, "", trustAnyone)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cached_http_core::entry::ClientKind;
 use cached_http_core::events::Outcome;
 
-use crate::node::{READ_INTERVAL, Says, TIMEOUT, World, until, write_key};
+use crate::node::{Node, READ_INTERVAL, Says, TIMEOUT, World, until, write_key};
 use crate::storage::{Kind, Mood};
 
 #[test]
@@ -46,22 +46,28 @@ fn a_no_to_those_of_rsa_alone_leaves_the_others_theirs_on_all_nodes() {
     assert_eq!(two.holds("a.example"), Some(sent));
 }
 
+/// Returns what the node had before all was purged. The backend has another one now, and the storage has the old one still.
+fn gets_and_purges_all(world: &World, node: &Node) -> Vec<u8> {
+    let old = node.gets("a.example");
+    node.has_written();
+    thread::sleep(READ_INTERVAL * 6);
+    node.operate(r#"{"purge_all":{}}"#).unwrap();
+    world.renew();
+    old
+}
+
 #[test]
 fn a_restart_with_a_journal_that_fails_once_brings_nothing_back_from_before_a_purge_of_all() {
     let world = World::new();
     let disk = world.folder.path().join("cache");
     let old = {
         let node = world.node_with_disk(&disk);
-        let old = node.gets("a.example");
-        node.has_written();
-        thread::sleep(READ_INTERVAL * 6);
-        node.operate(r#"{"purge_all":{}}"#).unwrap();
+        let old = gets_and_purges_all(&world, &node);
         node.operate(r#"{"sync":{}}"#).unwrap();
         thread::sleep(READ_INTERVAL * 6); // it is noted on disk
         old
     };
     assert_eq!(world.storage.records().len(), 1, "records can't be listed");
-    world.renew();
     world.storage.journal_becomes(Kind::Load, Some(Mood::Fails));
     let again = world.node_with_disk(&disk);
     let first = again.gets("a.example");
@@ -105,11 +111,7 @@ fn a_new_node_whose_first_read_of_the_journal_fails_adopts_nothing_from_before_a
     for mood in [Mood::Fails, Mood::Hangs] {
         let world = World::new();
         let node = world.node();
-        let old = node.gets("a.example");
-        node.has_written();
-        thread::sleep(READ_INTERVAL * 6);
-        node.operate(r#"{"purge_all":{}}"#).unwrap();
-        world.renew();
+        let old = gets_and_purges_all(&world, &node);
         world.storage.journal_becomes(Kind::Load, Some(mood));
         let late = world.node();
         thread::sleep(TIMEOUT + Duration::from_millis(50));
@@ -121,12 +123,8 @@ fn a_new_node_whose_first_read_of_the_journal_fails_adopts_nothing_from_before_a
 fn a_journal_that_nobody_can_open_is_none_that_says_nothing_was_purged() {
     let world = World::new();
     let node = world.node();
-    let old = node.gets("a.example");
-    node.has_written();
-    thread::sleep(READ_INTERVAL * 6);
-    node.operate(r#"{"purge_all":{}}"#).unwrap();
+    let old = gets_and_purges_all(&world, &node);
     drop(node);
-    world.renew();
     let key = world.storage.journal_key().unwrap();
     let mut journal = world.storage.value(&key).unwrap();
     journal.pop();
