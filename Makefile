@@ -1,6 +1,6 @@
 # Everything a developer types. The work is done by the scripts in tests/scripts and tests/check.
 .DEFAULT_GOAL := help
-.PHONY: help lib header test check tools audit demo bench oldest soak fleet release release-test leaks fuzz asan clean
+.PHONY: help lib header test check tools audit demo bench oldest soak fleet release release-test musl leaks fuzz asan clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ release: ## what is published of VERSION, in dist/: a module with the library in
 release-test: ## the release of a clone, and what users do with it: xcaddy --with, without Rust; TWICE=1 compares two
 	@tests/scripts/release_test.sh
 
+musl: ## the library for musl, as Alpine has it, and a Caddy with it; needs musl-gcc and Rust's target for musl
+	@tests/scripts/musl.sh
+
 leaks: ## a million gets and releases over the ABI: what is left of memory, handles, threads and descriptors
 	@SOAK=1 tests/abi/run.sh leaks
 
@@ -57,4 +60,4 @@ asan: ## C programs, Go suite and Rust tests under the address sanitizer, C prog
 
 clean: ## removes what was built, but for binaries that ./xcaddy.sh made
 	cargo clean
-	rm -rf build go/internal/native/lib go/internal/native/archive_digest.go
+	rm -rf build go/internal/native/lib go/internal/native/archive_digest_*.go

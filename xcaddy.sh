@@ -58,6 +58,9 @@ build() {
 
 	# Without cgo the module would be left out; xcaddy switches it off unless told.
 	export CGO_ENABLED=1 CADDY_VERSION=$caddy_version
+	# xcaddy's own flags, and the tag.
+	[[ $(rust_target) != *-musl ]] ||
+		export XCADDY_GO_BUILD_FLAGS="${XCADDY_GO_BUILD_FLAGS:--ldflags '-w -s' -trimpath -tags nobadger,nomysql,nopgx,musl}"
 	local xcaddy modules
 	xcaddy=$(find_xcaddy) || die "no xcaddy: neither one on PATH nor the one that tests/tools pins"
 	# A made-up version: with none, Go would ask the network which ones there are, only to take the local folder.

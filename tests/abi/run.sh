@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # C programs over the generated header.
-# Usage: tests/abi/run.sh plain|neighbours|leaks|asan|valgrind
+# Usage: tests/abi/run.sh plain|neighbours|panics|musl|leaks|asan|valgrind
 #   plain      walks the whole ABI
 #   neighbours the same over the archive that is shipped, in one program with another Rust library
+#   panics     a panic that is planted in the archive, linked as it is shipped, is a status
+#   musl       walks it by the archive that is shipped for musl, linked dynamically and statically
 #   leaks      gets and releases 100,000 times and looks at what is left; a million times with SOAK=1
 #   asan       walks it under the address and leak sanitizers, both sides instrumented; faults.c is found
 #   valgrind   the same under valgrind
@@ -22,7 +24,7 @@ flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -g)
 build() { # PROGRAM SOURCE...
   local program=$1
   shift
-  cc "${flags[@]}" "${@/#/tests/abi/}" "$archive" "${libraries[@]}" -o "$work/$program"
+  "${CC:-cc}" "${flags[@]}" "${@/#/tests/abi/}" "$archive" "${libraries[@]+"${libraries[@]}"}" -o "$work/$program"
 }
 
 bundle() {
@@ -59,6 +61,30 @@ neighbours)
   names=$(nm --extern-only --defined-only "$archive" | awk '$2 ~ /[TDBRVW]/ { print $3 }' | grep -vE '^(fetch_cached_cert|cached_http_[a-z0-9_]+)$' || true)
   [ -z "$names" ] || die "the archive has global names beside those of the header: $names"
   ;;
+panics)
+  archive=$work/libcached_http.a
+  tests/scripts/one_object.sh "$(build_archive --quiet --features failpoints)" "$archive"
+  build planted planted.c
+  "$work/planted"
+  ;;
+musl)
+  CARGO_BUILD_TARGET=$(uname -m)-unknown-linux-musl
+  export CARGO_BUILD_TARGET
+  shipped=$work/shipped.a planted=$work/planted.a
+  tests/scripts/one_object.sh "$(build_archive --release --quiet)" "$shipped"
+  tests/scripts/one_object.sh "$(build_archive --quiet --features failpoints)" "$planted"
+  CC=musl-gcc
+  for static in "" -static; do
+    # Debian's musl-gcc makes the table that unwinding needs only if told.
+    libraries=(-Wl,--eh-frame-hdr ${static:+"$static"})
+    archive=$shipped
+    build client client.c backend.c
+    walk
+    archive=$planted
+    build planted planted.c
+    "$work/planted"
+  done
+  ;;
 leaks)
   archive=$(build_archive --release --quiet)
   build leaks leaks.c backend.c
@@ -91,7 +117,7 @@ valgrind)
   expect_fault 'definitely lost' "${checked[@]}" "$work/faults" leak
   ;;
 *)
-  echo "usage: tests/abi/run.sh plain|neighbours|leaks|asan|valgrind" >&2
+  echo "usage: tests/abi/run.sh plain|neighbours|panics|musl|leaks|asan|valgrind" >&2
   exit 2
   ;;
 esac

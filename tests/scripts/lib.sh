@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Rust archive and puts it and its digest where the Go package looks for them.
+# Builds the Rust archive and puts it and its digest where the Go package looks for them. On a machine with glibc,
+# CARGO_BUILD_TARGET may name the same machine with musl.
 set -euo pipefail
 # shellcheck source=tests/scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
@@ -10,8 +11,10 @@ platform=$(go env GOOS)_$(go env GOARCH)
 	die "cannot build the Rust library for $platform on this machine: unset GOOS and GOARCH"
 
 host=$(rustc -vV | sed -n 's/^host: //p')
-[ "${CARGO_BUILD_TARGET:-$host}" = "$host" ] ||
-	die "cannot build the Rust library for $CARGO_BUILD_TARGET on this machine: unset CARGO_BUILD_TARGET"
+target=$(rust_target)
+[[ $target == "$host" || $target == "${host%-gnu}-musl" ]] ||
+	die "cannot build the Rust library for $target on this machine: unset CARGO_BUILD_TARGET"
+[[ $target != *-musl ]] || platform+=_musl
 
 cd "$root"
 native=go/internal/native
@@ -21,5 +24,5 @@ archive=$work/libcached_http.a
 tests/scripts/one_object.sh "$(build_archive --release)" "$archive"
 install_if_changed "$archive" "$native/lib/$platform/libcached_http.a"
 
-write_digest "$archive" "$work/archive_digest.go"
-install_if_changed "$work/archive_digest.go" "$native/archive_digest.go"
+write_digest "$archive" "$platform" "$work/archive_digest.go"
+install_if_changed "$work/archive_digest.go" "$native/archive_digest_$platform.go"

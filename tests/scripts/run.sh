@@ -81,6 +81,7 @@ test_steps() {
 		go test -race -count=1 -timeout=10m ./...
 	step abi tests/abi/run.sh plain
 	step neighbours tests/abi/run.sh neighbours
+	step abi-panics tests/abi/run.sh panics
 	step leaks tests/abi/run.sh leaks
 	step asan tests/scripts/asan.sh quick
 	step fuzz tests/scripts/fuzz.sh --if-present

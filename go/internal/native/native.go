@@ -19,7 +19,7 @@ import (
 // not link.
 var abiVersion = unsafe.Pointer(C.cached_http_abi_5) //nolint:unconvert // cgo gives another type; its initialisation is the use
 
-// archiveDigest is set by archive_digest.go, which make lib generates: Go's build cache does not notice ad Go file.
+// archiveDigest is set by a file that make lib generates, archive_digest_*.go.
 var archiveDigest string
 
 // Version is the release that the header is of.

@@ -25,6 +25,12 @@ pub(crate) fn guarded(body: impl FnOnce() -> Result<Status, Status>) -> Status {
 pub(crate) fn collect_panics() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
+        #[cfg(feature = "failpoints")]
+        if let Ok(plan) = std::env::var("PLANTED_IN_EXPORTS") {
+            let _ = fail::cfg("export", &plan); // by a C program, which can't say so itself
+        }
+        // A program that was linked without tables for unwinding ends here, when it starts, and not in the middle of traffic.
+        let _ = catch_unwind(|| panic::resume_unwind(Box::new(())));
         panic::set_hook(Box::new(|info| {
             let place = info.location().map_or_else(|| "an unknown place".into(), ToString::to_string);
             let mut places = PANICS.lock();

@@ -1,0 +1,13 @@
+//go:build linux && amd64 && musl
+
+package native
+
+// #include <limits.h>
+// #ifdef __GLIBC__
+// #error "this C library is glibc: build without the tag musl, or with CC=musl-gcc"
+// #endif
+// #if !__has_include("lib/linux_amd64_musl/libcached_http.a")
+// #error "the Rust library is not built for musl: run make lib in the repository, or ./xcaddy.sh to build a whole Caddy"
+// #endif
+// #cgo LDFLAGS: -L${SRCDIR}/lib/linux_amd64_musl -lcached_http
+import "C"
