@@ -65,6 +65,7 @@ func TestFleetOperations(t *testing.T) {
 	begin := time.Now()
 	n.handshakes(names...)
 	f.settled(len(names))
+	fetched := time.Now()
 	misses := n.onRecords()
 	t.Logf("%d misses: %v (target <= 1 Load + 1 Store each)", len(names), misses)
 	if misses["load"] > len(names) || misses["store"] > len(names) || misses["delete"] > 0 {
@@ -79,7 +80,7 @@ func TestFleetOperations(t *testing.T) {
 		t.Error("hits use the storage")
 	}
 	requests := len(f.backend.Requests())
-	time.Sleep(time.Until(begin.Add((lifetime + 1) * time.Second)))
+	time.Sleep(time.Until(fetched.Add((lifetime + 1) * time.Second)))
 	n.handshakes(names...)
 	eventually(t, 5*time.Second, "all are refreshed", func() bool { return len(f.backend.Requests()) == requests+len(names) })
 	eventually(t, 5*time.Second, "all are written", func() bool { return n.onRecords()["store"] == 2*len(names) })

@@ -162,15 +162,29 @@ impl State {
         }
     }
 
+    /// That proves nothing: there are modules that say so of whatever has failed. A storage that takes nothing and finds nothing
+    /// is down, most likely, and each look may take long.
+    fn note_missing(&mut self, lane: Lane, steps: &mut Vec<Step>) {
+        match lane {
+            Lane::Read if self.breaker_is_open(Way::Write) => self.note_failure(Way::Read, steps),
+            Lane::Journal => self.allow_one(Way::Read),
+            Lane::Read | Lane::Write => {}
+        }
+    }
+
+    /// Nobody else would find out that the storage works again: one may try, once a turn of the journal.
+    fn allow_one(&mut self, way: Way) {
+        let failures = &mut self.failures[way as usize];
+        *failures = (*failures).min(FAILURES_TO_OPEN - 1);
+    }
+
     fn note_success(&mut self, lane: Lane, way: Way) {
         match way {
             Way::Write => self.failures = [0; 2],
             Way::Read => {
                 self.failures[Way::Read as usize] = 0;
-                // Nobody else would find out that it takes something again: one may try, once a turn of the journal.
                 if lane == Lane::Journal {
-                    let failures = &mut self.failures[Way::Write as usize];
-                    *failures = (*failures).min(FAILURES_TO_OPEN - 1);
+                    self.allow_one(Way::Write);
                 }
             }
         }
@@ -221,8 +235,8 @@ impl Operations {
             match ended {
                 Ended::Failed(_) => state.note_failure(way, &mut steps),
                 Ended::Found(_) | Ended::Done => state.note_success(lane, way),
-                // That proves nothing: there are modules that say so of whatever has failed.
-                Ended::Missing | Ended::Skipped => {}
+                Ended::Missing => state.note_missing(lane, &mut steps),
+                Ended::Skipped => {}
             }
             steps.push(Step::End(then, ended));
         }
