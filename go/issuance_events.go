@@ -50,7 +50,10 @@ func (h orderHandler) Handle(_ context.Context, event caddy.Event) error {
 			return errRetry
 		}
 	case eventObtained:
-		h.orders.Obtained(name)
+		issuer, _ := event.Data["issuer"].(string)
+		if h.orders.Obtained(name, isOwnAuthority(h.fleet.tlsApp, name, issuer)) {
+			h.fleet.tell(name)
+		}
 	case eventFailed:
 		err, _ := event.Data["error"].(error)
 		h.orders.Failed(name, failureOf(err))

@@ -27,10 +27,21 @@ type acmeIssuer struct {
 // Issue implements certmagic.Issuer.
 func (i acmeIssuer) Issue(ctx context.Context, request *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
 	issued, err := i.ACMEIssuer.Issue(ctx, request)
-	if err != nil && len(request.DNSNames) == 1 && i.orders.IsUnderWay(issuance.NormalName(request.DNSNames[0])) {
+	if err != nil && i.orders.Blame(nameOf(request), failureOf(err)) {
 		err = certmagic.ErrNoRetry{Err: err}
 	}
 	return issued, err
+}
+
+// nameOf is the one that an order on demand is for.
+func nameOf(request *x509.CertificateRequest) string {
+	for _, name := range request.DNSNames {
+		return issuance.NormalName(name)
+	}
+	for _, address := range request.IPAddresses {
+		return address.String()
+	}
+	return ""
 }
 
 // SetConfig implements caddytls.ConfigSetter, and keeps the configuration for its storage.

@@ -65,6 +65,15 @@ func (p *Permission) issuersOf(name string) (certmagic.Storage, []certmagic.Issu
 	return p.storage, policy.Issuers
 }
 
+// isOwnAuthority tells whether the issuer of the name's certificate is this Caddy's own authority.
+func isOwnAuthority(app *caddytls.TLS, name, issuerKey string) bool {
+	policy := policyOf(app, name)
+	return policy != nil && slices.ContainsFunc(policy.Issuers, func(issuer certmagic.Issuer) bool {
+		_, isInternal := issuer.(*caddytls.InternalIssuer)
+		return isInternal && issuer.IssuerKey() == issuerKey
+	})
+}
+
 // isInternal tells whether a name's certificate comes from this Caddy's own authority, which no storm can exhaust.
 func (p *Permission) isInternal(name string) bool {
 	policy := policyOf(p.tlsApp, name)

@@ -237,6 +237,34 @@ func TestIssuanceForNamesThatTheConfigurationLists(t *testing.T) {
 	}
 }
 
+// With Caddy's own authority behind an ACME one, made-up names get a certificate, and yet spend no limits of the account.
+func TestIssuanceWithCaddysOwnAuthorityBehind(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	s := i.guarded(backend.URL(), "ask "+yes(t))
+	s.global = append(s.global, "cert_issuer acme {", "\tdir "+i.directory, "\ttrusted_roots "+i.folder+"/issuer-root.pem",
+		"\tdisable_http_challenge", "}", "cert_issuer internal")
+	c.start(s)
+	served := 0
+	for n := range 20 {
+		if _, err := c.visitOnce(fmt.Sprintf("n%d.example.com", n)); err == nil {
+			served++
+		}
+	}
+	if orders := i.orders(); orders != served || served > 4 {
+		t.Errorf("%d orders, %d served", orders, served)
+	}
+	// What it has is served, though its domain cools.
+	if took, err := c.visitOnce("n0.example.com"); err != nil {
+		t.Errorf("after %v: %v", took, err)
+	}
+	if facts := c.inspectOrders("n0.example.com"); facts.Failures != 1 {
+		t.Errorf("%+v", facts)
+	}
+}
+
 // Many names at once are no storm where Caddy's own authority issues.
 func TestIssuanceByTheInternalAuthority(t *testing.T) {
 	t.Parallel()

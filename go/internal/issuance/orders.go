@@ -45,6 +45,7 @@ type order struct {
 	permitted time.Time
 	begun     time.Time // zero before it is
 	isCounted bool
+	blamed    *Failure // what the first authority has said of the name, if another one goes on
 }
 
 // Counts are totals, but for UnderWay.
@@ -125,23 +126,34 @@ func (o *Orders) Begin(name string) bool {
 	return record == nil || now.After(record.retriedUntil)
 }
 
-// IsUnderWay tells whether an order for the name was permitted and has neither succeeded nor failed.
-func (o *Orders) IsUnderWay(name string) bool {
+// Blame is told that one authority has refused the name its certificate; another may be asked yet. It returns false if no
+// order of ours is under way.
+func (o *Orders) Blame(name string, failure Failure) bool {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	return o.underWay[name] != nil
+	order := o.underWay[name]
+	if order != nil && order.blamed == nil && !failure.IsTemporary {
+		order.blamed = &failure
+	}
+	return order != nil
 }
 
-// Obtained is told that the name has its certificate now.
-func (o *Orders) Obtained(name string) {
+// Obtained is told that the name has its certificate now. One by Caddy's own authority says nothing of a name, and takes
+// nothing back: if another authority has refused it before, the order has failed.
+func (o *Orders) Obtained(name string, byOwnAuthority bool) (hasFailed bool) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	if order := o.underWay[name]; order != nil {
+		if byOwnAuthority && order.blamed != nil {
+			o.fail(name, *order.blamed, o.now())
+			return true
+		}
 		delete(o.underWay, name)
 		o.counts.Obtained++
 		delete(o.domains, order.domain)
 	}
 	delete(o.names, name)
+	return false
 }
 
 // Failed is told that an order has failed. One that was never permitted is none of ours.
@@ -153,9 +165,12 @@ func (o *Orders) Failed(name string, failure Failure) {
 	}
 }
 
-// fail ends an order that is under way.
+// fail ends an order that is under way. What any authority has said of the name counts, whichever was the last.
 func (o *Orders) fail(name string, failure Failure, now time.Time) {
 	order := o.underWay[name]
+	if order.blamed != nil {
+		failure = *order.blamed
+	}
 	delete(o.underWay, name)
 	o.counts.Failed++
 	o.remember(name, order, failure, now)

@@ -29,7 +29,7 @@ func visit(orders *Orders, name string, failure *Failure) Rule {
 		return "retry"
 	}
 	if failure == nil {
-		orders.Obtained(name)
+		orders.Obtained(name, false)
 	} else {
 		orders.Failed(name, *failure)
 	}
@@ -215,7 +215,7 @@ func TestPlacesComeBackWhateverHappens(t *testing.T) {
 		"nothing is heard of it":       {func(*Orders) {}, reservation},
 		"it begins and never ends":     {func(o *Orders) { o.Begin("a.example.com") }, longestOrder},
 		"it is kept and fails":         {func(o *Orders) { o.Begin("a.example.com"); o.Failed("a.example.com", *badDNS) }, 0},
-		"it is obtained":               {func(o *Orders) { o.Begin("a.example.com"); o.Obtained("a.example.com") }, 0},
+		"it is obtained":               {func(o *Orders) { o.Begin("a.example.com"); o.Obtained("a.example.com", true) }, 0},
 		"what is issued is not kept":   {func(o *Orders) { o.Begin("a.example.com"); o.Begin("a.example.com") }, 0},
 		"another one begins by itself": {func(o *Orders) { o.Begin("other.example.com") }, reservation},
 	} {
@@ -240,6 +240,34 @@ func TestPlacesComeBackWhateverHappens(t *testing.T) {
 }
 
 // certmagic waits for a minute and then tries again, by itself, for as long as a handshake may take.
+// Several authorities may be asked for one name, one after the other.
+func TestWhatAnyAuthoritySaysOfANameCounts(t *testing.T) {
+	down := Failure{Problem: "it is down", IsTemporary: true}
+	for title, test := range map[string]struct {
+		end  func(*Orders)
+		want Rule
+	}{
+		"the last one is down":                {func(o *Orders) { o.Blame("a.example.com", *badDNS); o.Failed("a.example.com", down) }, RuleCooldown},
+		"another one issues":                  {func(o *Orders) { o.Blame("a.example.com", *badDNS); o.Obtained("a.example.com", false) }, ""},
+		"Caddy's own issues":                  {func(o *Orders) { o.Blame("a.example.com", *badDNS); o.Obtained("a.example.com", true) }, RuleCooldown},
+		"Caddy's own issues, the one is down": {func(o *Orders) { o.Blame("a.example.com", down); o.Obtained("a.example.com", true) }, ""},
+	} {
+		orders, clock := newTestOrders(usual)
+		if orders.Blame("a.example.com", *badDNS) {
+			t.Error("without an order")
+		}
+		if err := orders.Permit("a.example.com"); err != nil {
+			t.Fatal(err)
+		}
+		orders.Begin("a.example.com")
+		test.end(orders)
+		clock.now = clock.now.Add(2 * time.Minute)
+		if rule := visit(orders, "a.example.com", nil); rule != test.want {
+			t.Errorf("%s: %q", title, rule)
+		}
+	}
+}
+
 func TestARetryOfAnOrderThatHasFailedIsEnded(t *testing.T) {
 	orders, clock := newTestOrders(usual)
 	visit(orders, "a.example.com", badDNS)
