@@ -45,7 +45,7 @@ func (f orderFleet) learnWithin(name string, limit time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	for _, subject := range issuance.Subjects(name) {
+	for _, subject := range append([]string{issuance.SubjectOfAll}, issuance.Subjects(name)...) {
 		if text, err := shared.SharedText(ctx, subject); err == nil && text != "" {
 			f.orders.Learn(name, subject, text)
 		}

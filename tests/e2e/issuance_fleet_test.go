@@ -50,4 +50,20 @@ func TestIssuanceInAFleet(t *testing.T) {
 		_, err := nodes[0].visitOnce(name)
 		return err == nil
 	})
+
+	const second = "customer.example.net"
+	for _, node := range nodes {
+		_, _ = node.visitOnce(second)
+		time.Sleep(300 * time.Millisecond)
+	}
+	i.names.point("127.0.0.1", second)
+	nodes[1].cachedHTTP("purge", "--all", "--yes").expect(t, 0)
+	// What it has told itself is no longer learnt.
+	if took, err := nodes[1].visitOnce(second); err != nil {
+		t.Errorf("after a purge of all: %v after %v", err, took)
+	}
+	eventually(t, 20*time.Second, "the purge of all is known to another node", func() bool {
+		_, err := nodes[2].visitOnce(second)
+		return err == nil
+	})
 }

@@ -23,6 +23,7 @@ type failures struct {
 	problem      string
 	failedAt     time.Time
 	learntAt     time.Time // when other nodes were asked for news of it
+	forgotten    time.Time // when somebody had earlier failures forgotten; other nodes may tell of them yet
 }
 
 const (
@@ -40,6 +41,12 @@ const (
 )
 
 func (f *failures) isCooling(now time.Time) bool { return f != nil && now.Before(f.coolsUntil) }
+
+// isKnown: there are failures that nobody had forgotten.
+func (f *failures) isKnown() bool { return f != nil && !f.failedAt.IsZero() }
+
+// longestCooldown is where the doubling ends.
+func (o *Orders) longestCooldown() time.Duration { return max(o.limits.Cooldown, longestCooldown) }
 
 // remember lets a name cool, and its domain if new names of it fail one after the other.
 func (o *Orders) remember(name string, order *order, failure Failure, now time.Time) {
@@ -59,7 +66,7 @@ func (o *Orders) remember(name string, order *order, failure Failure, now time.T
 		return
 	}
 	record.number++
-	record.cool(doubled(cooldown, record.number-1, max(cooldown, longestCooldown)), o.random(), now)
+	record.cool(doubled(cooldown, record.number-1, o.longestCooldown()), o.random(), now)
 	if !isNew {
 		return // it has failed before, and says nothing new of its domain
 	}

@@ -21,6 +21,9 @@ type note struct {
 // relearnAfter is how often it is looked whether another node has forgotten what this one refuses a name for.
 const relearnAfter = 15 * time.Second
 
+// SubjectOfAll is what a note is about that lets all names be forgotten.
+const SubjectOfAll = "orders/all"
+
 // subject is what a note is about.
 type subject struct {
 	isDomain bool
@@ -78,7 +81,7 @@ func (o *Orders) Forgetting(known string) string {
 	return text(note{Forgotten: max(o.now().UnixMilli(), last.FailedAt)})
 }
 
-// Learn takes over a note that is about one of the Subjects of a name.
+// Learn takes over a note that is about one of the Subjects of a name, or about all.
 func (o *Orders) Learn(name, about, told string) {
 	var of note
 	if json.Unmarshal([]byte(told), &of) != nil {
@@ -86,25 +89,40 @@ func (o *Orders) Learn(name, about, told string) {
 	}
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
+	if about == SubjectOfAll {
+		if told := time.UnixMilli(of.Forgotten); told.Before(o.now().Add(o.longestCooldown())) {
+			o.allForgotten = latest(o.allForgotten, told)
+		}
+	}
 	for _, subject := range subjects(name) {
-		if subject.String() == about {
+		switch about {
+		case SubjectOfAll:
+			o.forgetEarlier(subject, o.allForgotten)
+		case subject.String():
 			o.learn(subject, of)
 		}
 	}
 }
 
+func (o *Orders) forgetEarlier(about subject, until time.Time) {
+	records := o.recordsOf(about)
+	if record := records[about.key]; record != nil && !record.failedAt.After(until) {
+		delete(records, about.key)
+	}
+}
+
 func (o *Orders) learn(subject subject, of note) {
-	now, records := o.now(), o.recordsOf(subject)
-	record := records[subject.key]
 	if of.Forgotten > 0 {
-		if record != nil && record.failedAt.UnixMilli() <= of.Forgotten {
-			delete(records, subject.key)
-		}
+		o.forgetEarlier(subject, time.UnixMilli(of.Forgotten))
 		return
 	}
-	longest := max(o.limits.Cooldown, longestCooldown)
-	coolsUntil := time.UnixMilli(of.CoolsUntil)
-	if o.limits.Cooldown <= 0 || !coolsUntil.After(now) || coolsUntil.After(now.Add(longest)) ||
+	now, records := o.now(), o.recordsOf(subject)
+	record := records[subject.key]
+	failedAt, coolsUntil := time.UnixMilli(of.FailedAt), time.UnixMilli(of.CoolsUntil)
+	if !failedAt.After(o.allForgotten) || record != nil && !failedAt.After(record.forgotten) {
+		return // told before somebody had it forgotten
+	}
+	if o.limits.Cooldown <= 0 || !coolsUntil.After(now) || coolsUntil.After(now.Add(o.longestCooldown())) ||
 		record != nil && !coolsUntil.After(record.coolsUntil) {
 		return
 	}
@@ -112,7 +130,7 @@ func (o *Orders) learn(subject subject, of note) {
 		return
 	}
 	record.number, record.problem = max(record.number, of.Failures), oneLine(of.Problem)
-	record.failedAt, record.coolsUntil = time.UnixMilli(of.FailedAt), coolsUntil
+	record.failedAt, record.coolsUntil = failedAt, coolsUntil
 	record.forgottenAt = latest(record.forgottenAt, coolsUntil.Add(o.limits.Cooldown))
 }
 

@@ -33,7 +33,9 @@ type Orders struct {
 	names    map[string]*failures
 	domains  map[string]*failures
 	swept    time.Time
-	counts   Counts
+	// allForgotten is when all failures were forgotten, here or on another node.
+	allForgotten time.Time
+	counts       Counts
 
 	newcomers *newcomers
 }

@@ -357,6 +357,26 @@ func TestNodesOfAFleetLearnFromEachOther(t *testing.T) {
 			if rule := visit(other, "a.example.com", nil); rule != "" {
 				t.Errorf("%q", rule)
 			}
+			// What storages still tell of a name that was just forgotten counts no more, and all can be forgotten at once.
+			visit(other, "d.example.net", badDNS)
+			tell(other, "d.example.net")
+			other.Forget([]string{"d.example.net"})
+			if learn(other, "d.example.net"); visit(other, "d.example.net", badDNS) != "" || other.Facts("d.example.net").Failures != 1 {
+				t.Error("learnt from an old note of its own")
+			}
+			tell(other, "d.example.net")
+			if learn(one, "d.example.net"); visit(one, "d.example.net", nil) != RuleCooldown {
+				t.Error("not learnt")
+			}
+			if other.ForgetAll() == 0 || other.Facts("d.example.net") != nil {
+				t.Error("not forgotten")
+			}
+			one.Learn("d.example.net", SubjectOfAll, other.Forgetting(""))
+			for node, orders := range map[string]*Orders{"one": one, "other": other} {
+				if learn(orders, "d.example.net"); visit(orders, "d.example.net", nil) != "" {
+					t.Errorf("%s has not forgotten", node)
+				}
+			}
 			clock.now = clock.now.Add(time.Hour)
 			if learn(one, "b.example.com"); visit(one, "b.example.com", nil) != "" {
 				t.Error("an old note counts")

@@ -51,11 +51,11 @@ func (o *Orders) Facts(name string) *Facts {
 	now := o.now()
 	o.sweep(now)
 	order, record, domain := o.underWay[name], o.names[name], o.domains[registeredDomain(name)]
-	if order == nil && record == nil && !domain.isCooling(now) {
+	if order == nil && !record.isKnown() && !domain.isCooling(now) {
 		return nil
 	}
 	facts := &Facts{IsUnderWay: order != nil && order.isCounted}
-	if record != nil {
+	if record.isKnown() {
 		facts.Failures, facts.LastProblem = record.number, record.problem
 		failedAt := record.failedAt.UTC()
 		facts.FailedAt = &failedAt
@@ -79,20 +79,33 @@ func (o *Orders) Forget(names []string) (known int) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	for _, name := range names {
-		if o.names[name] != nil {
+		if o.names[name].isKnown() {
 			known++
 		}
-		delete(o.names, name)
-		delete(o.domains, registeredDomain(name))
+		forget(o.names, name, o.now())
+		forget(o.domains, registeredDomain(name), o.now())
 	}
 	return known
+}
+
+// forget leaves when that was, for as long as other nodes may not know of it.
+func forget(records map[string]*failures, key string, now time.Time) {
+	delete(records, key)
+	if record := recordOf(records, key); record != nil {
+		record.forgotten, record.forgottenAt = now, now.Add(time.Minute)
+	}
 }
 
 // ForgetAll is Forget of every name.
 func (o *Orders) ForgetAll() (known int) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	known = len(o.names)
+	for _, record := range o.names {
+		if record.isKnown() {
+			known++
+		}
+	}
+	o.allForgotten = o.now()
 	clear(o.names)
 	clear(o.domains)
 	return known

@@ -32,6 +32,7 @@ func (s *Service) forgetOrders(caches []Cache, names []string) int {
 	case orders == nil:
 		return 0
 	case names == nil:
+		go tellAllForgotten(caches, orders)
 		return orders.ForgetAll()
 	}
 	normal := make([]string, len(names))
@@ -42,6 +43,17 @@ func (s *Service) forgetOrders(caches []Cache, names []string) int {
 		go tellForgotten(caches, orders, normal)
 	}
 	return orders.Forget(normal)
+}
+
+// tellAllForgotten says so once: nobody can list what nodes have told of names.
+func tellAllForgotten(caches []Cache, orders *issuance.Orders) {
+	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
+	defer cancel()
+	for _, cache := range caches {
+		if cache.IsDistributed() {
+			_ = cache.ShareText(ctx, issuance.SubjectOfAll, orders.Forgetting(""))
+		}
+	}
 }
 
 // tellForgotten reads what a node has told of each name before, whose clock may be another.
