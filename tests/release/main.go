@@ -1,6 +1,7 @@
 // Command release does what make release needs beyond shell:
 //
 //	release proxy MODULE VERSION FOLDER TIME OUTPUT   lays a module out as a proxy's tree (https://go.dev/ref/mod#goproxy-protocol)
+//	release unzip MODULE VERSION ZIP FOLDER           unpacks a module's zip
 //	release sbom VERSION TIME BINARY                  prints what a Caddy is made of, CycloneDX; the Rust side is read from
 //	                                                  standard input, a line "NAME VERSION LICENCE" for each crate
 //
@@ -29,10 +30,12 @@ func main() {
 	switch arguments := os.Args[1:]; {
 	case len(arguments) == 6 && arguments[0] == "proxy":
 		err = proxy(module.Version{Path: arguments[1], Version: arguments[2]}, arguments[3], arguments[4], arguments[5])
+	case len(arguments) == 5 && arguments[0] == "unzip":
+		err = modzip.Unzip(arguments[4], module.Version{Path: arguments[1], Version: arguments[2]}, arguments[3])
 	case len(arguments) == 4 && arguments[0] == "sbom":
 		err = sbom(arguments[1], arguments[2], arguments[3])
 	default:
-		err = fmt.Errorf("usage: release proxy MODULE VERSION FOLDER TIME OUTPUT, or release sbom VERSION TIME BINARY")
+		err = fmt.Errorf("usage: release proxy MODULE VERSION FOLDER TIME OUTPUT, release unzip MODULE VERSION ZIP FOLDER, or release sbom VERSION TIME BINARY")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)

@@ -57,6 +57,15 @@ for folder in "${folders[@]}"; do
 		[[ ! -x $tool || $name == cargo* || $name == rust* || -e $without_rust/$name ]] || ln -s "$tool" "$without_rust/$name"
 	done
 done
+# The tag gives Go the very module that dist/ has, as a repository does without a proxy.
+(cd "$work/first" && tests/scripts/tag_module.sh "$version")
+digest() { # what go.sum has of the module, with these settings
+	env "$@" go -C "$work" mod download -json "$module@$version" | sed -n 's/^\t"Sum": "\(.*\)",$/\1/p'
+}
+printf '[url "file://%s/first"]\n\tinsteadOf = https://github.com/cached-http/caddy-cached-http\n' "$work" >"$work/gitconfig"
+by_tag=$(digest GOPROXY=direct GONOSUMDB="$module" GOFLAGS=-modcacherw GOMODCACHE="$work/tagged" GIT_CONFIG_GLOBAL="$work/gitconfig")
+by_proxy=$(digest GOPROXY="file://$dist/proxy" GONOSUMDB="$module" GOFLAGS=-modcacherw GOMODCACHE="$work/proxied")
+[[ -n $by_tag && $by_tag = "$by_proxy" ]] || die "the tag is of another module than dist/: $by_tag, $by_proxy"
 xcaddy=$(find_xcaddy)
 users() { from_release "$dist" "$work/modules" env PATH="$without_rust" "$@"; }
 ! users sh -c "command -v cargo" || die "cargo is still on the path"
