@@ -57,20 +57,27 @@ func (p *Permission) permitOrder(ctx context.Context, name string, decide func()
 		return decide()
 	}
 	key := issuance.NormalName(name)
-	if err := p.orders.Check(key); err != nil {
+	refusal, state := p.orders.Check(key), notStored
+	if refusal != nil {
 		p.fleet().relearn(key)
-		if !p.isStored(ctx, name) {
-			return p.refused(name, err)
+		if state = p.lookUp(ctx, name); state == notStored {
+			return p.refused(name, refusal)
 		}
-		return decide()
 	}
 	if err := decide(); err != nil {
 		return err
 	}
-	if p.isStored(ctx, name) {
+	if refusal == nil {
+		state = p.lookUp(ctx, name)
+	}
+	if state == isStored {
 		return nil // loaded, or renewed: no order that a scanner could have caused
 	}
-	if err := p.pointsHere(name); err != nil {
+	err := p.pointsHere(name)
+	switch {
+	case state == maybeStored:
+		return p.refused(name, p.orders.PermitUnsure(key, err))
+	case err != nil:
 		return p.refused(name, err)
 	}
 	p.fleet().learn(key)

@@ -51,13 +51,11 @@ func (h orderHandler) Handle(_ context.Context, event caddy.Event) error {
 		}
 	case eventObtained:
 		issuer, _ := event.Data["issuer"].(string)
-		if h.orders.Obtained(name, isOwnAuthority(h.fleet.tlsApp, name, issuer)) {
-			h.fleet.tell(name)
-		}
+		h.fleet.tell(name, h.orders.Obtained(name, isOwnAuthority(h.fleet.tlsApp, name, issuer)))
 	case eventFailed:
 		err, _ := event.Data["error"].(error)
 		h.orders.Failed(name, failureOf(err))
-		h.fleet.tell(name)
+		h.fleet.tell(name, h.orders.Notes(name))
 	}
 	return nil
 }
@@ -67,10 +65,14 @@ func failureOf(err error) issuance.Failure {
 	if err == nil {
 		return issuance.Failure{Problem: "no reason is known"}
 	}
+	_, isFinal := errors.AsType[certmagic.ErrNoRetry](err)
 	var problem acme.Problem
 	if errors.As(err, &problem) {
 		text := strings.TrimPrefix(problem.Type, "urn:ietf:params:acme:error:") + ": " + problem.Detail
-		return issuance.Failure{Problem: text, IsTemporary: isTemporary(problem)}
+		isRateLimit := problem.Type == acme.ProblemTypeRateLimited || problem.Status == http.StatusTooManyRequests
+		return issuance.Failure{
+			Problem: text, IsTemporary: isRateLimit || isTemporary(problem), IsRateLimit: isRateLimit, IsRetried: !isFinal,
+		}
 	}
 	var network net.Error // of a request to the authority
 	if failed, isURL := errors.AsType[*url.Error](err); isURL {
@@ -78,14 +80,19 @@ func failureOf(err error) issuance.Failure {
 	}
 	return issuance.Failure{
 		Problem:     err.Error(),
+		IsRetried:   !isFinal,
 		IsTemporary: errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled),
 	}
 }
 
 func isTemporary(problem acme.Problem) bool {
 	switch problem.Type {
-	case acme.ProblemTypeRateLimited, acme.ProblemTypeServerInternal, acme.ProblemTypeBadNonce:
+	case acme.ProblemTypeServerInternal, acme.ProblemTypeBadNonce:
 		return true
+	case acme.ProblemTypeAccountDoesNotExist, acme.ProblemTypeExternalAccountRequired, acme.ProblemTypeUserActionRequired,
+		acme.ProblemTypeInvalidContact, acme.ProblemTypeUnsupportedContact, acme.ProblemTypeBadPublicKey,
+		acme.ProblemTypeBadSignatureAlgorithm:
+		return true // the account's trouble
 	}
-	return problem.Status == http.StatusTooManyRequests || problem.Status >= 500
+	return problem.Status >= 500
 }

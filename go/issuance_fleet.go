@@ -52,16 +52,16 @@ func (f orderFleet) learnWithin(name string, limit time.Duration) {
 	}
 }
 
-// tell leaves notes of a failure. What the storage does not take is told nobody: each node then finds out by itself.
-func (f orderFleet) tell(name string) {
+// tell leaves notes on a name. What the storage does not take is told nobody: each node then finds out by itself.
+func (f orderFleet) tell(name string, notes map[string]string) {
 	shared := f.storeOf(name)
-	if shared == nil {
+	if shared == nil || len(notes) == 0 {
 		return
 	}
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
 		defer cancel()
-		for subject, text := range f.orders.Notes(name) {
+		for subject, text := range notes {
 			_ = shared.ShareText(ctx, subject, text)
 		}
 	}()

@@ -19,15 +19,24 @@ const (
 	maxStorageQuestions = 64
 )
 
-// isStored tells whether Caddy's storage has a certificate that it would take for the name: the name's own, or a wildcard's.
-// The permission is asked before storage is looked at. A storage that fails is no reason to deny a name: its certificate
-// may be there, and Caddy orders nothing that it can't keep.
-func (p *Permission) isStored(ctx context.Context, name string) bool {
+// storedState is whether Caddy has a certificate for a name.
+type storedState int
+
+const (
+	notStored storedState = iota
+	isStored
+	// maybeStored: the storage is too slow to tell. That is no reason to deny a name, whose certificate may be there.
+	maybeStored
+)
+
+// lookUp tells whether Caddy's storage has a certificate that it would take for the name: the name's own, or a wildcard's.
+// The permission is asked before storage is looked at.
+func (p *Permission) lookUp(ctx context.Context, name string) storedState {
 	if p.storage == nil {
-		return false
+		return notStored
 	}
 	if len(caddytls.AllMatchingCertificates(issuance.NormalName(name))) > 0 {
-		return true // a renewal: denied, Caddy would drop a certificate that is good
+		return isStored // a renewal: denied, Caddy would drop a certificate that is good
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
@@ -35,18 +44,21 @@ func (p *Permission) isStored(ctx context.Context, name string) bool {
 	case p.storageQuestions <- struct{}{}:
 		defer func() { <-p.storageQuestions }()
 	case <-ctx.Done():
-		return true
+		return maybeStored
 	}
 	storage, issuers := p.issuersOf(name)
 	_, parent, _ := strings.Cut(name, ".")
 	for _, issuer := range issuers {
 		for _, subject := range []string{name, "*." + parent} {
 			if storage.Exists(ctx, certmagic.StorageKeys.SiteCert(issuer.IssuerKey(), subject)) {
-				return true
+				return isStored
 			}
 		}
 	}
-	return ctx.Err() != nil
+	if ctx.Err() != nil {
+		return maybeStored
+	}
+	return notStored
 }
 
 // issuersOf are those that would order the name's certificate, and where they keep it.

@@ -30,6 +30,7 @@ func TestWhoIsToBlameForAnOrderThatHasFailed(t *testing.T) {
 		"unauthorized":      {problem(acme.ProblemTypeUnauthorized, 403), false, "unauthorized: no such host"},
 		"no status":         {problem(acme.ProblemTypeCAA, 0), false, "caa: no such host"},
 		"asked too often":   {problem(acme.ProblemTypeRateLimited, 429), true, "rateLimited: no such host"},
+		"the account":       {problem(acme.ProblemTypeUserActionRequired, 403), true, "userActionRequired: no such host"},
 		"it is ill":         {problem(acme.ProblemTypeServerInternal, 500), true, "serverInternal: no such host"},
 		"another 5xx":       {problem("", 503), true, ": no such host"},
 		"no challenge left": {errors.New("no solvers available"), false, "no solvers available"},
@@ -40,7 +41,10 @@ func TestWhoIsToBlameForAnOrderThatHasFailed(t *testing.T) {
 		"the handshake's time is over": {fmt.Errorf("waiting: %w", context.DeadlineExceeded), true, "waiting: context deadline exceeded"},
 		"nothing is said":              {nil, false, "no reason is known"},
 	} {
-		if failure := failureOf(test.err); failure != (issuance.Failure{Problem: test.text, IsTemporary: test.isTemporary}) {
+		want := issuance.Failure{
+			Problem: test.text, IsTemporary: test.isTemporary, IsRateLimit: title == "asked too often", IsRetried: test.err != nil,
+		}
+		if failure := failureOf(test.err); failure != want {
 			t.Errorf("%s: %+v", title, failure)
 		}
 	}

@@ -237,6 +237,40 @@ func TestIssuanceForNamesThatTheConfigurationLists(t *testing.T) {
 	}
 }
 
+// A name that the configuration lists after its order has failed is Caddy's own to order, as any other.
+func TestIssuanceOfANameThatBecomesASite(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	const name = "customer.example.com"
+	s := i.guarded(backend.URL(), "ask "+yes(t))
+	c.start(s)
+	if _, err := c.visitOnce(name); err == nil {
+		t.Fatal("a certificate")
+	}
+	i.names.point("127.0.0.1", name)
+	s.sites = "https://" + name + ":PORT {\n\tbind 127.0.0.1\n}\n"
+	c.reload(s)
+	eventually(t, 20*time.Second, "the site has its certificate", func() bool {
+		_, err := c.visitOnce(name)
+		return err == nil
+	})
+}
+
+// An address is ordered as a name is, and fails as soon.
+func TestIssuanceOfAnAddress(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
+	c := prepareCaddy(t)
+	i := startIssuer(t, c)
+	i.directory = "https://127.0.0.1:1/directory"
+	c.start(i.guarded(backend.URL(), "ask "+yes(t)))
+	if took, err := c.visitOnce(""); err == nil || took > 10*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+}
+
 // With Caddy's own authority behind an ACME one, made-up names get a certificate, and yet spend no limits of the account.
 func TestIssuanceWithCaddysOwnAuthorityBehind(t *testing.T) {
 	t.Parallel()

@@ -8,14 +8,19 @@ import (
 // Failure is why an order has failed.
 type Failure struct {
 	Problem string // one line
-	// IsTemporary: the authority could not be reached, was too busy or said that it was asked too often. The name is not to
-	// blame, is left alone for a moment only, and says nothing about its domain.
+	// IsTemporary: the authority could not be reached or was too busy, or the account is in trouble. The name is not to blame,
+	// is left alone for a moment only, and says nothing about its domain.
 	IsTemporary bool
+	// IsRateLimit: it was asked too often, by this name or by all. That may last for a week.
+	IsRateLimit bool
+	// IsRetried: certmagic tries again by itself, while handshakes wait.
+	IsRetried bool
 }
 
 // failures in a row, of a name or of the new names of a domain.
 type failures struct {
 	number      int
+	limited     int // of a name, by the authority's rate limits
 	coolsUntil  time.Time
 	forgottenAt time.Time
 	// retriedUntil is how long certmagic may retry the order that failed, by itself.
@@ -31,6 +36,8 @@ const (
 	longestCooldown = 24 * time.Hour
 	// shortCooldown is for what is not a name's fault, and the first of a domain.
 	shortCooldown = time.Minute
+	// longestLimited is where the doubling ends for a name that the authority's rate limits stand against.
+	longestLimited = time.Hour
 	// domainFailures in a row let a domain cool as a whole.
 	domainFailures = 3
 	// maxRecords bounds the names, and the domains, about 300 bytes each. Orders that fail are few, since certmagic
@@ -60,7 +67,14 @@ func (o *Orders) remember(name string, order *order, failure Failure, now time.T
 	}
 	isNew := record.number == 0
 	record.problem, record.failedAt = oneLine(failure.Problem), now
-	record.retriedUntil = order.permitted.Add(longestOrder)
+	if failure.IsRetried {
+		record.retriedUntil = order.permitted.Add(longestOrder)
+	}
+	if failure.IsRateLimit {
+		record.limited++
+		record.cool(doubled(min(cooldown, shortCooldown), record.limited-1, longestLimited), o.random(), now)
+		return
+	}
 	if failure.IsTemporary {
 		record.cool(min(cooldown, shortCooldown), o.random(), now)
 		return
@@ -85,7 +99,7 @@ func (o *Orders) remember(name string, order *order, failure Failure, now time.T
 // cool lets orders wait for a fifth less than the time at most, so that names that failed together don't come back
 // together. The failures are forgotten after as long again.
 func (f *failures) cool(duration time.Duration, random float64, now time.Time) {
-	f.coolsUntil = now.Add(time.Duration(float64(duration) * (1 - random/5)))
+	f.coolsUntil = latest(f.coolsUntil, now.Add(time.Duration(float64(duration)*(1-random/5))))
 	f.forgottenAt = latest(f.forgottenAt, f.coolsUntil.Add(duration))
 }
 
@@ -104,6 +118,13 @@ func doubled(duration time.Duration, times int, longest time.Duration) time.Dura
 		duration *= 2
 	}
 	return min(duration, longest)
+}
+
+func earliest(one, other time.Time) time.Time {
+	if one.Before(other) {
+		return one
+	}
+	return other
 }
 
 func latest(one, other time.Time) time.Time {

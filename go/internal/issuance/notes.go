@@ -10,10 +10,12 @@ import (
 
 // note is about the failures of a name, or of a domain. Times are milliseconds since the Unix epoch.
 type note struct {
-	Failures   int    `json:"failures,omitempty"`
-	FailedAt   int64  `json:"failed_at,omitempty"`
-	CoolsUntil int64  `json:"cools_until,omitempty"`
-	Problem    string `json:"problem,omitempty"`
+	Failures   int   `json:"failures,omitempty"`
+	FailedAt   int64 `json:"failed_at,omitempty"`
+	CoolsUntil int64 `json:"cools_until,omitempty"`
+	// ForgottenAt is until when the failures count towards the next cooldown.
+	ForgottenAt int64  `json:"forgotten_at,omitempty"`
+	Problem     string `json:"problem,omitempty"`
 	// Forgotten: failures until then were forgotten, since somebody has mended what was wrong.
 	Forgotten int64 `json:"forgotten,omitempty"`
 }
@@ -61,12 +63,16 @@ func (o *Orders) recordsOf(about subject) map[string]*failures {
 func (o *Orders) Notes(name string) map[string]string {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
+	return o.notes(name)
+}
+
+func (o *Orders) notes(name string) map[string]string {
 	notes := make(map[string]string)
 	for _, subject := range subjects(name) {
-		if record := o.recordsOf(subject)[subject.key]; record.isCooling(o.now()) {
+		if record := o.recordsOf(subject)[subject.key]; record.isKnown() {
 			notes[subject.String()] = text(note{
 				Failures: record.number, FailedAt: record.failedAt.UnixMilli(), CoolsUntil: record.coolsUntil.UnixMilli(),
-				Problem: record.problem,
+				Problem: record.problem, ForgottenAt: record.forgottenAt.UnixMilli(),
 			})
 		}
 	}
@@ -118,21 +124,30 @@ func (o *Orders) learn(subject subject, of note) {
 	}
 	now, records := o.now(), o.recordsOf(subject)
 	record := records[subject.key]
-	failedAt, coolsUntil := time.UnixMilli(of.FailedAt), time.UnixMilli(of.CoolsUntil)
+	failedAt, coolsUntil, forgottenAt := time.UnixMilli(of.FailedAt), time.UnixMilli(of.CoolsUntil), time.UnixMilli(of.ForgottenAt)
 	if !failedAt.After(o.allForgotten) || record != nil && !failedAt.After(record.forgotten) {
 		return // told before somebody had it forgotten
 	}
-	if o.limits.Cooldown <= 0 || !coolsUntil.After(now) || coolsUntil.After(now.Add(o.longestCooldown())) ||
-		record != nil && !coolsUntil.After(record.coolsUntil) {
+	// Clocks differ: nothing lasts for longer from now than it did there, nor than it would here.
+	coolsUntil = earliest(coolsUntil, now.Add(coolsUntil.Sub(failedAt)))
+	forgottenAt = earliest(forgottenAt, now.Add(forgottenAt.Sub(failedAt)))
+	longest := o.longestCooldown()
+	if subject.isDomain {
+		longest = o.limits.Cooldown
+	}
+	if o.limits.Cooldown <= 0 || !forgottenAt.After(now) || coolsUntil.After(now.Add(longest)) || forgottenAt.After(now.Add(2*longest)) {
 		return
 	}
-	if record = recordOf(records, subject.key); record == nil {
+	if record = recordOf(records, subject.key); record == nil || !failedAt.After(record.failedAt) {
 		return
 	}
-	record.number, record.problem = max(record.number, of.Failures), oneLine(of.Problem)
-	record.failedAt, record.coolsUntil = failedAt, coolsUntil
-	record.forgottenAt = latest(record.forgottenAt, coolsUntil.Add(o.limits.Cooldown))
+	record.number, record.problem = max(record.number, min(of.Failures, mostFailures)), oneLine(of.Problem)
+	record.failedAt, record.coolsUntil = failedAt, latest(record.coolsUntil, coolsUntil)
+	record.forgottenAt = latest(record.forgottenAt, forgottenAt)
 }
+
+// mostFailures is more than it takes for any cooldown.
+const mostFailures = 1_000
 
 // IsToRelearn tells whether it is time to look again for notes about a name that is refused. It says so once.
 func (o *Orders) IsToRelearn(name string) bool {

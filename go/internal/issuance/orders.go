@@ -30,6 +30,7 @@ type Orders struct {
 	random   func() float64 // in [0, 1)
 	limits   Limits
 	underWay map[string]*order
+	unsure   map[string]*order // whose certificate Caddy may have: an order, if it comes to one, has to ask first
 	names    map[string]*failures
 	domains  map[string]*failures
 	swept    time.Time
@@ -47,6 +48,7 @@ type order struct {
 	permitted time.Time
 	begun     time.Time // zero before it is
 	isCounted bool
+	objection error    // to one that is unsure, if it is known already
 	blamed    *Failure // what the first authority has said of the name, if another one goes on
 }
 
@@ -65,7 +67,7 @@ func New() *Orders { return newOrders(time.Now, rand.Float64) }
 func newOrders(now func() time.Time, random func() float64) *Orders {
 	return &Orders{
 		now: now, random: random,
-		underWay: make(map[string]*order), names: make(map[string]*failures), domains: make(map[string]*failures),
+		underWay: make(map[string]*order), unsure: make(map[string]*order), names: make(map[string]*failures), domains: make(map[string]*failures),
 		counts: Counts{Refused: make(map[Rule]uint64)}, newcomers: newNewcomers(),
 	}
 }
@@ -96,9 +98,27 @@ func (o *Orders) Permit(name string) error {
 	if refusal := o.refusal(name, domain, now); refusal != nil {
 		return refusal
 	}
-	if o.underWay[name] == nil {
-		o.underWay[name] = &order{domain: domain, isNew: o.newcomers.isOne(name, now), permitted: now, isCounted: true}
+	if order := o.underWay[name]; order == nil || !order.isCounted {
+		o.underWay[name] = o.newOrder(name, domain, now)
 	}
+	return nil
+}
+
+func (o *Orders) newOrder(name, domain string, now time.Time) *order {
+	return &order{domain: domain, isNew: o.newcomers.isOne(name, now), permitted: now, isCounted: true}
+}
+
+// PermitUnsure is for a name whose certificate Caddy may have, while its storage is too slow to tell. It keeps no place: if the name
+// is ordered after all, Begin asks the rules. An objection, nil for none, ends that order.
+func (o *Orders) PermitUnsure(name string, objection error) error {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	now := o.now()
+	o.sweep(now)
+	if o.unsure[name] == nil && len(o.unsure) >= maxRecords {
+		return &Refusal{RuleMaxOrders, "too many names wait for the storage", time.Time{}}
+	}
+	o.unsure[name] = &order{permitted: now, objection: objection}
 	return nil
 }
 
@@ -116,16 +136,34 @@ func (o *Orders) Begin(name string) bool {
 	defer o.mutex.Unlock()
 	now := o.now()
 	o.sweep(now)
-	if order := o.underWay[name]; order != nil {
-		if order.begun.IsZero() {
-			order.begun, order.isCounted = now, true
-			return true
-		}
+	unsure := o.unsure[name]
+	delete(o.unsure, name)
+	order := o.underWay[name]
+	switch {
+	case order != nil && !order.begun.IsZero():
 		o.fail(name, Failure{Problem: "what was issued could not be kept", IsTemporary: true}, now)
 		return false
+	case order != nil && order.isCounted:
+		order.begun = now
+		return true
+	case order == nil && unsure == nil:
+		record := o.names[name]
+		return record == nil || now.After(record.retriedUntil)
 	}
-	record := o.names[name]
-	return record == nil || now.After(record.retriedUntil)
+	// It has no place, or none any more.
+	delete(o.underWay, name)
+	domain := registeredDomain(name)
+	if unsure != nil && unsure.objection != nil {
+		return false
+	}
+	if refusal := o.refusal(name, domain, now); refusal != nil {
+		o.counts.Refused[refusal.Rule]++
+		return false
+	}
+	order = o.newOrder(name, domain, now)
+	order.begun = now
+	o.underWay[name] = order
+	return true
 }
 
 // Blame is told that one authority has refused the name its certificate; another may be asked yet. It returns false if no
@@ -140,22 +178,33 @@ func (o *Orders) Blame(name string, failure Failure) bool {
 	return order != nil
 }
 
-// Obtained is told that the name has its certificate now. One by Caddy's own authority says nothing of a name, and takes
-// nothing back: if another authority has refused it before, the order has failed.
-func (o *Orders) Obtained(name string, byOwnAuthority bool) (hasFailed bool) {
+// Obtained is told that the name has its certificate now, and returns what to tell other nodes, as Notes does. One by Caddy's
+// own authority says nothing of a name, and takes nothing back: if another authority has refused it before, the order
+// has failed.
+func (o *Orders) Obtained(name string, byOwnAuthority bool) map[string]string {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	if order := o.underWay[name]; order != nil {
+	now, order := o.now(), o.underWay[name]
+	about := subjects(name)
+	ended := about[:1]
+	if order != nil {
 		if byOwnAuthority && order.blamed != nil {
-			o.fail(name, *order.blamed, o.now())
-			return true
+			o.fail(name, *order.blamed, now)
+			return o.notes(name)
 		}
 		delete(o.underWay, name)
 		o.counts.Obtained++
-		delete(o.domains, order.domain)
+		ended = about[:] // the domain's, too
 	}
-	delete(o.names, name)
-	return false
+	notes := make(map[string]string)
+	for _, subject := range ended {
+		records := o.recordsOf(subject)
+		if record := records[subject.key]; record.isKnown() {
+			notes[subject.String()] = text(note{Forgotten: latest(now, record.failedAt).UnixMilli()})
+			forget(records, subject.key, now)
+		}
+	}
+	return notes
 }
 
 // Failed is told that an order has failed. One that was never permitted is none of ours.
@@ -171,7 +220,7 @@ func (o *Orders) Failed(name string, failure Failure) {
 func (o *Orders) fail(name string, failure Failure, now time.Time) {
 	order := o.underWay[name]
 	if order.blamed != nil {
-		failure = *order.blamed
+		failure.Problem, failure.IsTemporary, failure.IsRateLimit = order.blamed.Problem, false, false
 	}
 	delete(o.underWay, name)
 	o.counts.Failed++
@@ -181,7 +230,7 @@ func (o *Orders) fail(name string, failure Failure, now time.Time) {
 // refusal finds the rule that stands against an order.
 func (o *Orders) refusal(name, domain string, now time.Time) *Refusal {
 	o.sweep(now)
-	if o.underWay[name] != nil {
+	if order := o.underWay[name]; order != nil && order.isCounted {
 		return nil // certmagic lets this one wait for it
 	}
 	if record := o.names[name]; record.isCooling(now) {
@@ -226,6 +275,11 @@ func (o *Orders) sweep(now time.Time) {
 			delete(o.underWay, name)
 		case order.begun.IsZero() && now.Sub(order.permitted) >= reservation:
 			order.isCounted = false // there was a certificate after all; if not, it is recognised when it begins
+		}
+	}
+	for name, order := range o.unsure {
+		if now.Sub(order.permitted) >= longestOrder {
+			delete(o.unsure, name)
 		}
 	}
 	if now.Sub(o.swept) < time.Minute {

@@ -240,6 +240,45 @@ func TestPlacesComeBackWhateverHappens(t *testing.T) {
 }
 
 // certmagic waits for a minute and then tries again, by itself, for as long as a handshake may take.
+// A storage that is too slow to tell what it has lets nobody past the rules.
+func TestAnOrderThatTurnsUpIsHeldToTheRules(t *testing.T) {
+	orders, clock := newTestOrders(Limits{Cooldown: time.Minute, MaxOrders: 32, MaxOrdersPerDomain: 2})
+	begun := 0
+	for n := range 20 {
+		name := fmt.Sprintf("n%d.example.com", n)
+		if err := orders.PermitUnsure(name, nil); err != nil {
+			t.Fatal(err)
+		}
+		if orders.Begin(name) {
+			begun++
+		}
+	}
+	if counts := orders.Counts(); begun != 2 || counts.UnderWay != 2 || counts.Refused[RuleMaxOrdersPerDomain] != 18 {
+		t.Errorf("%d have begun: %+v", begun, counts)
+	}
+	if _ = orders.PermitUnsure("a.example.net", errors.New("it does not point here")); orders.Begin("a.example.net") {
+		t.Error("an objection counts for nothing")
+	}
+	// Places that were lost to others meanwhile are not there any more.
+	for _, name := range []string{"a.example.org", "b.example.org"} {
+		if err := orders.Permit(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock.now = clock.now.Add(reservation)
+	for _, name := range []string{"c.example.org", "d.example.org"} {
+		if err := orders.Permit(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if orders.Begin("a.example.org") || visit(orders, "b.example.org", nil) != RuleMaxOrdersPerDomain {
+		t.Error("more than two of a domain")
+	}
+	if !orders.Begin("c.example.org") || orders.Counts().UnderWay != 4 {
+		t.Errorf("%+v", orders.Counts())
+	}
+}
+
 // Several authorities may be asked for one name, one after the other.
 func TestWhatAnyAuthoritySaysOfANameCounts(t *testing.T) {
 	down := Failure{Problem: "it is down", IsTemporary: true}
@@ -270,10 +309,15 @@ func TestWhatAnyAuthoritySaysOfANameCounts(t *testing.T) {
 
 func TestARetryOfAnOrderThatHasFailedIsEnded(t *testing.T) {
 	orders, clock := newTestOrders(usual)
-	visit(orders, "a.example.com", badDNS)
+	visit(orders, "a.example.com", &Failure{Problem: "dns: NXDOMAIN", IsRetried: true})
 	clock.now = clock.now.Add(time.Minute)
 	if orders.Begin("a.example.com") {
 		t.Error("it goes on")
+	}
+	// Where certmagic makes no retry, it is an order of Caddy's own: the configuration lists the name by now.
+	visit(orders, "b.example.net", badDNS)
+	if !orders.Begin("b.example.net") {
+		t.Error("the order of a name that the configuration lists was refused")
 	}
 	if !orders.Begin("configured.example.com") {
 		t.Error("what was never asked for on demand was refused")
