@@ -17,6 +17,7 @@ import (
 	randv2 "math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"

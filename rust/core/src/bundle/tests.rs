@@ -218,6 +218,16 @@ fn served_only_for_its_dns_names() {
 }
 
 #[test]
+fn extensions_that_others_overlook_name_nothing() {
+    let mut sample = Sample::new();
+    let subject_alternative_name = [0x06, 0x03, 0x55, 0x1d, 0x11];
+    let at = sample.leaf.windows(5).position(|window| window == subject_alternative_name).unwrap();
+    let tag = sample.leaf[..at].iter().rposition(|byte| *byte == 0xa3).unwrap();
+    sample.leaf[tag] = 0x83; // primitive
+    assert_eq!(rejection(sample.pem()), BundleError::MalformedCertificate(1));
+}
+
+#[test]
 fn parsed_for_a_name_it_is_checked_for_it() {
     let pem = Sample::new().pem();
     let bundle = parse(&pem).unwrap();
