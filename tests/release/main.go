@@ -2,7 +2,9 @@
 //
 //	release proxy MODULE VERSION FOLDER TIME OUTPUT   lays a module out as a proxy's tree (https://go.dev/ref/mod#goproxy-protocol)
 //	release unzip MODULE VERSION ZIP FOLDER           unpacks a module's zip
-//	release sbom VERSION TIME BINARY                  prints what a Caddy is made of, CycloneDX; the Rust side is read from
+//	release notices BINARY MODCACHE METADATA          prints the licences of what a Caddy is made of; METADATA is a file of
+//	                                                  cargo metadata, the crates are read from standard input as below
+//	release sbom VERSION TIME BINARY RUST             prints what a Caddy is made of, CycloneDX; the Rust side is read from
 //	                                                  standard input, a line "NAME VERSION LICENCE" for each crate
 //
 // TIME is in seconds since the Unix epoch: the same tree gives the same bytes.
@@ -12,6 +14,7 @@ import (
 	"bufio"
 	"debug/buildinfo"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,10 +35,12 @@ func main() {
 		err = proxy(module.Version{Path: arguments[1], Version: arguments[2]}, arguments[3], arguments[4], arguments[5])
 	case len(arguments) == 5 && arguments[0] == "unzip":
 		err = modzip.Unzip(arguments[4], module.Version{Path: arguments[1], Version: arguments[2]}, arguments[3])
-	case len(arguments) == 4 && arguments[0] == "sbom":
-		err = sbom(arguments[1], arguments[2], arguments[3])
+	case len(arguments) == 4 && arguments[0] == "notices":
+		err = notices(arguments[1], arguments[2], arguments[3], os.Stdin, os.Stdout)
+	case len(arguments) == 5 && arguments[0] == "sbom":
+		err = sbom(arguments[1], arguments[2], arguments[3], arguments[4])
 	default:
-		err = fmt.Errorf("usage: release proxy MODULE VERSION FOLDER TIME OUTPUT, release unzip MODULE VERSION ZIP FOLDER, or release sbom VERSION TIME BINARY")
+		err = errors.New("usage: release proxy|unzip|notices|sbom ARGUMENTS, as this file's head says")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
@@ -92,7 +97,7 @@ func proxy(of module.Version, folder, seconds, output string) error {
 	return packed.Close()
 }
 
-func sbom(version, seconds, binary string) error {
+func sbom(version, seconds, binary, rust string) error {
 	at, err := moment(seconds)
 	if err != nil {
 		return err
@@ -111,6 +116,8 @@ func sbom(version, seconds, binary string) error {
 	components := []cyclonedx.Component{{
 		Type: cyclonedx.ComponentTypeLibrary, Name: "std", Version: strings.TrimPrefix(info.GoVersion, "go"),
 		PackageURL: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go"),
+	}, {
+		Type: cyclonedx.ComponentTypeLibrary, Name: "rust-std", Version: rust, PackageURL: "pkg:generic/rust-std@" + rust,
 	}}
 	for _, dependency := range info.Deps {
 		if dependency.Replace != nil {
@@ -132,11 +139,17 @@ func sbom(version, seconds, binary string) error {
 }
 
 func cratesFrom(lines io.Reader) (crates []cyclonedx.Component, err error) {
+	known := make(map[string]bool)
 	scanner := bufio.NewScanner(lines)
 	for scanner.Scan() {
 		parts := strings.SplitN(scanner.Text(), " ", 3)
 		if len(parts) != 3 {
 			return nil, fmt.Errorf("%q is no line of a crate", scanner.Text())
+		}
+		if id := parts[0] + "@" + parts[1]; known[id] || strings.ContainsAny(parts[2], "*/") {
+			return nil, fmt.Errorf("%q names a crate for the second time, or a licence that is no SPDX expression", scanner.Text())
+		} else {
+			known[id] = true
 		}
 		crates = append(crates, cyclonedx.Component{
 			Type: cyclonedx.ComponentTypeLibrary, Name: parts[0], Version: parts[1],

@@ -54,13 +54,19 @@ echo "the finished Caddy needs $(objdump -T "$work/caddy" | grep -oE 'GLIBC_[0-9
 "$work/caddy" list-modules | grep -qx tls.get_certificate.cached_http || die "the finished Caddy lacks the module"
 
 name=caddy-cached-http-$version-$platform
+# NAME VERSION LICENCE of each crate that is in the library; a slash is cargo's former way to write OR.
+cargo tree --locked --package cached-http-ffi --edges normal,no-proc-macro --no-dedupe --target "$(rust_target)" \
+	--prefix none --format '{p}|{l}' | sed -E 's/^([^ ]+) v([^ |]+)[^|]*\|(.*)$/\1 \2 \3/; s# ?/ ?# OR #g' |
+	sort -u >"$work/crates"
+cargo metadata --locked --format-version 1 >"$work/metadata"
+
 mkdir "$work/$name"
 cp "$work/caddy" LICENSE README.md "$work/$name/"
+"$work/release" notices "$work/caddy" "$work/modules" "$work/metadata" <"$work/crates" >"$work/$name/THIRD_PARTY.txt"
 tar -c -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$time" "$name" |
 	gzip -n -9 >"$dist/$name.tar.gz"
-cargo tree --locked --package cached-http-ffi --edges normal --target "$(rustc -vV | sed -n 's/^host: //p')" \
-	--prefix none --format '{p}|{l}' | sed -E 's/^([^ ]+) v([^ |]+)[^|]*\|(.*)$/\1 \2 \3/' | sort -u |
-	"$work/release" sbom "$version" "$time" "$work/caddy" >"$dist/$name.cdx.json"
+"$work/release" sbom "$version" "$time" "$work/caddy" "$(rustc --version | cut -d ' ' -f 2)" \
+	<"$work/crates" >"$dist/$name.cdx.json"
 printf '%s\n' "$notes" >"$dist/NOTES.md"
 (cd "$dist" && find . -type f ! -name SHA256SUMS | sort | sed 's|^\./||' | xargs sha256sum >SHA256SUMS)
 du -ah "$dist" | sort -k 2

@@ -84,12 +84,14 @@ built caddy-smallest "$(smallest_caddy)"
 "$work/caddy" list-modules | grep -qx caddy.storage.redis || die "the user's Caddy lacks the other module"
 du -h "$dist/proxy/$module/@v/$version.zip"
 
+tar -x -C "$work" -f "$dist"/caddy-cached-http-*.tar.gz
+
 # What a machine is told that lacks something.
+grep -q "Permission is hereby granted" "$work"/caddy-cached-http-*/THIRD_PARTY.txt || die "the licences are not handed on"
 refused "needs cgo" users env CGO_ENABLED=0 "$xcaddy" build "$newest" --output "$work/none" --with "$module@$version"
 [[ $(cd go && GOOS=freebsd CGO_ENABLED=1 go list -f '{{.CgoFiles}}' ./internal/native) == *link_other.go* ]] ||
 	die "a platform without a library is not told so"
 
-tar -x -C "$work" -f "$dist"/caddy-cached-http-*.tar.gz
 finished=$(echo "$work"/caddy-cached-http-*/caddy)
 for binary in "$work/caddy" "$finished"; do
 	CACHED_HTTP_CADDY=$binary go -C tests/e2e test -count=1 -timeout=5m -run 'SharedNames|Outage|Restart|Purge|Permission|UnknownNames' ./...

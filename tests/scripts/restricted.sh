@@ -50,7 +50,7 @@ https://:$port {
 }
 CADDYFILE
 (
-	umask 022
+	umask 077
 	ulimit -c 0
 	cd /
 	exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
