@@ -43,9 +43,13 @@ rust_target() {
 	echo "${CARGO_BUILD_TARGET:-$host}"
 }
 
-# cargo_build [CARGO FLAGS...]: paths of crates stand in the archive for panics; they are to be the same on every machine.
+# cargo_build [CARGO FLAGS...]: paths of crates stand in the archive for panics; in one that is shipped they are to be the same
+# on every machine. Others share what cargo test has compiled.
 cargo_build() {
-	cargo build --config "build.rustflags=['--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo']" --locked --package cached-http-ffi "$@"
+	local flags=()
+	[[ " $* " != *" --release "* ]] ||
+		flags=(--config "build.rustflags=['--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo']")
+	cargo build "${flags[@]+"${flags[@]}"}" --locked --package cached-http-ffi "$@"
 }
 
 # build_archive [CARGO FLAGS...]: builds the Rust library and prints where cargo has put it, which cargo alone knows:
