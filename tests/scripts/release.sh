@@ -51,7 +51,7 @@ xcaddy=$(find_xcaddy)
 export XCADDY_GO_BUILD_FLAGS="-ldflags '-w -s -buildid=' -trimpath -tags nobadger,nomysql,nopgx"
 from_release "$dist" "$work/modules" "$xcaddy" build "$(newest_caddy)" --output "$work/caddy" --with "$module@$version"
 echo "the finished Caddy needs $(objdump -T "$work/caddy" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)"
-"$work/caddy" list-modules | grep -qx tls.get_certificate.cached_http || die "the finished Caddy lacks the module"
+"$work/caddy" list-modules | grep -x tls.get_certificate.cached_http >/dev/null || die "the finished Caddy lacks the module"
 
 name=caddy-cached-http-$version-$platform
 # NAME VERSION LICENCE of each crate that is in the library; a slash is cargo's former way to write OR.

@@ -76,12 +76,12 @@ built() { # OUTPUT VERSION FLAGS...
 		tail -n 20 "$work/build.log" >&2
 		die "the user's build failed: xcaddy build $caddy $*"
 	}
-	"$output" list-modules | grep -qx tls.get_certificate.cached_http || die "the user's Caddy lacks the module"
+	"$output" list-modules | grep -x tls.get_certificate.cached_http >/dev/null || die "the user's Caddy lacks the module"
 }
 newest=$(newest_caddy)
 built caddy "$newest" --with github.com/pberkel/caddy-storage-redis@v1.8.1
 built caddy-smallest "$(smallest_caddy)"
-"$work/caddy" list-modules | grep -qx caddy.storage.redis || die "the user's Caddy lacks the other module"
+"$work/caddy" list-modules | grep -x caddy.storage.redis >/dev/null || die "the user's Caddy lacks the other module"
 du -h "$dist/proxy/$module/@v/$version.zip"
 
 tar -x -C "$work" -f "$dist"/caddy-cached-http-*.tar.gz
