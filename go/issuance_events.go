@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -74,16 +75,20 @@ func failureOf(err error) issuance.Failure {
 			Problem: text, IsTemporary: isRateLimit || isTemporary(problem), IsRateLimit: isRateLimit, IsRetried: !isFinal,
 		}
 	}
+	_, isTrouble := errors.AsType[authorityTrouble](err)
 	var network net.Error // of a request to the authority
 	if failed, isURL := errors.AsType[*url.Error](err); isURL {
-		err = failed.Err // without the URL
+		err, isTrouble = failed.Err, true // without the URL
 	}
 	return issuance.Failure{
-		Problem:     err.Error(),
+		Problem:     whereabouts.ReplaceAllString(err.Error(), "$1"),
 		IsRetried:   !isFinal,
-		IsTemporary: errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled),
+		IsTemporary: isTrouble || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled),
 	}
 }
+
+// whereabouts are the URL of the authority, which certmagic adds, and what may be secret in another.
+var whereabouts = regexp.MustCompile(` ?\(ca=[^)]*\)|(//)[^/\s@]*@`)
 
 func isTemporary(problem acme.Problem) bool {
 	switch problem.Type {

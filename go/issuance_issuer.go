@@ -4,13 +4,16 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 )
@@ -27,10 +30,28 @@ type acmeIssuer struct {
 // Issue implements certmagic.Issuer.
 func (i acmeIssuer) Issue(ctx context.Context, request *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
 	issued, err := i.ACMEIssuer.Issue(ctx, request)
-	if err != nil && i.orders.Blame(nameOf(request), failureOf(err)) {
-		err = certmagic.ErrNoRetry{Err: err}
+	if err != nil {
+		err = judged(err)
+		if i.orders.Blame(nameOf(request), failureOf(err)) {
+			err = certmagic.ErrNoRetry{Err: err}
+		}
 	}
 	return issued, err
+}
+
+// authorityTrouble is a failure of an ACME issuer that no authority has given a name the fault for: nobody there, a proxy's page
+// in place of an answer, a certificate or a path of the authority that is wrong.
+type authorityTrouble struct{ error }
+
+func (t authorityTrouble) Unwrap() error { return t.error }
+
+// judged marks such a failure. What solving a challenge comes to, at a DNS provider perhaps, is about the name.
+func judged(err error) error {
+	var problem acme.Problem
+	if errors.As(err, &problem) || strings.Contains(err.Error(), "challenge") {
+		return err
+	}
+	return authorityTrouble{err}
 }
 
 // nameOf is the one that an order on demand is for.

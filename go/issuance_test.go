@@ -34,6 +34,12 @@ func TestWhoIsToBlameForAnOrderThatHasFailed(t *testing.T) {
 		"it is ill":         {problem(acme.ProblemTypeServerInternal, 500), true, "serverInternal: no such host"},
 		"another 5xx":       {problem("", 503), true, ": no such host"},
 		"no challenge left": {errors.New("no solvers available"), false, "no solvers available"},
+		"a proxy's page": {
+			judged(fmt.Errorf("[a.example.com] creating new order: HTTP 502: <h1>502</h1> (ca=https://user:s3cret@ca.example/dir)")),
+			true, "[a.example.com] creating new order: HTTP 502: <h1>502</h1>",
+		},
+		"its root is not known": {judged(&url.Error{Op: "Get", URL: "https://ca.example", Err: errors.New("x509: unknown")}), true, "x509: unknown"},
+		"a DNS provider":        {judged(errors.New("presenting for challenge: no zone at https://key@dns.example")), false, "presenting for challenge: no zone at https://dns.example"},
 		"nobody there": {
 			&url.Error{Op: "Get", URL: "https://user:s3cret@ca.example", Err: &net.OpError{Op: "dial", Err: errors.New("refused")}},
 			true, "dial: refused",
