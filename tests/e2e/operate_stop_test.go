@@ -75,7 +75,7 @@ func TestADeafClientIsCutOff(t *testing.T) {
 	backend := startBackend(t, testbackend.Text(many.PEM(), "s-maxage=3600"))
 	s := site{
 		url: backend.URL(), global: []string{"grace_period 1h"},
-		sites: "\nhttps://ops.example.com:PORT {\n\tbind 127.0.0.1\n\ttls {\n\t\tget_certificate cached_http " + backend.URL() + "\n\t}\n\t" + writable + "\n}\n",
+		sites: "\nhttps://ops.example.com:PORT {\n\tbind 127.0.0.1\n\tlog\n\ttls {\n\t\tget_certificate cached_http " + backend.URL() + "\n\t}\n\t" + writable + "\n}\n",
 	}
 	backend.Answer("ops.example.com", testbackend.Certificate(authority, testca.RSA2048, "s-maxage=3600"))
 	c := startCaddy(t, s)
@@ -104,7 +104,7 @@ func TestADeafClientIsCutOff(t *testing.T) {
 		return last > 1000 && last == before
 	})
 	_ = c.command.Process.Signal(syscall.SIGTERM)
-	time.Sleep(2 * time.Second)
+	eventually(t, 5*time.Second, "it waits for the client", func() bool { return c.countInLog("/prefetch") > 0 }) // in the access log
 	read := make(chan error, 1)
 	go func() {
 		_, err := io.ReadAll(response.Body)
