@@ -30,8 +30,8 @@ func TestProgressBar(t *testing.T) {
 
 	fake = startPrefetcher(t, 2*time.Millisecond)
 	names = writeFile(t, t.TempDir(), "names.txt", list(4000))
-	seen = onTerminal(t, "of 4,000 names [", "\x03", "prefetch", names, "--address", fake.address)
-	if !strings.Contains(seen, "Interrupted: ") || !strings.HasSuffix(seen, "\r\ncode 130\r\n") {
+	seen = onTerminal(t, " s left", "\x03", "prefetch", names, "--address", fake.address)
+	if !strings.Contains(seen, "Interrupted: ") || !strings.HasSuffix(seen, " found\r\ncode 130\r\n") {
 		t.Errorf("%q", seen)
 	}
 }

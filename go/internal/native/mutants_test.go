@@ -27,10 +27,6 @@ import (
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 )
 
-// slowestBundle is how long one may take from the end of the response to its end: 50 ms is the aim, the rest is for a
-// build under a sanitizer on a busy machine.
-const slowestBundle = 500 * time.Millisecond
-
 // Thousands of bundles with something done to them, served by a real backend, through the whole of the ABI: none makes
 // anything panic, none takes long, and what would be served is what Go's own tls.X509KeyPair takes, signs, is in date
 // and covers the name.
