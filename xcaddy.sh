@@ -3,7 +3,6 @@ set -euo pipefail
 # shellcheck source=tests/scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tests/scripts/tools.sh"
 
-module=github.com/cached-http/caddy-cached-http/go
 module_id=tls.get_certificate.cached_http
 smallest_caddy=$(smallest_caddy)
 caddy_version=v2.11.9

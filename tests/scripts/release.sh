@@ -7,7 +7,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 require_tools
 cd "$root"
 
-module=github.com/cached-http/caddy-cached-http/go
 version=${1:-}
 [[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || die "name the version: make release VERSION=v1.2.3"
 crate=v$(project_version)
@@ -35,7 +34,7 @@ cp LICENSE "$work/module/"
 native=$work/module/internal/native
 mkdir -p "$native/lib"
 cp -r "go/internal/native/lib/$platform" "$native/lib/"
-# LIBRARIES: a folder of what other machines have built, GOOS_GOARCH/libcached_http.a.
+# LIBRARIES: a folder of what other machines have built, GOOS_GOARCH/libcached_http.a, GOOS_GOARCH_musl/libcached_http.a.
 for library in ${LIBRARIES:+"$LIBRARIES"/*_*}; do
 	[ -d "$native/lib/${library##*/}" ] || cp -r "$library" "$native/lib/"
 done

@@ -6,7 +6,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 require_tools
 cd "$root"
-module=github.com/cached-http/caddy-cached-http/go
 version=v$(project_version)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
@@ -94,7 +93,7 @@ refused "needs cgo" users env CGO_ENABLED=0 "$xcaddy" build "$newest" --output "
 
 finished=$(echo "$work"/caddy-cached-http-*/caddy)
 for binary in "$work/caddy" "$finished"; do
-	CACHED_HTTP_CADDY=$binary go -C tests/e2e test -count=1 -timeout=5m -run 'SharedNames|Outage|Restart|Purge|Permission|UnknownNames' ./...
+	try_caddy "$binary"
 done
 
 # The unit of docs/install, as far as it can be looked at here; and the finished Caddy under the same restrictions.

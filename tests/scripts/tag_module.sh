@@ -7,7 +7,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 require_tools
 cd "$root"
-module=github.com/cached-http/caddy-cached-http/go
 version=${1:-}
 zip=$root/dist/proxy/$module/@v/$version.zip
 [ -f "$zip" ] || die "there is no module of \"$version\" in dist/: run make release VERSION=$version"

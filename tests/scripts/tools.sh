@@ -2,6 +2,9 @@
 # Sourced by the other scripts: what must be installed, and one way to stop. `root` is this repository's folder.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# The Go module, as its users name it.
+# shellcheck disable=SC2034
+module=github.com/cached-http/caddy-cached-http/go
 
 die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -78,6 +81,12 @@ from_release() {
 	GOPROXY="file://$dist/proxy,file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" \
 		GONOSUMDB="github.com/cached-http/*,$(go env GONOSUMDB)" \
 		GOMODCACHE=$modules GOFLAGS=-modcacherw CGO_ENABLED=1 "$@"
+}
+
+# try_caddy BINARY: what matters most of the end-to-end suite, on a Caddy that was built in another way than the suite's own.
+try_caddy() {
+	CACHED_HTTP_CADDY=$1 go -C "$root/tests/e2e" test -count=1 -timeout=5m \
+		-run 'SharedNames|Outage|Restart|Purge|Permission|UnknownNames' ./...
 }
 
 # write_digest ARCHIVE PLATFORM FILE: the Go file that says which archive is linked there. Go's build cache does not notice a
