@@ -11,12 +11,10 @@
 package main
 
 import (
-	"bufio"
 	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -119,46 +117,24 @@ func sbom(version, seconds, binary, rust string) error {
 	}, {
 		Type: cyclonedx.ComponentTypeLibrary, Name: "rust-std", Version: rust, PackageURL: "pkg:generic/rust-std@" + rust,
 	}}
-	for _, dependency := range info.Deps {
-		if dependency.Replace != nil {
-			dependency = dependency.Replace
-		}
+	for _, dependency := range modulesOf(info) {
 		components = append(components, cyclonedx.Component{
 			Type: cyclonedx.ComponentTypeLibrary, Name: dependency.Path, Version: dependency.Version,
 			PackageURL: "pkg:golang/" + dependency.Path + "@" + dependency.Version,
 		})
 	}
-	crates, err := cratesFrom(os.Stdin)
+	crates, err := readCrates(os.Stdin)
 	if err != nil {
 		return err
 	}
-	components = append(components, crates...)
+	for _, crate := range crates {
+		components = append(components, cyclonedx.Component{
+			Type: cyclonedx.ComponentTypeLibrary, Name: crate.name, Version: crate.version,
+			PackageURL: "pkg:cargo/" + crate.name + "@" + crate.version,
+			Licenses:   &cyclonedx.Licenses{{Expression: crate.licence}},
+		})
+	}
 	document.Components = &components
 	encoder := cyclonedx.NewBOMEncoder(os.Stdout, cyclonedx.BOMFileFormatJSON)
 	return encoder.SetPretty(true).Encode(document)
-}
-
-func cratesFrom(lines io.Reader) (crates []cyclonedx.Component, err error) {
-	known := make(map[string]bool)
-	scanner := bufio.NewScanner(lines)
-	for scanner.Scan() {
-		parts := strings.SplitN(scanner.Text(), " ", 3)
-		if len(parts) != 3 {
-			return nil, fmt.Errorf("%q is no line of a crate", scanner.Text())
-		}
-		if id := parts[0] + "@" + parts[1]; known[id] || strings.ContainsAny(parts[2], "*/") {
-			return nil, fmt.Errorf("%q names a crate for the second time, or a licence that is no SPDX expression", scanner.Text())
-		} else {
-			known[id] = true
-		}
-		crates = append(crates, cyclonedx.Component{
-			Type: cyclonedx.ComponentTypeLibrary, Name: parts[0], Version: parts[1],
-			PackageURL: "pkg:cargo/" + parts[0] + "@" + parts[1],
-			Licenses:   &cyclonedx.Licenses{{Expression: parts[2]}},
-		})
-	}
-	if len(crates) == 0 && scanner.Err() == nil {
-		return nil, fmt.Errorf("no crate stands in standard input")
-	}
-	return crates, scanner.Err()
 }

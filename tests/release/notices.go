@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
@@ -20,35 +19,31 @@ import (
 var noticeFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|copyright|notice|patents)([.-].*)?$`)
 
 // notices writes the licences of all that a Caddy is made of: texts that are the same stand there once.
-func notices(binary, moduleCache, cargoMetadata string, crates io.Reader, to io.Writer) error {
+func notices(binary, moduleCache, cargoMetadata string, lines io.Reader, to io.Writer) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return err
 	}
-	texts := make(map[string][]string) // components by text
+	crates, err := readCrates(lines)
+	if err != nil {
+		return err
+	}
+	folders, err := crateFolders(cargoMetadata)
+	if err != nil {
+		return err
+	}
+	components := make(map[string][]string) // by text
 	add := func(component, folder string) error {
-		entries, err := os.ReadDir(folder)
+		texts, err := noticesIn(folder)
 		if err != nil {
-			return err
+			return fmt.Errorf("the licence of %s: %w", component, err)
 		}
-		found := false
-		for _, entry := range entries {
-			if entry.IsDir() || !noticeFile.MatchString(entry.Name()) {
-				continue
-			}
-			text, err := os.ReadFile(filepath.Join(folder, entry.Name()))
-			if err != nil {
-				return err
-			}
-			found = true
-			texts[strings.TrimSpace(string(text))] = append(texts[strings.TrimSpace(string(text))], component)
-		}
-		if !found {
-			texts["(it comes without a file of its licence)"] = append(texts["(it comes without a file of its licence)"], component)
+		for _, text := range texts {
+			components[text] = append(components[text], component)
 		}
 		return nil
 	}
-	for _, dependency := range info.Deps {
+	for _, dependency := range modulesOf(info) {
 		path, err := module.EscapePath(dependency.Path)
 		if err != nil {
 			return err
@@ -61,27 +56,43 @@ func notices(binary, moduleCache, cargoMetadata string, crates io.Reader, to io.
 			return err
 		}
 	}
-	folders, err := crateFolders(cargoMetadata)
-	if err != nil {
-		return err
-	}
-	for scanner := bufio.NewScanner(crates); scanner.Scan(); {
-		parts := strings.SplitN(scanner.Text(), " ", 3)
-		if len(parts) != 3 || folders[parts[0]+" "+parts[1]] == "" {
-			return fmt.Errorf("%q is no line of a crate that cargo knows", scanner.Text())
+	for _, crate := range crates {
+		if strings.HasPrefix(crate.name, "cached-http-") {
+			continue // our own
 		}
-		if strings.HasPrefix(parts[0], "cached-http-") {
-			continue
-		}
-		if err := add(fmt.Sprintf("%s %s (%s)", parts[0], parts[1], parts[2]), folders[parts[0]+" "+parts[1]]); err != nil {
+		folder := folders[crate.name+" "+crate.version]
+		if err := add(fmt.Sprintf("%s %s (%s)", crate.name, crate.version, crate.licence), folder); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintln(to, "What this Caddy is made of, and the licences of that. Go's and Rust's own libraries are under BSD-3-Clause and MIT OR Apache-2.0.")
-	for _, text := range slices.SortedFunc(maps.Keys(texts), func(one, other string) int { return strings.Compare(texts[one][0], texts[other][0]) }) {
-		_, err = fmt.Fprintf(to, "\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(texts[text], "\n"), text)
+	byFirst := func(one, other string) int { return strings.Compare(components[one][0], components[other][0]) }
+	for _, text := range slices.SortedFunc(maps.Keys(components), byFirst) {
+		_, err = fmt.Fprintf(to, "\n%s\n%s\n\n%s\n", strings.Repeat("=", 80), strings.Join(components[text], "\n"), text)
 	}
 	return err
+}
+
+// noticesIn reads what a component's folder has to hand on.
+func noticesIn(folder string) (texts []string, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if entry.IsDir() || !noticeFile.MatchString(entry.Name()) {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, strings.TrimSpace(string(text)))
+	}
+	if len(texts) == 0 {
+		texts = []string{"(it comes without a file of its licence)"}
+	}
+	return texts, nil
 }
 
 // crateFolders reads where cargo metadata says that packages lie, by "NAME VERSION".
