@@ -81,8 +81,7 @@ func (p *Permission) issuersOf(name string) (certmagic.Storage, []certmagic.Issu
 func isOwnAuthority(app *caddytls.TLS, name, issuerKey string) bool {
 	policy := policyOf(app, name)
 	return policy != nil && slices.ContainsFunc(policy.Issuers, func(issuer certmagic.Issuer) bool {
-		_, isInternal := issuer.(*caddytls.InternalIssuer)
-		return isInternal && issuer.IssuerKey() == issuerKey
+		return isInternalIssuer(issuer) && issuer.IssuerKey() == issuerKey
 	})
 }
 
@@ -90,7 +89,11 @@ func isOwnAuthority(app *caddytls.TLS, name, issuerKey string) bool {
 func (p *Permission) isInternal(name string) bool {
 	policy := policyOf(p.tlsApp, name)
 	return policy != nil && len(policy.Issuers) > 0 && !slices.ContainsFunc(policy.Issuers, func(issuer certmagic.Issuer) bool {
-		_, isInternal := issuer.(*caddytls.InternalIssuer)
-		return !isInternal
+		return !isInternalIssuer(issuer)
 	})
+}
+
+func isInternalIssuer(issuer certmagic.Issuer) bool {
+	_, isInternal := issuer.(*caddytls.InternalIssuer)
+	return isInternal
 }

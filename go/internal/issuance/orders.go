@@ -30,7 +30,7 @@ type Orders struct {
 	random   func() float64 // in [0, 1)
 	limits   Limits
 	underWay map[string]*order
-	unsure   map[string]*order // whose certificate Caddy may have: an order, if it comes to one, has to ask first
+	unsure   map[string]unsure
 	names    map[string]*failures
 	domains  map[string]*failures
 	swept    time.Time
@@ -48,8 +48,13 @@ type order struct {
 	permitted time.Time
 	begun     time.Time // zero before it is
 	isCounted bool
-	objection error    // to one that is unsure, if it is known already
 	blamed    *Failure // what the first authority has said of the name, if another one goes on
+}
+
+// unsure is a name whose certificate Caddy may have: an order, if it comes to one, has to ask first.
+type unsure struct {
+	permitted time.Time
+	objection error // to an order; nil for none
 }
 
 // Counts are totals, but for UnderWay.
@@ -67,7 +72,7 @@ func New() *Orders { return newOrders(time.Now, rand.Float64) }
 func newOrders(now func() time.Time, random func() float64) *Orders {
 	return &Orders{
 		now: now, random: random,
-		underWay: make(map[string]*order), unsure: make(map[string]*order), names: make(map[string]*failures), domains: make(map[string]*failures),
+		underWay: make(map[string]*order), unsure: make(map[string]unsure), names: make(map[string]*failures), domains: make(map[string]*failures),
 		counts: Counts{Refused: make(map[Rule]uint64)}, newcomers: newNewcomers(),
 	}
 }
@@ -115,10 +120,10 @@ func (o *Orders) PermitUnsure(name string, objection error) error {
 	defer o.mutex.Unlock()
 	now := o.now()
 	o.sweep(now)
-	if o.unsure[name] == nil && len(o.unsure) >= maxRecords {
+	if _, isKnown := o.unsure[name]; !isKnown && len(o.unsure) >= maxRecords {
 		return &Refusal{RuleMaxOrders, "too many names wait for the storage", time.Time{}}
 	}
-	o.unsure[name] = &order{permitted: now, objection: objection}
+	o.unsure[name] = unsure{now, objection}
 	return nil
 }
 
@@ -136,7 +141,7 @@ func (o *Orders) Begin(name string) bool {
 	defer o.mutex.Unlock()
 	now := o.now()
 	o.sweep(now)
-	unsure := o.unsure[name]
+	unsure, isUnsure := o.unsure[name]
 	delete(o.unsure, name)
 	order := o.underWay[name]
 	switch {
@@ -146,14 +151,14 @@ func (o *Orders) Begin(name string) bool {
 	case order != nil && order.isCounted:
 		order.begun = now
 		return true
-	case order == nil && unsure == nil:
+	case order == nil && !isUnsure:
 		record := o.names[name]
 		return record == nil || now.After(record.retriedUntil)
 	}
 	// It has no place, or none any more.
 	delete(o.underWay, name)
 	domain := registeredDomain(name)
-	if unsure != nil && unsure.objection != nil {
+	if unsure.objection != nil {
 		return false
 	}
 	if refusal := o.refusal(name, domain, now); refusal != nil {
@@ -189,7 +194,7 @@ func (o *Orders) Obtained(name string, byOwnAuthority bool) map[string]string {
 	ended := about[:1]
 	if order != nil {
 		if byOwnAuthority && order.blamed != nil {
-			o.fail(name, *order.blamed, now)
+			o.fail(name, Failure{}, now)
 			return o.notes(name)
 		}
 		delete(o.underWay, name)
@@ -277,8 +282,8 @@ func (o *Orders) sweep(now time.Time) {
 			order.isCounted = false // there was a certificate after all; if not, it is recognised when it begins
 		}
 	}
-	for name, order := range o.unsure {
-		if now.Sub(order.permitted) >= longestOrder {
+	for name, unsure := range o.unsure {
+		if now.Sub(unsure.permitted) >= longestOrder {
 			delete(o.unsure, name)
 		}
 	}
