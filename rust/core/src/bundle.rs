@@ -105,7 +105,7 @@ impl Bundle {
         let public_key_info = private_key.public_key_info()?;
         let fits = |certificate: &X509Certificate<'_>| certificate.public_key().raw == &*public_key_info;
         let leaf = parsed.iter().position(fits).ok_or(BundleError::NoFit)?;
-        if names::dns_names(&parsed[leaf]).is_none() {
+        if names::dns_names(&parsed[leaf]).is_none() || !names::has_constructed_extensions(&parsed[leaf]) {
             return Err(BundleError::MalformedCertificate(leaf + 1));
         }
 

@@ -5,11 +5,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 /// The DNS names of the subjectAltName extension; none if there is no such extension, `None` if it is
-/// malformed, doubled or overlooked by others. The common name is never looked at.
+/// malformed or doubled. The common name is never looked at.
 pub(super) fn dns_names<'a>(certificate: &'a X509Certificate<'_>) -> Option<impl Iterator<Item = &'a str>> {
-    if !has_constructed_extensions(certificate)? {
-        return None;
-    }
     let extension = certificate.subject_alternative_name().ok()?;
     let names = extension.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
     Some(names.iter().filter_map(|name| match name {
@@ -20,17 +17,17 @@ pub(super) fn dns_names<'a>(certificate: &'a X509Certificate<'_>) -> Option<impl
 
 /// Whether the extensions, if any, stand in a constructed `[3]` (RFC 5280, section 4.1). The parser takes a primitive one,
 /// too, which others pass over, and the names with it.
-fn has_constructed_extensions(certificate: &X509Certificate<'_>) -> Option<bool> {
-    let (_, to_be_signed) = Any::from_der(certificate.tbs_certificate.as_ref()).ok()?;
+pub(super) fn has_constructed_extensions(certificate: &X509Certificate<'_>) -> bool {
+    let Ok((_, to_be_signed)) = Any::from_der(certificate.tbs_certificate.as_ref()) else { return false };
     let mut rest = to_be_signed.data;
     while !rest.is_empty() {
-        let (next, field) = Any::from_der(rest).ok()?;
+        let Ok((next, field)) = Any::from_der(rest) else { return false };
         if field.class() == Class::ContextSpecific && field.tag().0 == 3 && !field.header.is_constructed() {
-            return Some(false);
+            return false;
         }
         rest = next;
     }
-    Some(true)
+    true
 }
 
 /// Whether the certificate's name `pattern` covers `name`: the same but for case, or `*.` in place of

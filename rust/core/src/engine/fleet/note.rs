@@ -42,7 +42,8 @@ impl Note {
 
 impl Shared {
     /// Takes for known what the process before has carried out: without this, each start would drop what was fetched since,
-    /// and as purges of all stay in the journal for good, empty the disk. A node that was away for longer than names stay in the journal may have missed one.
+    /// and as purges of all stay in the journal for good, empty the disk. A node that was away for longer than names stay in
+    /// the journal may have missed one.
     pub(super) fn recall_purges(&self, fleet: &Fleet) {
         let (Some(disk), true) = (&self.disk, fleet.journal.lock().noted.is_none()) else { return };
         let noted = match disk.load_note() {
