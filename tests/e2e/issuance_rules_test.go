@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 )
 
 const orderLimit = 30 * time.Second
@@ -31,11 +28,9 @@ func TestIssuanceOfACustomersName(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-			c := prepareCaddy(t)
-			i := startIssuer(t, c)
+			c, i, backend := prepareIssuer(t)
 			i.names.point("127.0.0.1", "customer.example.com")
-			s := i.guarded(backend.URL(), "ask "+yes(t))
+			s := i.guarded(backend, "ask "+yes(t))
 			if disabled != "" {
 				s.global = append(s.global, "cert_issuer acme {", "\tdir "+i.directory, "\ttrusted_roots "+i.folder+"/issuer-root.pem",
 					"\t"+disabled, "}")
@@ -55,10 +50,8 @@ func TestIssuanceOfACustomersName(t *testing.T) {
 // cooldown is over.
 func TestIssuanceCoolsDown(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
-	s := i.guarded(backend.URL(), "ask "+yes(t), "cooldown 15s")
+	c, i, backend := prepareIssuer(t)
+	s := i.guarded(backend, "ask "+yes(t), "cooldown 15s")
 	c.start(s)
 	const name, other = "customer.example.com", "other.example.net"
 	for _, failing := range []string{name, other} {
@@ -117,12 +110,10 @@ func TestIssuanceCoolsDown(t *testing.T) {
 // and while the name no longer points here.
 func TestIssuanceDeniesNoCertificateThatIsStored(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
+	c, i, backend := prepareIssuer(t)
 	const name = "customer.example.com"
 	i.names.point("127.0.0.1", name)
-	s := i.guarded(backend.URL(), "ask "+yes(t), "resolves_to 127.0.0.1", "resolvers "+i.names.address, "max_orders_per_domain 1")
+	s := i.guarded(backend, "ask "+yes(t), "resolves_to 127.0.0.1", "resolvers "+i.names.address, "max_orders_per_domain 1")
 	c.start(s)
 	if _, err := c.visitOnce(name); err != nil {
 		t.Fatal(err)
@@ -141,12 +132,10 @@ func TestIssuanceDeniesNoCertificateThatIsStored(t *testing.T) {
 // Only names that point here are ordered. A DNS that fails is no "no".
 func TestIssuanceForNamesThatPointHere(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
+	c, i, backend := prepareIssuer(t)
 	i.names.point("127.0.0.1", "here.example.com", "edge.example.net", "alias.example.com", "late.example.com")
 	i.names.point("192.0.2.1", "elsewhere.example.com")
-	c.start(i.guarded(backend.URL(), "resolves_to 127.0.0.2 edge.example.net", "resolvers "+i.names.address, "negative_ttl 2s"))
+	c.start(i.guarded(backend, "resolves_to 127.0.0.2 edge.example.net", "resolvers "+i.names.address, "negative_ttl 2s"))
 	for _, name := range []string{"here.example.com", "alias.example.com"} {
 		if _, err := c.visitOnce(name); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -175,15 +164,13 @@ func TestIssuanceForNamesThatPointHere(t *testing.T) {
 // A load balancer may have other addresses each time: whoever is an alias of it points here all the same.
 func TestIssuanceForAliases(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
+	c, i, backend := prepareIssuer(t)
 	const balancer, alias, other = "balancer.example.net", "alias.example.com", "other.example.org"
 	i.names.rotate(balancer)
 	i.names.alias(alias, balancer)
 	i.names.alias(other, "elsewhere.example.net")
 	i.names.point("192.0.2.1", "elsewhere.example.net")
-	c.start(i.guarded(backend.URL(), "resolves_to "+balancer, "resolvers "+i.names.address))
+	c.start(i.guarded(backend, "resolves_to "+balancer, "resolvers "+i.names.address))
 	c.refused(other)
 	if orders := i.orders(); orders > 0 {
 		t.Errorf("%d orders of who is an alias of another", orders)
@@ -215,12 +202,10 @@ func (c *caddy) inspectOrders(name string) orderFacts {
 // What the configuration lists is Caddy's own to order, also where no manager of ours is asked; cooldowns guard it, too.
 func TestIssuanceForNamesThatTheConfigurationLists(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
+	c, i, backend := prepareIssuer(t)
 	const good, bad = "listed.example.com", "broken.example.net"
 	i.names.point("127.0.0.1", good)
-	s := i.guarded(backend.URL(), "cooldown 1m")
+	s := i.guarded(backend, "cooldown 1m")
 	s.sites = "https://" + good + ":PORT, https://" + bad + ":PORT {\n\tbind 127.0.0.1\n\ttls {\n\t\ton_demand\n\t}\n}\n"
 	c.start(s)
 	if took, err := c.visitOnce(good); err != nil {
@@ -240,11 +225,9 @@ func TestIssuanceForNamesThatTheConfigurationLists(t *testing.T) {
 // A name that the configuration lists after its order has failed is Caddy's own to order, as any other.
 func TestIssuanceOfANameThatBecomesASite(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
+	c, i, backend := prepareIssuer(t)
 	const name = "customer.example.com"
-	s := i.guarded(backend.URL(), "ask "+yes(t))
+	s := i.guarded(backend, "ask "+yes(t))
 	c.start(s)
 	if _, err := c.visitOnce(name); err == nil {
 		t.Fatal("a certificate")
@@ -261,11 +244,9 @@ func TestIssuanceOfANameThatBecomesASite(t *testing.T) {
 // An address is ordered as a name is, and fails as soon.
 func TestIssuanceOfAnAddress(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
+	c, i, backend := prepareIssuer(t)
 	i.directory = "https://127.0.0.1:1/directory"
-	c.start(i.guarded(backend.URL(), "ask "+yes(t)))
+	c.start(i.guarded(backend, "ask "+yes(t)))
 	if took, err := c.visitOnce(""); err == nil || took > 10*time.Second {
 		t.Errorf("%v after %v", err, took)
 	}
@@ -274,10 +255,8 @@ func TestIssuanceOfAnAddress(t *testing.T) {
 // With Caddy's own authority behind an ACME one, made-up names get a certificate, and yet spend no limits of the account.
 func TestIssuanceWithCaddysOwnAuthorityBehind(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
-	s := i.guarded(backend.URL(), "ask "+yes(t))
+	c, i, backend := prepareIssuer(t)
+	s := i.guarded(backend, "ask "+yes(t))
 	s.global = append(s.global, "cert_issuer acme {", "\tdir "+i.directory, "\ttrusted_roots "+i.folder+"/issuer-root.pem",
 		"\tdisable_http_challenge", "}", "cert_issuer internal")
 	c.start(s)
@@ -302,10 +281,8 @@ func TestIssuanceWithCaddysOwnAuthorityBehind(t *testing.T) {
 // Many names at once are no storm where Caddy's own authority issues.
 func TestIssuanceByTheInternalAuthority(t *testing.T) {
 	t.Parallel()
-	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
-	c := prepareCaddy(t)
-	i := startIssuer(t, c)
-	s := i.guarded(backend.URL(), "ask "+yes(t), "max_orders 1", "max_orders_per_domain 1")
+	c, i, backend := prepareIssuer(t)
+	s := i.guarded(backend, "ask "+yes(t), "max_orders 1", "max_orders_per_domain 1")
 	s.global = append(s.global, "local_certs")
 	c.start(s)
 	var clients sync.WaitGroup

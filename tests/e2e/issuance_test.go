@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
@@ -38,6 +39,14 @@ var pebbleBinary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// prepareIssuer is a Caddy whose names are all for the issuer: its backend, whose URL is returned, has no certificate.
+func prepareIssuer(t *testing.T) (c *caddy, i *issuer, backend string) {
+	t.Helper()
+	backend = startBackend(t, testbackend.Status(http.StatusNoContent)).URL()
+	c = prepareCaddy(t)
+	return c, startIssuer(t, c), backend
+}
 
 // startIssuer starts one that ends with the test.
 func startIssuer(t *testing.T, c *caddy) *issuer {
