@@ -89,7 +89,7 @@ var options = map[string]func(*CertGetter, *caddyfile.Dispenser) error{
 		return parseDuration(d, &g.Timeout)
 	},
 	"stale_if_error": func(g *CertGetter, d *caddyfile.Dispenser) error {
-		return parseDurationOrOff(d, &g.StaleIfError)
+		return parseDurationOrOff(d, &g.StaleIfError, config.CheckDuration)
 	},
 	"refresh_ahead": func(g *CertGetter, d *caddyfile.Dispenser) error {
 		return parseSwitch(d, &g.RefreshAhead)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -47,7 +48,7 @@ var clientOptions = map[string]func(*config.Client, *caddyfile.Dispenser) error{
 }
 
 // parseDurationOrOff reads off as a negative duration.
-func parseDurationOrOff(d *caddyfile.Dispenser, option *caddy.Duration) error {
+func parseDurationOrOff(d *caddyfile.Dispenser, option *caddy.Duration, check func(time.Duration) error) error {
 	if d.CountRemainingArgs() == 1 && d.NextArg() {
 		if d.Val() == config.Off {
 			*option = -1
@@ -55,10 +56,14 @@ func parseDurationOrOff(d *caddyfile.Dispenser, option *caddy.Duration) error {
 		}
 		d.Prev()
 	}
-	return parseDuration(d, option)
+	return parseCheckedDuration(d, option, check)
 }
 
 func parseDuration(d *caddyfile.Dispenser, option *caddy.Duration) error {
+	return parseCheckedDuration(d, option, config.CheckDuration)
+}
+
+func parseCheckedDuration(d *caddyfile.Dispenser, option *caddy.Duration, check func(time.Duration) error) error {
 	name := d.Val()
 	var text string
 	if !d.AllArgs(&text) {
@@ -68,7 +73,7 @@ func parseDuration(d *caddyfile.Dispenser, option *caddy.Duration) error {
 	if err != nil {
 		return d.Errf("%s: %q is not a duration; write one such as 90s, 1h30m and 7d", name, text)
 	}
-	if err := config.CheckDuration(duration); err != nil {
+	if err := check(duration); err != nil {
 		return d.Errf("%s: %v", name, err)
 	}
 	*option = caddy.Duration(duration)

@@ -1,8 +1,6 @@
 package cachedhttp
 
 import (
-	"time"
-
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/config"
@@ -72,10 +70,7 @@ func (p *Permission) parseOption(option string, d *caddyfile.Dispenser) error {
 	case "timeout":
 		return parseDuration(d, &p.Timeout)
 	case "cooldown":
-		if err := parseDurationOrOff(d, &p.Cooldown); err != nil || p.Cooldown < 0 {
-			return err
-		}
-		return wrapped(d, config.CheckCooldown(time.Duration(p.Cooldown)))
+		return parseDurationOrOff(d, &p.Cooldown, config.CheckCooldown)
 	case "max_orders":
 		return parseNumber(d, &p.MaxOrders)
 	case "max_orders_per_domain":

@@ -60,7 +60,7 @@ refuse 'imports in rust/core point from engine to the parts and from the parts t
 refuse 'rust/core knows nothing of rust/ffi' "$(search 'cached_http_ffi|cached_http::' rust/core/src)"
 
 # --- Go: the root imports operate, config, store, ask, issuance and native; operate imports store, issuance and its page; store and ask import config;
-# store imports native, which alone knows C. A package imports only those of a lower rank; nobody imports the root. Tests
+# store imports native, which alone knows C, and ask issuance, which knows domains. A package imports only those of a lower rank; nobody imports the root. Tests
 # may import any.
 refuse 'import "C" belongs in go/internal/native' \
 	"$(search '^(import )?[[:space:]]*"C"$' go tests | grep -v '^go/internal/native/' || true)"

@@ -2,6 +2,8 @@ package ask
 
 import (
 	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/issuance"
 )
 
 // answer is what the endpoint said of a name, once done is closed.
@@ -16,6 +18,8 @@ const (
 	maxAnswers = 100_000
 	// maxPending is how many names wait for an answer; each may hold a connection of a client.
 	maxPending = 1024
+	// maxPendingOfDomain is how many of them may be of one registered domain, where its owner decides how long they wait.
+	maxPendingOfDomain = 32
 	// errorTTL keeps a failing endpoint from being asked by each handshake. An error is no answer.
 	errorTTL = time.Second
 )
@@ -28,10 +32,12 @@ func (c *Client) answer(name string) (found *answer, isNew bool) {
 	if found := c.answers[name]; found != nil && (found.pending() || now.Before(found.expires)) {
 		return found, false
 	}
-	if c.pending >= maxPending {
+	domain := issuance.RegisteredDomain(name)
+	if c.pending >= maxPending || c.pendingOf[domain] >= c.share {
 		return nil, false
 	}
 	c.pending++
+	c.pendingOf[domain]++
 	c.makeRoom(now)
 	found = &answer{done: make(chan struct{})}
 	c.answers[name] = found
@@ -39,10 +45,14 @@ func (c *Client) answer(name string) (found *answer, isNew bool) {
 }
 
 // finish ends the wait for an answer.
-func (c *Client) finish(pending *answer, err error, lifetime time.Duration) {
+func (c *Client) finish(name string, pending *answer, err error, lifetime time.Duration) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.pending--
+	domain := issuance.RegisteredDomain(name)
+	if c.pendingOf[domain]--; c.pendingOf[domain] == 0 {
+		delete(c.pendingOf, domain)
+	}
 	pending.err, pending.expires = err, time.Now().Add(lifetime)
 	close(pending.done)
 }

@@ -19,10 +19,12 @@ type Client struct {
 	key      clientKey
 	question question
 	slots    chan struct{} // bounds the questions under way
+	share    int           // of the pending answers, for each registered domain
 
-	mutex   sync.Mutex
-	answers map[string]*answer
-	pending int // of the answers
+	mutex     sync.Mutex
+	answers   map[string]*answer
+	pending   int            // of the answers
+	pendingOf map[string]int // of each registered domain
 }
 
 // question returns nil for yes, ErrDenied or an error that wraps it for no, and any other error if there is no answer.
@@ -34,7 +36,7 @@ type question interface {
 // ErrDenied is a no.
 var ErrDenied = errors.New("ask says no")
 
-var errTooMany = errors.New("too many names wait for an answer")
+var errTooMany = errors.New("too many names, or too many of its domain, wait for an answer")
 
 // maxConcurrent is how many requests to the endpoint are under way: an answer is small, and needs no certificate to be made.
 const maxConcurrent = 64
@@ -50,7 +52,7 @@ type clientKey struct {
 var clients = caddy.NewUsagePool()
 
 func openPooled(
-	options *config.Permission, asked string, identity [sha256.Size]byte, concurrent int, create func() (question, error),
+	options *config.Permission, asked string, identity [sha256.Size]byte, concurrent, share int, create func() (question, error),
 ) (*Client, error) {
 	key := clientKey{
 		asked, time.Duration(options.TTL), time.Duration(options.NegativeTTL), time.Duration(options.Timeout), identity,
@@ -60,7 +62,7 @@ func openPooled(
 		if err != nil {
 			return nil, err
 		}
-		return newClient(key, question, concurrent), nil
+		return newClient(key, question, concurrent, share), nil
 	})
 	if err != nil {
 		return nil, err
@@ -68,9 +70,10 @@ func openPooled(
 	return pooled.(*Client), nil
 }
 
-func newClient(key clientKey, question question, concurrent int) *Client {
+func newClient(key clientKey, question question, concurrent, share int) *Client {
 	return &Client{
-		key: key, question: question, slots: make(chan struct{}, concurrent), answers: make(map[string]*answer),
+		key: key, question: question, slots: make(chan struct{}, concurrent), share: share,
+		answers: make(map[string]*answer), pendingOf: make(map[string]int),
 	}
 }
 
@@ -121,5 +124,5 @@ func (c *Client) resolve(name string, pending *answer) {
 	case errors.Is(err, ErrDenied):
 		lifetime = c.key.negativeTTL
 	}
-	c.finish(pending, err, lifetime)
+	c.finish(name, pending, err, lifetime)
 }

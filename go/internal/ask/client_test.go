@@ -95,16 +95,17 @@ func TestAnAnswerIsRememberedOverAReload(t *testing.T) {
 }
 
 func TestABoundedNumberOfNamesIsRemembered(t *testing.T) {
-	client := &Client{answers: make(map[string]*answer)}
+	client := newClient(clientKey{}, nil, 1, maxPending)
 	for n := range maxAnswers + 1000 {
-		answer, isNew := client.answer(fmt.Sprintf("n%d.example", n))
+		name := fmt.Sprintf("n%d.example", n)
+		answer, isNew := client.answer(name)
 		if !isNew {
 			t.Fatal("a new name is known")
 		}
-		client.finish(answer, nil, time.Hour)
+		client.finish(name, answer, nil, time.Hour)
 	}
-	if count := len(client.answers); count > maxAnswers {
-		t.Errorf("%d names", count)
+	if count := len(client.answers); count > maxAnswers || len(client.pendingOf) > 0 {
+		t.Errorf("%d names, %d domains", count, len(client.pendingOf))
 	}
 }
 

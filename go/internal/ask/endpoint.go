@@ -23,7 +23,7 @@ func Open(options *config.Permission) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openPooled(options, options.Ask, digest, maxConcurrent, func() (question, error) {
+	return openPooled(options, options.Ask, digest, maxConcurrent, maxPending, func() (question, error) {
 		address, err := url.Parse(options.Ask)
 		if err != nil {
 			return nil, errors.New("ask: the URL can't be parsed") // which may hold a password

@@ -17,7 +17,7 @@ const shortestCooldown = time.Second
 // CheckCooldown checks one that is not off.
 func CheckCooldown(duration time.Duration) error {
 	if duration < shortestCooldown || duration > 30*24*time.Hour {
-		return fmt.Errorf("cooldown: %v is out of range; 1s to 30d are allowed, and off", duration)
+		return fmt.Errorf("%v is out of range; 1s to 30d are allowed, and off", duration)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -16,8 +17,9 @@ type Permission struct {
 	Ask string `json:"ask,omitempty"`
 
 	// Where a name must point before Caddy orders a certificate for it: addresses of this server, or names of hosts that
-	// have them. One of the name's addresses must be one of these or of these hosts. A DNS that fails is an error and no
-	// "no". Without `ask`, a name that points here is allowed. Placeholders are replaced. Default: anywhere.
+	// have them. One of the name's addresses must be one of these or of these hosts. DNS servers alone are asked: the hosts
+	// file of this machine says nothing about where clients are sent. A DNS that fails is an error and no "no". Without
+	// `ask`, a name that points here is allowed. Placeholders are replaced. Default: anywhere.
 	ResolvesTo []string `json:"resolves_to,omitempty"`
 
 	// The DNS servers to ask for `resolves_to`, with a port if it isn't 53. Default: those of the system.
@@ -41,7 +43,7 @@ type Permission struct {
 	// How many orders on demand may be under way at once. What is beyond is denied. Default: 32.
 	MaxOrders int `json:"max_orders,omitempty"`
 
-	// How many of them may be of one registered domain, such as example.co.uk. Default: 4.
+	// How many of them may be of one registered domain, such as example.co.uk. Default: 4, or `max_orders` if that is less.
 	MaxOrdersPerDomain int `json:"max_orders_per_domain,omitempty"`
 
 	// Of requests to `ask`.
@@ -96,8 +98,11 @@ func (p *Permission) Prepare() error {
 	return p.check()
 }
 
-// CheckTogether finds an option that is about another one, which is missing.
+// CheckTogether finds an option that is about another one, which is missing or does not go with it.
 func (p *Permission) CheckTogether() error {
+	if all := cmp.Or(p.MaxOrders, defaultMaxOrders); p.MaxOrdersPerDomain > all {
+		return fmt.Errorf("max_orders_per_domain: %d is more than max_orders, which is %d", p.MaxOrdersPerDomain, all)
+	}
 	if p.Ask == "" && !p.isZero() {
 		return ErrAskMissing
 	}
@@ -119,7 +124,7 @@ func (p *Permission) applyDefaults() {
 	applyDefault(&p.Timeout, caddy.Duration(DefaultTimeout))
 	applyDefault(&p.Cooldown, caddy.Duration(defaultCooldown))
 	applyDefault(&p.MaxOrders, defaultMaxOrders)
-	applyDefault(&p.MaxOrdersPerDomain, defaultMaxOrdersPerDomain)
+	applyDefault(&p.MaxOrdersPerDomain, min(defaultMaxOrdersPerDomain, p.MaxOrders))
 }
 
 func (p *Permission) checkNumbers() error {
@@ -132,7 +137,7 @@ func (p *Permission) checkNumbers() error {
 	}
 	if p.Cooldown > 0 {
 		if err := CheckCooldown(time.Duration(p.Cooldown)); err != nil {
-			return err
+			return fmt.Errorf("cooldown: %w", err)
 		}
 	}
 	if err := CheckNumber("max_orders", p.MaxOrders); err != nil {

@@ -17,9 +17,9 @@ func NormalName(name string) string {
 	return strings.ToLower(name)
 }
 
-// registeredDomain is what somebody has registered to have the name: example.co.uk of www.example.co.uk. An address is
+// RegisteredDomain is what somebody has registered to have the name: example.co.uk of www.example.co.uk. An address is
 // its own.
-func registeredDomain(name string) string {
+func RegisteredDomain(name string) string {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return name
 	}

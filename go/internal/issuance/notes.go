@@ -40,7 +40,7 @@ func (s subject) String() string {
 }
 
 func subjects(name string) [2]subject {
-	return [...]subject{{key: name}, {key: registeredDomain(name), isDomain: true}}
+	return [...]subject{{key: name}, {key: RegisteredDomain(name), isDomain: true}}
 }
 
 // Subjects are what notes may be about that concern a name.

@@ -88,7 +88,7 @@ func (o *Orders) SetLimits(limits Limits) {
 func (o *Orders) Check(name string) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	if refusal := o.refusal(name, registeredDomain(name), o.now()); refusal != nil {
+	if refusal := o.refusal(name, RegisteredDomain(name), o.now()); refusal != nil {
 		return refusal
 	}
 	return nil
@@ -99,7 +99,7 @@ func (o *Orders) Check(name string) error {
 func (o *Orders) Permit(name string) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	now, domain := o.now(), registeredDomain(name)
+	now, domain := o.now(), RegisteredDomain(name)
 	if refusal := o.refusal(name, domain, now); refusal != nil {
 		return refusal
 	}
@@ -157,7 +157,7 @@ func (o *Orders) Begin(name string) bool {
 	}
 	// It has no place, or none any more.
 	delete(o.underWay, name)
-	domain := registeredDomain(name)
+	domain := RegisteredDomain(name)
 	if unsure.objection != nil {
 		return false
 	}

@@ -50,7 +50,7 @@ func (o *Orders) Facts(name string) *Facts {
 	defer o.mutex.Unlock()
 	now := o.now()
 	o.sweep(now)
-	order, record, domain := o.underWay[name], o.names[name], o.domains[registeredDomain(name)]
+	order, record, domain := o.underWay[name], o.names[name], o.domains[RegisteredDomain(name)]
 	if order == nil && !record.isKnown() && !domain.isCooling(now) {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (o *Orders) Forget(names []string) (known int) {
 			known++
 		}
 		forget(o.names, name, o.now())
-		forget(o.domains, registeredDomain(name), o.now())
+		forget(o.domains, RegisteredDomain(name), o.now())
 	}
 	return known
 }
