@@ -60,7 +60,7 @@ func (p *Permission) permitOrder(ctx context.Context, name string, decide func()
 	refusal, state := p.orders.Check(key), notStored
 	if refusal != nil {
 		p.fleet().relearn(key)
-		if state = p.lookUp(ctx, name); state == notStored {
+		if state = p.lookUp(ctx, name); state == notStored || state == hasEnded {
 			return p.refused(name, refusal)
 		}
 	}
@@ -71,7 +71,7 @@ func (p *Permission) permitOrder(ctx context.Context, name string, decide func()
 		state = p.lookUp(ctx, name)
 	}
 	if state == isStored {
-		return nil // loaded, or renewed: no order that a scanner could have caused
+		return nil // loaded, or renewed in time: no order that a scanner could have caused
 	}
 	err := p.pointsHere(name)
 	switch {
@@ -81,7 +81,7 @@ func (p *Permission) permitOrder(ctx context.Context, name string, decide func()
 		return p.refused(name, err)
 	}
 	p.fleet().learn(key)
-	return p.refused(name, p.orders.Permit(key))
+	return p.refused(name, p.orders.Permit(ctx, key))
 }
 
 // pointsHere asks the DNS, if there is resolves_to.

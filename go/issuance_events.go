@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
@@ -36,10 +37,10 @@ func (orderHandler) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
 var errRetry = errors.Join(caddy.ErrEventAborted,
 	certmagic.ErrNoRetry{Err: errors.New("permission cached_http: the order has failed, and its name has to wait for another")})
 
-// Handle is called while Caddy waits. A renewal is none of ours: it is never denied, and its failure says nothing about
-// who may order.
+// Handle is called while Caddy waits. A renewal in time is none of ours: it is never denied, and its failure says nothing
+// about who may order.
 func (h orderHandler) Handle(_ context.Context, event caddy.Event) error {
-	if renewal, _ := event.Data["renewal"].(bool); renewal {
+	if remaining, _ := event.Data["remaining"].(time.Duration); remaining > 0 {
 		return nil
 	}
 	name, _ := event.Data["identifier"].(string)

@@ -2,6 +2,10 @@ package cachedhttp
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -19,13 +23,15 @@ const (
 	maxStorageQuestions = 64
 )
 
-// storedState is whether Caddy has a certificate for a name.
+// storedState is whether Caddy has a certificate for a name, that is one whose end has not come: what has ended Caddy renews
+// while the handshake waits, which is an order as any other.
 type storedState int
 
 const (
 	notStored storedState = iota
 	isStored
-	// maybeStored: the storage is too slow to tell. That is no reason to deny a name, whose certificate may be there.
+	hasEnded
+	// maybeStored: the storage is too slow to tell, or fails. That is no reason to deny a name, whose certificate may be there.
 	maybeStored
 )
 
@@ -35,8 +41,9 @@ func (p *Permission) lookUp(ctx context.Context, name string) storedState {
 	if p.storage == nil {
 		return notStored
 	}
-	if len(caddytls.AllMatchingCertificates(issuance.NormalName(name))) > 0 {
-		return isStored // a renewal: denied, Caddy would drop a certificate that is good
+	isGood := func(certificate certmagic.Certificate) bool { return !certificate.Expired() }
+	if slices.ContainsFunc(caddytls.AllMatchingCertificates(issuance.NormalName(name)), isGood) {
+		return isStored // a renewal: denied, Caddy would drop it
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageTimeout)
 	defer cancel()
@@ -48,17 +55,49 @@ func (p *Permission) lookUp(ctx context.Context, name string) storedState {
 	}
 	storage, issuers := p.issuersOf(name)
 	_, parent, _ := strings.Cut(name, ".")
-	for _, issuer := range issuers {
-		for _, subject := range []string{name, "*." + parent} {
-			if storage.Exists(ctx, certmagic.StorageKeys.SiteCert(issuer.IssuerKey(), subject)) {
+	state := notStored
+	for _, subject := range []string{name, "*." + parent} {
+		for _, issuer := range issuers {
+			one := stateOf(ctx, storage, issuer.IssuerKey(), subject)
+			if one == isStored {
 				return isStored
 			}
+			state = max(state, one)
+		}
+		if state != notStored {
+			break // the name's own, if there is one, is what Caddy takes
 		}
 	}
 	if ctx.Err() != nil {
 		return maybeStored
 	}
-	return notStored
+	return state
+}
+
+// stateOf tells of one certificate of one issuer. Caddy takes it if all of its parts are there.
+func stateOf(ctx context.Context, storage certmagic.Storage, issuer, subject string) storedState {
+	keys := certmagic.StorageKeys
+	for _, part := range []string{keys.SiteCert(issuer, subject), keys.SitePrivateKey(issuer, subject), keys.SiteMeta(issuer, subject)} {
+		if !storage.Exists(ctx, part) {
+			return notStored
+		}
+	}
+	text, err := storage.Load(ctx, keys.SiteCert(issuer, subject))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return notStored
+	case err != nil:
+		return maybeStored
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return isStored // Caddy can't read it either, says so and orders none
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err == nil && time.Now().After(leaf.NotAfter) {
+		return hasEnded
+	}
+	return isStored
 }
 
 // issuersOf are those that would order the name's certificate, and where they keep it.

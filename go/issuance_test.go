@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
@@ -69,16 +70,16 @@ func TestOrdersAreToldByCaddysEvents(t *testing.T) {
 		}
 		return handler.Handle(context.Background(), event)
 	}
-	of := func(name string, renewal bool) map[string]any {
-		return map[string]any{"identifier": name, "renewal": renewal, "error": errors.New("no")}
+	of := func(name string, remaining time.Duration) map[string]any {
+		return map[string]any{"identifier": name, "renewal": remaining != 0, "remaining": remaining, "error": errors.New("no")}
 	}
-	if err := orders.Permit("a.example.com"); err != nil {
+	if err := orders.Permit(t.Context(), "a.example.com"); err != nil {
 		t.Fatal(err)
 	}
-	// Neither a renewal nor what Caddy orders by its configuration is any of ours.
+	// Neither a renewal in time nor what Caddy orders by its configuration is any of ours.
 	for _, err := range []error{
-		tell(eventObtaining, of("a.example.com", true)), tell(eventFailed, of("a.example.com", true)),
-		tell(eventObtaining, of("configured.example.com", false)), tell(eventFailed, of("configured.example.com", false)),
+		tell(eventObtaining, of("a.example.com", time.Hour)), tell(eventFailed, of("a.example.com", time.Hour)),
+		tell(eventObtaining, of("configured.example.com", 0)), tell(eventFailed, of("configured.example.com", 0)),
 		tell(eventObtaining, map[string]any{"identifier": "A.example.com"}),
 	} {
 		if err != nil {
@@ -88,11 +89,11 @@ func TestOrdersAreToldByCaddysEvents(t *testing.T) {
 	if counts := orders.Counts(); counts.UnderWay != 1 || counts.Failed != 0 {
 		t.Errorf("%+v", counts)
 	}
-	_ = tell(eventFailed, of("a.example.com", false))
+	_ = tell(eventFailed, of("a.example.com", -time.Hour)) // what has ended is an order as any other
 	if counts := orders.Counts(); counts.UnderWay != 0 || counts.Failed != 1 || counts.CoolingNames != 1 {
 		t.Errorf("%+v", counts)
 	}
-	err := tell(eventObtaining, of("a.example.com", false))
+	err := tell(eventObtaining, of("a.example.com", -time.Hour))
 	if noRetry := new(certmagic.ErrNoRetry); !errors.Is(err, caddy.ErrEventAborted) || !errors.As(err, noRetry) {
 		t.Errorf("the retry goes on: %v", err)
 	}

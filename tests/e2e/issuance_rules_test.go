@@ -106,29 +106,6 @@ func TestIssuanceCoolsDown(t *testing.T) {
 	}
 }
 
-// What Caddy has a certificate of in its storage is served by a Caddy that may order nothing, also while its domain cools
-// and while the name no longer points here.
-func TestIssuanceDeniesNoCertificateThatIsStored(t *testing.T) {
-	t.Parallel()
-	c, i, backend := prepareIssuer(t)
-	const name = "customer.example.com"
-	i.names.point("127.0.0.1", name)
-	s := i.guarded(backend, "ask "+yes(t), "resolves_to 127.0.0.1", "resolvers "+i.names.address, "max_orders_per_domain 1")
-	c.start(s)
-	if _, err := c.visitOnce(name); err != nil {
-		t.Fatal(err)
-	}
-	c.stop()
-	i.names.fail(true)
-	c.start(s)
-	if took, err := c.visitOnce(name); err != nil {
-		t.Errorf("after a restart: %v after %v", err, took)
-	}
-	if orders := i.orders(); orders != 1 {
-		t.Errorf("%d orders", orders)
-	}
-}
-
 // Only names that point here are ordered. A DNS that fails is no "no".
 func TestIssuanceForNamesThatPointHere(t *testing.T) {
 	t.Parallel()

@@ -73,7 +73,7 @@ func startIssuer(t *testing.T, c *caddy) *issuer {
 	}
 	defer log.Close()
 	command := exec.CommandContext(t.Context(), binary, "-config", c.file("pebble.json", settings), "-dnsserver", i.names.address)
-	command.Env = []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0"}
+	command.Env = []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0"}
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

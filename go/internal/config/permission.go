@@ -36,8 +36,8 @@ type Permission struct {
 
 	// How long no order is made for a name after one has failed. It doubles with each failure in a row, up to 24 h, and
 	// is up to a fifth shorter, by chance. Where new names of one registered domain fail one after the other, the domain
-	// cools down as a whole, for 1 minute to as long as this. A certificate that Caddy has is served and renewed all the
-	// same. A negative value, in a Caddyfile `off`, is none. Default: `10m`.
+	// cools down as a whole, for 1 minute to as long as this. A certificate that Caddy has is served, and renewed in
+	// time, all the same. A negative value, in a Caddyfile `off`, is none. Default: `10m`.
 	Cooldown caddy.Duration `json:"cooldown,omitempty"`
 
 	// How many orders on demand may be under way at once. What is beyond is denied. Default: 32.

@@ -3,6 +3,7 @@ package issuance
 // What fresh eyes have broken: nodes that share failures, places that lapse, clocks and numbers.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -40,7 +41,7 @@ func (f *fleetOf) visit(node int, name string, failure *Failure) Rule {
 		return refusal.Rule
 	}
 	f.learn(o, name)
-	if errors.As(o.Permit(name), &refusal) {
+	if errors.As(o.Permit(context.Background(), name), &refusal) {
 		return refusal.Rule
 	}
 	f.learn(o, name)
@@ -136,11 +137,11 @@ func TestPlacesThatHaveLapsedAreNotGivenTwice(t *testing.T) {
 	for round := range 6 {
 		for i := range 4 {
 			n := fmt.Sprintf("n%d-%d.example.com", round, i)
-			if o.Permit(n) == nil {
+			if o.Permit(t.Context(), n) == nil {
 				names = append(names, n)
 			}
 			c.now = c.now.Add(2 * time.Second)
-			if o.Permit(n) == nil && names[len(names)-1] != n {
+			if o.Permit(t.Context(), n) == nil && names[len(names)-1] != n {
 				names = append(names, n)
 			}
 		}
@@ -156,13 +157,13 @@ func TestPlacesThatHaveLapsedAreNotGivenTwice(t *testing.T) {
 
 func TestWhoHasNoPlaceAnyMoreStandsInLineAgain(t *testing.T) {
 	o, c := newTestOrders(Limits{Cooldown: time.Minute, MaxOrders: 1, MaxOrdersPerDomain: 1})
-	_ = o.Permit("old.example.com")
+	_ = o.Permit(t.Context(), "old.example.com")
 	c.now = c.now.Add(31 * time.Second)
-	if o.Permit("busy.example.com") != nil {
+	if o.Permit(t.Context(), "busy.example.com") != nil {
 		t.Fatal()
 	}
 	o.Begin("busy.example.com")
-	if err := o.Permit("old.example.com"); err == nil {
+	if err := o.Permit(t.Context(), "old.example.com"); err == nil {
 		o.Begin("old.example.com")
 		t.Errorf("permitted with max_orders 1 taken; %d under way", o.Counts().UnderWay)
 	}
@@ -194,7 +195,7 @@ func TestAClockThatIsAheadMakesNothingLast(t *testing.T) {
 	}
 	for _, n := range []string{"n0.example.com", "customer.example.com"} {
 		var r *Refusal
-		if errors.As(here.Permit(n), &r) {
+		if errors.As(here.Permit(t.Context(), n), &r) {
 			if wait := r.Until.Sub(c2.now); wait > 20*time.Minute {
 				t.Errorf("%s: %s for %v", n, r.Rule, wait)
 			}
@@ -219,7 +220,7 @@ func TestANoteWithAHugeNumberIsANote(t *testing.T) {
 
 func TestATemporaryFailureShortensNoCooldown(t *testing.T) {
 	o, c := newTestOrders(usual)
-	_ = o.Permit("a.example.com")
+	_ = o.Permit(t.Context(), "a.example.com")
 	o.Begin("a.example.com")
 	o.Learn("a.example.com", "orders/name/a.example.com", text(note{Failures: 5, FailedAt: c.now.UnixMilli(), ForgottenAt: c.now.Add(6 * time.Hour).UnixMilli(), CoolsUntil: c.now.Add(3 * time.Hour).UnixMilli()}))
 	o.Failed("a.example.com", Failure{Problem: "x", IsTemporary: true})

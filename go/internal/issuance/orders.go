@@ -4,6 +4,7 @@
 package issuance
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -21,6 +22,8 @@ const (
 	reservation = 30 * time.Second
 	// longestOrder is when an order ends of which nothing was heard: certmagic gives a handshake 180 s for one.
 	longestOrder = 200 * time.Second
+	// lastNews is what an order may take to fail when its handshake has ended.
+	lastNews = 10 * time.Second
 )
 
 // Orders remembers what becomes of orders. Safe for concurrent use.
@@ -47,6 +50,7 @@ type order struct {
 	isNew     bool // it came for the first time
 	permitted time.Time
 	begun     time.Time // zero before it is
+	expires   time.Time // if nothing is heard of it
 	isCounted bool
 	blamed    *Failure // what the first authority has said of the name, if another one goes on
 }
@@ -95,8 +99,9 @@ func (o *Orders) Check(name string) error {
 }
 
 // Permit returns nil and keeps a place for an order of the name, or a *Refusal. Of a name whose order is under way it
-// keeps no second one.
-func (o *Orders) Permit(name string) error {
+// keeps no second one. The place lasts no longer than the context of the handshake that it is for: nobody tells of an order
+// that Caddy did not need, or that another event handler forbade.
+func (o *Orders) Permit(ctx context.Context, name string) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	now, domain := o.now(), RegisteredDomain(name)
@@ -104,13 +109,28 @@ func (o *Orders) Permit(name string) error {
 		return refusal
 	}
 	if order := o.underWay[name]; order == nil || !order.isCounted {
-		o.underWay[name] = o.newOrder(name, domain, now)
+		order = o.newOrder(name, domain, now)
+		o.underWay[name] = order
+		context.AfterFunc(ctx, func() { o.abandon(name, order) })
 	}
 	return nil
 }
 
+// abandon is for an order whose handshake has ended. What has begun may fail of that, and be told of.
+func (o *Orders) abandon(name string, order *order) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	switch {
+	case o.underWay[name] != order:
+	case order.begun.IsZero():
+		delete(o.underWay, name)
+	default:
+		order.expires = earliest(order.expires, o.now().Add(lastNews))
+	}
+}
+
 func (o *Orders) newOrder(name, domain string, now time.Time) *order {
-	return &order{domain: domain, isNew: o.newcomers.isOne(name, now), permitted: now, isCounted: true}
+	return &order{domain: domain, isNew: o.newcomers.isOne(name, now), permitted: now, expires: now.Add(longestOrder), isCounted: true}
 }
 
 // PermitUnsure is for a name whose certificate Caddy may have, while its storage is too slow to tell. It keeps no place: if the name
@@ -276,7 +296,7 @@ func (o *Orders) refusal(name, domain string, now time.Time) *Refusal {
 func (o *Orders) sweep(now time.Time) {
 	for name, order := range o.underWay {
 		switch {
-		case now.Sub(order.permitted) >= longestOrder:
+		case !now.Before(order.expires):
 			delete(o.underWay, name)
 		case order.begun.IsZero() && now.Sub(order.permitted) >= reservation:
 			order.isCounted = false // there was a certificate after all; if not, it is recognised when it begins

@@ -1,6 +1,7 @@
 package issuance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -22,7 +23,7 @@ var usual = Limits{Cooldown: 10 * time.Minute, MaxOrders: 32, MaxOrdersPerDomain
 // visit is a handshake whose order fails, or succeeds, at once. It returns the rule that stands against it.
 func visit(orders *Orders, name string, failure *Failure) Rule {
 	var refusal *Refusal
-	if errors.As(orders.Permit(name), &refusal) {
+	if errors.As(orders.Permit(context.Background(), name), &refusal) {
 		return refusal.Rule
 	}
 	if !orders.Begin(name) {
@@ -92,7 +93,7 @@ func TestADomainFillsItsOwnShareOnly(t *testing.T) {
 	refused := make(map[Rule]int)
 	for n := range 100 {
 		var refusal *Refusal
-		if errors.As(orders.Permit(fmt.Sprintf("n%d.example.co.uk", n)), &refusal) {
+		if errors.As(orders.Permit(t.Context(), fmt.Sprintf("n%d.example.co.uk", n)), &refusal) {
 			refused[refusal.Rule]++
 		}
 	}
@@ -100,24 +101,24 @@ func TestADomainFillsItsOwnShareOnly(t *testing.T) {
 		t.Error(refused)
 	}
 	for _, other := range []string{"n1.other.co.uk", "192.0.2.7", "198.51.2.7"} { // co.uk is nobody's domain, nor is 2.7
-		if err := orders.Permit(other); err != nil {
+		if err := orders.Permit(t.Context(), other); err != nil {
 			t.Error(err)
 		}
 	}
 	for n := range 100 {
-		_ = orders.Permit(fmt.Sprintf("n%d.com", n))
+		_ = orders.Permit(t.Context(), fmt.Sprintf("n%d.com", n))
 	}
 	if counts := orders.Counts(); counts.UnderWay != usual.MaxOrders/newcomersShare {
 		t.Errorf("%d under way of names that come for the first time", counts.UnderWay)
 	}
 	clock.now = clock.now.Add(comesAgain)
 	for n := range 100 {
-		_ = orders.Permit(fmt.Sprintf("n%d.com", n))
+		_ = orders.Permit(t.Context(), fmt.Sprintf("n%d.com", n))
 	}
 	if counts := orders.Counts(); counts.UnderWay != usual.MaxOrders {
 		t.Errorf("%d under way", counts.UnderWay)
 	}
-	if err := orders.Permit("n1.com"); err != nil {
+	if err := orders.Permit(t.Context(), "n1.com"); err != nil {
 		t.Error("who waits for an order that is under way takes no place:", err)
 	}
 }
@@ -126,18 +127,18 @@ func TestADomainFillsItsOwnShareOnly(t *testing.T) {
 func TestWhoComesAgainGoesBefore(t *testing.T) {
 	orders, clock := newTestOrders(usual)
 	for n := range 9*maxNewcomers + 2000 {
-		if name := fmt.Sprintf("www.made-up-%d.com", n); orders.Permit(name) == nil {
+		if name := fmt.Sprintf("www.made-up-%d.com", n); orders.Permit(t.Context(), name) == nil {
 			orders.Begin(name) // and never ends
 		}
 		clock.now = clock.now.Add(time.Millisecond)
-		if n == 9*maxNewcomers && orders.Permit("www.customer.com") == nil {
+		if n == 9*maxNewcomers && orders.Permit(t.Context(), "www.customer.com") == nil {
 			t.Error("it was let in though it comes for the first time")
 		}
-		if n == 9*maxNewcomers+500 && orders.Permit("www.customer.com") == nil {
+		if n == 9*maxNewcomers+500 && orders.Permit(t.Context(), "www.customer.com") == nil {
 			t.Error("it comes again at once, as a browser does")
 		}
 	}
-	if err := orders.Permit("www.customer.com"); err != nil {
+	if err := orders.Permit(t.Context(), "www.customer.com"); err != nil {
 		t.Error(err)
 	}
 	if known := len(orders.newcomers.generations[0]) + len(orders.newcomers.generations[1]); known > 2*maxNewcomers {
@@ -221,18 +222,18 @@ func TestPlacesComeBackWhateverHappens(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			orders, clock := newTestOrders(Limits{MaxOrders: 1, MaxOrdersPerDomain: 1})
-			if err := orders.Permit("a.example.com"); err != nil {
+			if err := orders.Permit(t.Context(), "a.example.com"); err != nil {
 				t.Fatal(err)
 			}
 			test.then(orders)
 			if test.free > 0 {
 				clock.now = clock.now.Add(test.free - time.Second)
-				if orders.Permit("b.example.org") == nil {
+				if orders.Permit(t.Context(), "b.example.org") == nil {
 					t.Error("its place was free too early")
 				}
 				clock.now = clock.now.Add(time.Second)
 			}
-			if err := orders.Permit("b.example.org"); err != nil {
+			if err := orders.Permit(t.Context(), "b.example.org"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -241,6 +242,65 @@ func TestPlacesComeBackWhateverHappens(t *testing.T) {
 
 // certmagic waits for a minute and then tries again, by itself, for as long as a handshake may take.
 // A storage that is too slow to tell what it has lets nobody past the rules.
+// An order that Caddy did not need, or that another event handler forbade, ends with its handshake; one that fails of the
+// handshake's end counts.
+func TestAPlaceLastsAsLongAsItsHandshake(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	underWay := func(want int) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); orders.Counts().UnderWay != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d are under way", orders.Counts().UnderWay)
+			}
+		}
+	}
+	permit := func(name string) func() {
+		t.Helper()
+		ctx, end := context.WithCancel(t.Context())
+		if err := orders.Permit(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+		return end
+	}
+	end := permit("loaded.example.com")
+	end()
+	underWay(0)
+
+	end = permit("forbidden.example.com")
+	orders.Begin("forbidden.example.com")
+	end()
+	isEnding := func() bool {
+		orders.mutex.Lock()
+		defer orders.mutex.Unlock()
+		return orders.underWay["forbidden.example.com"].expires.Equal(clock.now.Add(lastNews))
+	}
+	for deadline := time.Now().Add(10 * time.Second); !isEnding(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it goes on")
+		}
+	}
+	underWay(1)
+	clock.now = clock.now.Add(lastNews)
+	underWay(0)
+
+	end = permit("left.example.com")
+	orders.Begin("left.example.com")
+	end()
+	orders.Failed("left.example.com", Failure{IsTemporary: true})
+	if facts := orders.Facts("left.example.com"); facts == nil || facts.CooldownUntil == nil {
+		t.Errorf("%+v", facts)
+	}
+
+	// The end of an older handshake is nothing to a newer order.
+	end = permit("again.example.com")
+	orders.Begin("again.example.com")
+	orders.Obtained("again.example.com", false)
+	defer permit("again.example.com")()
+	end()
+	time.Sleep(10 * time.Millisecond)
+	underWay(1)
+}
+
 func TestAnOrderThatTurnsUpIsHeldToTheRules(t *testing.T) {
 	orders, clock := newTestOrders(Limits{Cooldown: time.Minute, MaxOrders: 32, MaxOrdersPerDomain: 2})
 	begun := 0
@@ -261,13 +321,13 @@ func TestAnOrderThatTurnsUpIsHeldToTheRules(t *testing.T) {
 	}
 	// Places that were lost to others meanwhile are not there any more.
 	for _, name := range []string{"a.example.org", "b.example.org"} {
-		if err := orders.Permit(name); err != nil {
+		if err := orders.Permit(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	clock.now = clock.now.Add(reservation)
 	for _, name := range []string{"c.example.org", "d.example.org"} {
-		if err := orders.Permit(name); err != nil {
+		if err := orders.Permit(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -295,7 +355,7 @@ func TestWhatAnyAuthoritySaysOfANameCounts(t *testing.T) {
 		if orders.Blame("a.example.com", *badDNS) {
 			t.Error("without an order")
 		}
-		if err := orders.Permit("a.example.com"); err != nil {
+		if err := orders.Permit(t.Context(), "a.example.com"); err != nil {
 			t.Fatal(err)
 		}
 		orders.Begin("a.example.com")

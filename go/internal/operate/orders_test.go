@@ -20,7 +20,7 @@ func TestFailedOrdersAreShownAndForgotten(t *testing.T) {
 	orders.SetLimits(issuance.Limits{Cooldown: time.Hour, MaxOrders: 10, MaxOrdersPerDomain: 10})
 	fail := func(name string) {
 		t.Helper()
-		if err := orders.Permit(name); err != nil {
+		if err := orders.Permit(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 		orders.Failed(name, issuance.Failure{Problem: "dns: no such host"})
@@ -41,7 +41,7 @@ func TestFailedOrdersAreShownAndForgotten(t *testing.T) {
 	if status, text, _ := ask(service, "POST", "/purge", `{"names": ["A.example.com"]}`); status != http.StatusOK {
 		t.Error(status, text)
 	}
-	if err := orders.Permit("a.example.com"); err != nil {
+	if err := orders.Permit(t.Context(), "a.example.com"); err != nil {
 		t.Error("after a purge:", err)
 	}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
