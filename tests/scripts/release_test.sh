@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The release of a clone, and what users do with it, without Rust: xcaddy build --with, beside another module, with the
-# smallest Caddy, and what a machine is told that lacks something. With TWICE=1 a second clone must give the same bytes.
+# smallest Caddy, and what a machine is told that lacks something. The end-to-end suite runs on what a user has built. With
+# TWICE=1 a second clone must give the same bytes.
 set -euo pipefail
 # shellcheck source=tests/scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
@@ -10,15 +11,20 @@ version=v$(project_version)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# clone NAME: what would be released if the changelog had the version.
+# clone NAME: what would be released if all were committed, as the suite below is that of the working tree, and if the
+# changelog had the version.
 clone() {
 	git clone -q "$root" "$work/$1"
+	git diff --binary HEAD >"$work/changes"
+	[ ! -s "$work/changes" ] || git -C "$work/$1" apply "$work/changes"
+	git ls-files -z --others --exclude-standard | tar -c --null -T - | tar -x -C "$work/$1"
 	git -C "$work/$1" config user.email test@example.com
 	git -C "$work/$1" config user.name test
 	sed -i "0,/^## Unreleased/s//## Unreleased\n\n## ${version#v} (2026-01-01)/" "$work/$1/CHANGELOG.md"
 }
 commit() {
-	GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' GIT_COMMITTER_DATE='2026-01-01T00:00:00Z' git -C "$work/$1" commit -qam "Release $version"
+	git -C "$work/$1" add --all
+	GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' GIT_COMMITTER_DATE='2026-01-01T00:00:00Z' git -C "$work/$1" commit -qm "Release $version"
 }
 # refused WORDS COMMAND...: it fails, and says so.
 refused() {
@@ -78,7 +84,8 @@ built() { # OUTPUT VERSION FLAGS...
 	"$output" list-modules | grep -x tls.get_certificate.cached_http >/dev/null || die "the user's Caddy lacks the module"
 }
 newest=$(newest_caddy)
-built caddy "$newest" --with github.com/pberkel/caddy-storage-redis@v1.8.1
+built caddy "$newest" --with github.com/pberkel/caddy-storage-redis@v1.8.1 \
+	--with "${module%/go}/tests/faultstorage@v0.0.0=$root/tests/faultstorage"
 built caddy-smallest "$(smallest_caddy)"
 "$work/caddy" list-modules | grep -x caddy.storage.redis >/dev/null || die "the user's Caddy lacks the other module"
 du -h "$dist/proxy/$module/@v/$version.zip"
@@ -92,9 +99,8 @@ refused "needs cgo" users env CGO_ENABLED=0 "$xcaddy" build "$newest" --output "
 	die "a platform without a library is not told so"
 
 finished=$(echo "$work"/caddy-cached-http-*/caddy)
-for binary in "$work/caddy" "$finished"; do
-	try_caddy "$binary"
-done
+try_caddy "$finished"
+CACHED_HTTP_CADDY=$work/caddy go -C tests/e2e test -count=1 -timeout=15m ./...
 
 # The unit of docs/install, as far as it can be looked at here; and the finished Caddy under the same restrictions.
 if command -v systemd-analyze >/dev/null; then

@@ -87,12 +87,12 @@ test_steps() {
 	step fuzz tests/scripts/fuzz.sh --if-present
 	local module
 	for module in $(modules_with_tests); do
-		[[ $module = go || $module = tests/page ]] || step "$(basename "$module")" in_folder "$module" go test -count=1 -timeout=15m ./...
+		[[ $module = go || $module = tests/page || $module = tests/e2e ]] || step "$(basename "$module")" in_folder "$module" go test -count=1 -timeout=15m ./...
 	done
 	# Without naming packages, go test also shows what a suite that passes prints: that there is no Chromium.
 	step page in_folder tests/page go test -count=1 -timeout=5m
 	step oldest-caddy tests/scripts/oldest_caddy.sh
-	step release tests/scripts/release_test.sh
+	step release-and-e2e tests/scripts/release_test.sh # the whole suite, on what users get
 	step demo make --no-print-directory demo
 	# What the suites printed is looked through as well: neither PEM text nor a key belongs there.
 	step no-secrets tests/scripts/no_secrets.sh "$logs"/*.log
