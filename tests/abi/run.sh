@@ -56,8 +56,8 @@ neighbours)
   libraries=("$work/libneighbour.a" "${libraries[@]}")
   build client client.c backend.c neighbours.c
   walk
-  printf 'the archive: %s KiB, packed %s KiB; as cargo builds it: %s KiB, packed %s KiB\n' \
-    $(for file in "$archive" "$built"; do echo $(($(wc -c <"$file") / 1024)) $(($(gzip -c "$file" | wc -c) / 1024)); done)
+  size() { echo "$(($(wc -c <"$1") / 1024)) KiB, packed $(($(gzip -c "$1" | wc -c) / 1024)) KiB"; }
+  echo "the archive: $(size "$archive"); as cargo builds it: $(size "$built")"
   names=$(nm --extern-only --defined-only "$archive" | awk '$2 ~ /[TDBRVW]/ { print $3 }' | grep -vE '^(fetch_cached_cert|cached_http_[a-z0-9_]+)$' || true)
   [ -z "$names" ] || die "the archive has global names beside those of the header: $names"
   ;;
@@ -76,7 +76,7 @@ musl)
   CC=musl-gcc
   for static in "" -static; do
     # Debian's musl-gcc makes the table that unwinding needs only if told.
-    libraries=(-Wl,--eh-frame-hdr ${static:+"$static"})
+    libraries=("-Wl,--eh-frame-hdr" ${static:+"$static"})
     archive=$shipped
     build client client.c backend.c
     walk

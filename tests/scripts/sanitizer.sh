@@ -8,7 +8,7 @@ rust_target=$(rustc -vV | sed -n 's/^host: //p')
 instrumented_archive() {
 	local archive
 	archive=$(RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt' \
-		build_archive --quiet --target "$rust_target" --target-dir "$root/build/asan/archive") || exit 1
+		build_archive --quiet --target "$rust_target" --target-dir "${root:?}/build/asan/archive") || exit 1
 	# Checked, not hoped for: an archive without the sanitizer would pass everything.
 	[ "$(nm "$archive" 2>/dev/null | grep -c __asan_report)" -gt 0 ] || die "$archive is not instrumented"
 	echo "$archive"
