@@ -11,9 +11,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/prometheus/client_golang/prometheus"
-
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
@@ -37,7 +36,7 @@ func records(t *testing.T, folder string) (records [][]byte) {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		text, err := os.ReadFile(path)
+		text, err := os.ReadFile(path) //nolint:gosec // a folder of the test
 		records = append(records, text)
 		return err
 	})

@@ -68,15 +68,14 @@ func failureOf(err error) issuance.Failure {
 		return issuance.Failure{Problem: "no reason is known"}
 	}
 	_, isFinal := errors.AsType[certmagic.ErrNoRetry](err)
-	var problem acme.Problem
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[acme.Problem](err); ok {
 		text := strings.TrimPrefix(problem.Type, "urn:ietf:params:acme:error:") + ": " + problem.Detail
 		isRateLimit := problem.Type == acme.ProblemTypeRateLimited || problem.Status == http.StatusTooManyRequests
 		return issuance.Failure{
 			Problem: text, IsTemporary: isRateLimit || isTemporary(problem), IsRateLimit: isRateLimit, IsRetried: !isFinal,
 		}
 	}
-	_, isTrouble := errors.AsType[authorityTrouble](err)
+	_, isTrouble := errors.AsType[authorityError](err)
 	var network net.Error // of a request to the authority
 	if failed, isURL := errors.AsType[*url.Error](err); isURL {
 		err, isTrouble = failed.Err, true // without the URL

@@ -39,11 +39,11 @@ func (i acmeIssuer) Issue(ctx context.Context, request *x509.CertificateRequest)
 	return issued, err
 }
 
-// authorityTrouble is a failure of an ACME issuer that no authority has given a name the fault for: nobody there, a proxy's page
+// authorityError is a failure of an ACME issuer that no authority has given a name the fault for: nobody there, a proxy's page
 // in place of an answer, a certificate or a path of the authority that is wrong.
-type authorityTrouble struct{ error }
+type authorityError struct{ error }
 
-func (t authorityTrouble) Unwrap() error { return t.error }
+func (t authorityError) Unwrap() error { return t.error }
 
 // judged marks such a failure. What solving a challenge comes to, at a DNS provider perhaps, is about the name.
 func judged(err error) error {
@@ -51,7 +51,7 @@ func judged(err error) error {
 	if errors.As(err, &problem) || strings.Contains(err.Error(), "challenge") {
 		return err
 	}
-	return authorityTrouble{err}
+	return authorityError{err}
 }
 
 // nameOf is the one that an order on demand is for.
@@ -96,8 +96,8 @@ func endRetries(ctx caddy.Context, app *caddytls.TLS, orders *issuance.Orders) e
 			if !isIssuer {
 				return fmt.Errorf("%T among the issuers of a policy is none", module)
 			}
-			if acme, isACME := issuer.(*caddytls.ACMEIssuer); isACME {
-				issuer = acmeIssuer{acme, orders, new(atomic.Pointer[certmagic.Config])}
+			if caddys, isACME := issuer.(*caddytls.ACMEIssuer); isACME {
+				issuer = acmeIssuer{caddys, orders, new(atomic.Pointer[certmagic.Config])}
 			}
 			policy.Issuers = append(policy.Issuers, issuer)
 		}

@@ -42,7 +42,7 @@ func TestWhoIsToBlameForAnOrderThatHasFailed(t *testing.T) {
 		"its root is not known": {judged(&url.Error{Op: "Get", URL: "https://ca.example", Err: errors.New("x509: unknown")}), true, "x509: unknown"},
 		"a DNS provider":        {judged(errors.New("presenting for challenge: no zone at https://key@dns.example")), false, "presenting for challenge: no zone at https://dns.example"},
 		"nobody there": {
-			&url.Error{Op: "Get", URL: "https://user:s3cret@ca.example", Err: &net.OpError{Op: "dial", Err: errors.New("refused")}},
+			&url.Error{Op: "Get", URL: "https://user:s3cret@ca.example", Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}, //nolint:gosec // it is made up
 			true, "dial: refused",
 		},
 		"the handshake's time is over": {fmt.Errorf("waiting: %w", context.DeadlineExceeded), true, "waiting: context deadline exceeded"},

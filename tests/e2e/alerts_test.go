@@ -40,8 +40,10 @@ func answers(answer testbackend.Answer) func(*testbackend.Server, *caddy) {
 }
 
 var situations = map[string]situation{
-	"all is well": {names: 8, answer: confirming(brief()), options: []string{"cache_dir CACHE"}, visit: visitAndScan,
-		global: []string{"on_demand_tls {", "\tpermission cached_http", "}"}},
+	"all is well": {
+		names: 8, answer: confirming(brief()), options: []string{"cache_dir CACHE"}, visit: visitAndScan,
+		global: []string{"on_demand_tls {", "\tpermission cached_http", "}"},
+	},
 	"the backend is down": {
 		names: 8, answer: brief(), happens: answers(testbackend.Status(http.StatusBadGateway)),
 		fires: []string{"CertificateBackendDown"},

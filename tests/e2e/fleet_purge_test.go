@@ -36,7 +36,7 @@ func (n *node) serials(names []string) []string {
 }
 
 // gone waits until no node serves any of the old certificates, and returns how long that took.
-func (f *fleet) gone(names []string, old []string) time.Duration {
+func (f *fleet) gone(names, old []string) time.Duration {
 	f.t.Helper()
 	begin := time.Now()
 	for _, n := range f.nodes {

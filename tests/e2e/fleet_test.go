@@ -112,7 +112,7 @@ func (n *node) site() site {
 
 func (n *node) run() {
 	n.t.Helper()
-	n.caddy.start(n.site())
+	n.start(n.site())
 }
 
 func (n *node) reload() {

@@ -230,8 +230,8 @@ func (s *nameServer) answer(query []byte) []byte {
 	}
 	address, isKnown := s.known[target]
 	if target == s.rotates {
-		address[3] = byte(s.asked[name])
-		address[2] = byte(len(name))
+		address[3] = byte(s.asked[name] % 256) //nolint:gosec // it fits
+		address[2] = byte(len(name) % 256)
 	}
 	message.Header = dnsmessage.Header{ID: message.ID, Response: true, RecursionDesired: true, RecursionAvailable: true}
 	message.Additionals = nil

@@ -64,7 +64,7 @@ func proxy(of module.Version, folder, seconds, output string) error {
 		return err
 	}
 	versions := filepath.Join(output, filepath.FromSlash(escaped), "@v")
-	if err := os.MkdirAll(versions, 0o755); err != nil {
+	if err := os.MkdirAll(versions, 0o755); err != nil { //nolint:gosec // it is public
 		return err
 	}
 	info, err := json.Marshal(struct {
@@ -81,7 +81,7 @@ func proxy(of module.Version, folder, seconds, output string) error {
 	for name, text := range map[string][]byte{
 		of.Version + ".info": info, of.Version + ".mod": goMod, "list": []byte(of.Version + "\n"),
 	} {
-		if err := os.WriteFile(filepath.Join(versions, name), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(versions, name), text, 0o644); err != nil { //nolint:gosec // it is public
 			return err
 		}
 	}

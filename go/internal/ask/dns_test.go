@@ -84,6 +84,7 @@ func TestTheHostsFileSaysNothing(t *testing.T) {
 }
 
 func TestWhatADNSServerMayDo(t *testing.T) {
+	t.Parallel()
 	answers := func(reply *dns.Msg, _ bool) {
 		if reply.Question[0].Qtype == dns.TypeA {
 			has(reply, "alias.example. 1 IN CNAME Edge.Example.", "edge.example. 1 IN A 192.0.2.7")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"testing"
 	"time"
@@ -49,15 +50,11 @@ func (f *fleetOf) visit(node int, name string, failure *Failure) Rule {
 		return "retry"
 	}
 	if failure == nil {
-		for s, t := range o.Obtained(name, false) {
-			f.notes[s] = t
-		}
+		maps.Copy(f.notes, o.Obtained(name, false))
 		return ""
 	}
 	o.Failed(name, *failure)
-	for s, t := range o.Notes(name) {
-		f.notes[s] = t
-	}
+	maps.Copy(f.notes, o.Notes(name))
 	return ""
 }
 
@@ -194,8 +191,7 @@ func TestAClockThatIsAheadMakesNothingLast(t *testing.T) {
 		here.Learn("n0.example.com", s, text)
 	}
 	for _, n := range []string{"n0.example.com", "customer.example.com"} {
-		var r *Refusal
-		if errors.As(here.Permit(t.Context(), n), &r) {
+		if r, ok := errors.AsType[*Refusal](here.Permit(t.Context(), n)); ok {
 			if wait := r.Until.Sub(c2.now); wait > 20*time.Minute {
 				t.Errorf("%s: %s for %v", n, r.Rule, wait)
 			}

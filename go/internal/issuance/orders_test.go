@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 )
@@ -22,8 +23,7 @@ var usual = Limits{Cooldown: 10 * time.Minute, MaxOrders: 32, MaxOrdersPerDomain
 
 // visit is a handshake whose order fails, or succeeds, at once. It returns the rule that stands against it.
 func visit(orders *Orders, name string, failure *Failure) Rule {
-	var refusal *Refusal
-	if errors.As(orders.Permit(context.Background(), name), &refusal) {
+	if refusal, ok := errors.AsType[*Refusal](orders.Permit(context.Background(), name)); ok {
 		return refusal.Rule
 	}
 	if !orders.Begin(name) {
@@ -92,8 +92,7 @@ func TestADomainFillsItsOwnShareOnly(t *testing.T) {
 	orders, clock := newTestOrders(usual)
 	refused := make(map[Rule]int)
 	for n := range 100 {
-		var refusal *Refusal
-		if errors.As(orders.Permit(t.Context(), fmt.Sprintf("n%d.example.co.uk", n)), &refusal) {
+		if refusal, ok := errors.AsType[*Refusal](orders.Permit(t.Context(), fmt.Sprintf("n%d.example.co.uk", n))); ok {
 			refused[refusal.Rule]++
 		}
 	}
@@ -425,9 +424,7 @@ func TestNodesOfAFleetLearnFromEachOther(t *testing.T) {
 			otherClock.now = otherClock.now.Add(skew)
 			storage := make(map[string]string)
 			tell := func(from *Orders, name string) {
-				for subject, text := range from.Notes(name) {
-					storage[subject] = text
-				}
+				maps.Copy(storage, from.Notes(name))
 			}
 			learn := func(to *Orders, name string) {
 				for _, subject := range Subjects(name) {

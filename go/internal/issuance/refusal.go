@@ -21,7 +21,7 @@ const (
 var Rules = []Rule{RuleCooldown, RuleDomainCooldown, RuleMaxOrders, RuleMaxOrdersPerDomain, RuleResolvesTo}
 
 // Refusal says why no order may be made for a name now.
-type Refusal struct {
+type Refusal struct { //nolint:errname // it is an answer, and no mistake of anybody
 	Rule   Rule
 	Reason string
 	Until  time.Time // zero if nobody knows

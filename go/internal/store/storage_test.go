@@ -21,7 +21,8 @@ type storage struct {
 	delete func(key string) error
 }
 
-func (s storage) Load(ctx context.Context, key string) ([]byte, error)    { return s.load(ctx, key) }
+func (s storage) Load(ctx context.Context, key string) ([]byte, error) { return s.load(ctx, key) }
+
 func (s storage) Store(_ context.Context, key string, value []byte) error { return s.store(key, value) }
 func (s storage) Delete(_ context.Context, key string) error              { return s.delete(key) }
 
@@ -69,15 +70,18 @@ func TestWhatAStorageSaysIsToldToTheEngine(t *testing.T) {
 		"an unknown op": {storage{}, native.Event{Operation: 99}, native.StorageFailed, "operation 99 is unknown"},
 		"a store": {
 			storage{store: func(key string, value []byte) error { return errors.New(key + "=" + string(value)) }},
-			native.Event{Operation: native.StorageStore, Text: "a/b", Value: []byte("v")}, native.StorageFailed, "a/b=v",
+			native.Event{Operation: native.StorageStore, Text: "a/b", Value: []byte("v")},
+			native.StorageFailed, "a/b=v",
 		},
 		"a removal of nothing": {
 			storage{delete: func(string) error { return fs.ErrNotExist }},
-			native.Event{Operation: native.StorageDelete, Text: "a/b"}, native.StorageDone, "",
+			native.Event{Operation: native.StorageDelete, Text: "a/b"},
+			native.StorageDone, "",
 		},
 		"a removal that fails": {
 			storage{delete: func(string) error { return errors.New("no") }},
-			native.Event{Operation: native.StorageDelete, Text: "a/b"}, native.StorageFailed, "no",
+			native.Event{Operation: native.StorageDelete, Text: "a/b"},
+			native.StorageFailed, "no",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
