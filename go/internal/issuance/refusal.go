@@ -34,108 +34,42 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%s; not before %s", r.Reason, r.Until.UTC().Format(time.RFC3339))
 }
 
-// Facts is what is remembered of a name's orders. Times are in UTC.
-type Facts struct {
-	IsUnderWay          bool       `json:"under_way"`
-	Failures            int        `json:"failures"` // in a row
-	FailedAt            *time.Time `json:"failed_at,omitempty"`
-	LastProblem         string     `json:"last_problem,omitempty"`
-	CooldownUntil       *time.Time `json:"cooldown_until,omitempty"`
-	DomainCooldownUntil *time.Time `json:"domain_cooldown_until,omitempty"` // of the registered domain
-}
-
-// Facts returns nil if nothing is remembered.
-func (o *Orders) Facts(name string) *Facts {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	now := o.now()
+// refusal finds the rule that stands against an order.
+func (o *Orders) refusal(name, domain string, now time.Time) *Refusal {
 	o.sweep(now)
-	order, record, domain := o.underWay[name], o.names[name], o.domains[RegisteredDomain(name)]
-	if order == nil && !record.isKnown() && !domain.isCooling(now) {
-		return nil
+	if order := o.underWay[name]; order != nil && order.isCounted {
+		return nil // certmagic lets this one wait for it
 	}
-	facts := &Facts{IsUnderWay: order != nil && order.isCounted}
-	if record.isKnown() {
-		facts.Failures, facts.LastProblem = record.number, record.problem
-		failedAt := record.failedAt.UTC()
-		facts.FailedAt = &failedAt
-		facts.CooldownUntil = until(record, now)
+	if record := o.names[name]; record.isCooling(now) {
+		return &Refusal{RuleCooldown, "its last order has failed (" + record.problem + ")", record.coolsUntil}
 	}
-	facts.DomainCooldownUntil = until(domain, now)
-	return facts
-}
-
-func until(record *failures, now time.Time) *time.Time {
-	if !record.isCooling(now) {
-		return nil
+	if record := o.domains[domain]; record.isCooling(now) && canBeMadeUp(name, domain) {
+		return &Refusal{RuleDomainCooldown, "the last orders of new names of " + domain + " have failed", record.coolsUntil}
 	}
-	end := record.coolsUntil.UTC()
-	return &end
-}
-
-// Forget lets the names, and their domains, be ordered at once: somebody has mended what was wrong. It returns of how many
-// names failures were remembered.
-func (o *Orders) Forget(names []string) (known int) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	for _, name := range names {
-		if o.names[name].isKnown() {
-			known++
+	all, ofDomain, ofNewcomers := 0, 0, 0
+	for _, other := range o.underWay {
+		if !other.isCounted {
+			continue
 		}
-		forget(o.names, name, o.now())
-		forget(o.domains, RegisteredDomain(name), o.now())
-	}
-	return known
-}
-
-// forget leaves when that was, for as long as other nodes may not know of it.
-func forget(records map[string]*failures, key string, now time.Time) {
-	delete(records, key)
-	if record := recordOf(records, key); record != nil {
-		record.forgotten, record.forgottenAt = now, now.Add(time.Minute)
-	}
-}
-
-// ForgetAll is Forget of every name.
-func (o *Orders) ForgetAll() (known int) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	for _, record := range o.names {
-		if record.isKnown() {
-			known++
+		all++
+		if other.domain == domain {
+			ofDomain++
+		}
+		if other.isNew {
+			ofNewcomers++
 		}
 	}
-	o.allForgotten = o.now()
-	clear(o.names)
-	clear(o.domains)
-	return known
-}
-
-// Counts returns the totals.
-func (o *Orders) Counts() Counts {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	now := o.now()
-	o.sweep(now)
-	counts := o.counts
-	counts.Refused = make(map[Rule]uint64, len(Rules))
-	for _, rule := range Rules {
-		counts.Refused[rule] = o.counts.Refused[rule]
+	if ofDomain >= o.limits.MaxOrdersPerDomain {
+		return &Refusal{RuleMaxOrdersPerDomain, "as many orders of " + domain + " are under way as max_orders_per_domain allows", time.Time{}}
 	}
-	for _, order := range o.underWay {
-		if order.isCounted {
-			counts.UnderWay++
-		}
+	if all >= o.limits.MaxOrders {
+		o.newcomers.note(name, now)
+		return &Refusal{RuleMaxOrders, "as many orders are under way as max_orders allows", time.Time{}}
 	}
-	counts.CoolingNames, counts.CoolingDomains = cooling(o.names, now), cooling(o.domains, now)
-	return counts
-}
-
-func cooling(records map[string]*failures, now time.Time) (number int) {
-	for _, record := range records {
-		if record.isCooling(now) {
-			number++
-		}
+	if ofNewcomers >= max(1, o.limits.MaxOrders/newcomersShare) && o.newcomers.isOne(name, now) {
+		o.newcomers.note(name, now)
+		return &Refusal{RuleMaxOrders, "as many orders of names that came for the first time are under way as max_orders allows; " +
+			"who comes again goes before", time.Time{}}
 	}
-	return number
+	return nil
 }
