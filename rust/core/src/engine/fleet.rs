@@ -7,6 +7,7 @@
 pub(super) mod journal;
 mod note;
 mod operations;
+mod purging;
 mod timer;
 mod writes;
 
