@@ -157,9 +157,15 @@ impl PurgeJournal {
         Some(purges)
     }
 
-    /// Whether there are purges of our own that the journal may lack.
-    pub fn has_unconfirmed(&self) -> bool {
-        !self.unconfirmed.is_empty()
+    /// Purges of our own that the journal may lack.
+    pub fn unconfirmed(&self) -> Vec<PurgeId> {
+        self.unconfirmed.iter().map(|(purge, _)| purge.id).collect()
+    }
+
+    /// Takes up a purge by this node that was not confirmed before a restart.
+    pub fn tell_again(&mut self, purge: &Purge, now: Instant) {
+        self.note(purge, now);
+        self.unconfirmed.push((purge.clone(), 0));
     }
 
     /// Takes a purge for known.

@@ -53,6 +53,8 @@ pub(super) struct Fleet {
     operations: Operations,
     pub(super) writes: Writes,
     pub(super) journal: Mutex<Journal>,
+    /// Held while the note on disk is written.
+    noting: Mutex<()>,
     timer: Timer,
     workers: WorkerPool,
     late_reads: AtomicU32,
@@ -68,6 +70,7 @@ impl Fleet {
             operations: Operations::default(),
             writes: Writes::default(),
             journal: Mutex::new(journal),
+            noting: Mutex::default(),
             timer: Timer::default(),
             workers: WorkerPool::without_reserve("cached_http_fl", WORKERS, MAX_QUEUED),
             late_reads: AtomicU32::new(0),

@@ -105,6 +105,32 @@ fn a_node_that_was_down_hears_of_a_purge_when_it_starts_and_carries_out_each_onc
 }
 
 #[test]
+fn a_purge_that_the_storage_does_not_take_outlives_a_restart() {
+    let world = World::new();
+    let disk = world.folder.path().join("cache");
+    let two = world.node();
+    let old = {
+        let one = world.node_with_disk(&disk);
+        let old = one.gets("a.example");
+        one.has_written();
+        assert_eq!(two.gets("a.example"), old);
+        world.storage.becomes_for(Kind::Store, Mood::Fails);
+        world.storage.becomes_for(Kind::Delete, Mood::Fails);
+        let refused = one.purge("a.example").unwrap_err().to_string();
+        assert!(refused.contains("also after a restart"), "{refused}");
+        world.renew();
+        old
+    };
+    let one = world.node_with_disk(&disk);
+    until(|| one.engine.sizes().fleet_purges_read_at.is_some());
+    assert_ne!(one.gets("a.example"), old, "its record is there still");
+    assert_eq!(two.holds("a.example"), Some(old.clone()));
+    world.storage.becomes_for(Kind::Store, Mood::Works);
+    world.storage.becomes_for(Kind::Delete, Mood::Works);
+    until(|| two.holds("a.example") != Some(old.clone()));
+}
+
+#[test]
 fn what_the_backend_withdraws_is_withdrawn_on_all() {
     let world = World::new();
     let (one, two) = two_nodes(&world, &["a.example"]);

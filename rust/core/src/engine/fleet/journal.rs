@@ -102,6 +102,13 @@ impl Journal {
     }
 }
 
+/// A turn. Its end plans the next one, whatever becomes of it: what is dropped with an operation that is not begun, or for
+/// which there is no worker, is one that has ended.
+struct Turn {
+    shared: Arc<Shared>,
+    fleet: Arc<Fleet>,
+}
+
 impl Shared {
     /// Begins a turn now, or once more after the one under way. Returns at once.
     pub(in crate::engine) fn read_purges(self: &Arc<Self>, fleet: &Arc<Fleet>) {
@@ -113,108 +120,8 @@ impl Shared {
                 return;
             }
         }
-        // One that hangs holds one place, however often its turn has come since.
-        let last = fleet.journal.lock().last_read;
-        if last.is_some_and(|id| fleet.operations.is_under_way(id)) {
-            return self.end_turn(fleet);
-        }
-        fleet.writes.begin_read(|id| fleet.operations.is_under_way(id));
-        let (shared, of) = (Arc::clone(self), Arc::clone(fleet));
-        let then = move |ended| shared.purges_read(&of, ended);
-        match self.use_storage(fleet, Lane::Journal, fleet.journal_key(), StorageOperation::Load, then) {
-            Some(id) => fleet.journal.lock().last_read = Some(id),
-            None => self.end_turn(fleet),
-        }
+        Turn { shared: Arc::clone(self), fleet: Arc::clone(fleet) }.begin();
     }
-
-    fn purges_read(self: &Arc<Self>, fleet: &Arc<Fleet>, ended: Ended) {
-        let is_missing = matches!(ended, Ended::Missing);
-        let shown = match ended {
-            Ended::Missing => Some(Vec::new()),
-            Ended::Found(record) => self
-                .opened(fleet, &fleet.journal_key(), &record)
-                .and_then(|text| purge_journal::decode(&text)),
-            Ended::Done | Ended::Failed(_) | Ended::Skipped => return self.end_turn(fleet),
-        };
-        if let Some(shown) = &shown {
-            self.recall_purges(fleet);
-            let news = fleet.journal.lock().purges.read(shown, Instant::now());
-            news.iter().for_each(|purge| self.purge_as_told(purge));
-            fleet.journal.lock().is_known = true;
-            // While the storage fails, "missing" may be what it says of everything.
-            if !is_missing || !fleet.operations.has_just_failed() {
-                fleet.journal.lock().read_at = Some(self.clock.now());
-            }
-            self.note_purges(fleet);
-        }
-        // "Missing" proves nothing after a failure: only a write can prove that the storage works.
-        let must_write = is_missing && fleet.operations.has_just_failed();
-        if !fleet.is_left_alone(Lane::Write) {
-            fleet.writes.retry();
-            self.write_to_fleet(fleet);
-        }
-        // One that can't be read is written over only by who has something to say.
-        self.write_purges(fleet, &shown.unwrap_or_default(), must_write);
-    }
-
-    fn write_purges(self: &Arc<Self>, fleet: &Arc<Fleet>, shown: &[Purge], must_write: bool) {
-        let (purges, unwritten) = {
-            let mut journal = fleet.journal.lock();
-            // Of two writes under way, the older might come last.
-            let last_is_under_way = journal.last_write.is_some_and(|id| fleet.operations.is_under_way(id));
-            let purges = match last_is_under_way {
-                true => None,
-                false => {
-                    let wanted = journal.purges.to_write(shown, Instant::now());
-                    wanted.or_else(|| must_write.then(|| shown.to_vec()))
-                }
-            };
-            (purges, journal.unwritten.clone())
-        };
-        let Some(purges) = purges else { return self.end_turn(fleet) };
-        let (key, text) = (fleet.journal_key(), purge_journal::encode(&purges));
-        let Ok(record) = fleet.seal(&key, &[text.as_bytes()]) else { return self.end_turn(fleet) };
-        let then = {
-            let (shared, fleet) = (Arc::clone(self), Arc::clone(fleet));
-            move |ended| {
-                if matches!(ended, Ended::Done) {
-                    fleet.writes.retry();
-                    shared.write_to_fleet(&fleet);
-                    fleet.journal.lock().unwritten.retain(|id| !unwritten.contains(id));
-                }
-                shared.end_turn(&fleet);
-            }
-        };
-        match self.use_storage(fleet, Lane::Journal, key, StorageOperation::Store(record), then) {
-            Some(id) => fleet.journal.lock().last_write = Some(id),
-            None => self.end_turn(fleet),
-        }
-    }
-
-    /// Plans the next turn. Nodes that have begun together do not read together for long.
-    fn end_turn(self: &Arc<Self>, fleet: &Arc<Fleet>) {
-        let interval = fleet.settings.lock().read_interval;
-        let (planned, delay) = {
-            let mut journal = fleet.journal.lock();
-            journal.turn_is_under_way = false;
-            journal.has_begun |= !journal.again; // a turn that comes at once may be on another storage
-            journal.planned += 1;
-            let delay = match std::mem::take(&mut journal.again) {
-                true => Duration::ZERO,
-                false => interval.mul_f64(fastrand::f64().mul_add(0.4, 0.8)),
-            };
-            (journal.planned, delay)
-        };
-        self.note_unread(fleet);
-        let (shared, of) = (Arc::clone(self), Arc::clone(fleet));
-        let task = move || {
-            if of.journal.lock().planned == planned {
-                shared.read_purges(&of);
-            }
-        };
-        fleet.after(delay, Box::new(task));
-    }
-
     /// A node that could not read the journal for long may have missed a purge: it looks for newer certificates of all
     /// that it holds, and drops nothing.
     fn note_unread(&self, fleet: &Fleet) {
@@ -233,5 +140,113 @@ impl Shared {
              for anew when it is asked for"
                 .into()
         });
+    }
+}
+
+impl Turn {
+    fn begin(self) {
+        let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
+        // One that hangs holds one place, however often its turn has come since.
+        let last = fleet.journal.lock().last_read;
+        if last.is_some_and(|id| fleet.operations.is_under_way(id)) {
+            return;
+        }
+        fleet.writes.begin_read(|id| fleet.operations.is_under_way(id));
+        let then = move |ended| self.read(ended);
+        let id = shared.use_storage(&fleet, Lane::Journal, fleet.journal_key(), StorageOperation::Load, then);
+        if id.is_some() {
+            fleet.journal.lock().last_read = id;
+        }
+    }
+
+    fn read(self, ended: Ended) {
+        let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
+        let is_missing = matches!(ended, Ended::Missing);
+        let shown = match ended {
+            Ended::Missing => Some(Vec::new()),
+            Ended::Found(record) => shared
+                .opened(&fleet, &fleet.journal_key(), &record)
+                .and_then(|text| purge_journal::decode(&text)),
+            Ended::Done | Ended::Failed(_) | Ended::Skipped => {
+                shared.note_purges(&fleet);
+                return;
+            }
+        };
+        if let Some(shown) = &shown {
+            shared.recall_purges(&fleet);
+            let news = fleet.journal.lock().purges.read(shown, Instant::now());
+            news.iter().for_each(|purge| shared.purge_as_told(purge));
+            fleet.journal.lock().is_known = true;
+            // While the storage fails, "missing" may be what it says of everything.
+            if !is_missing || !fleet.operations.has_just_failed() {
+                fleet.journal.lock().read_at = Some(shared.clock.now());
+            }
+        }
+        shared.note_purges(&fleet);
+        // "Missing" proves nothing after a failure: only a write can prove that the storage works.
+        let must_write = is_missing && fleet.operations.has_just_failed();
+        if !fleet.is_left_alone(Lane::Write) {
+            fleet.writes.retry();
+            shared.write_to_fleet(&fleet);
+        }
+        // One that can't be read is written over only by who has something to say.
+        self.write(&shown.unwrap_or_default(), must_write);
+    }
+
+    fn write(self, shown: &[Purge], must_write: bool) {
+        let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
+        let (purges, unwritten) = {
+            let mut journal = fleet.journal.lock();
+            // Of two writes under way, the older might come last.
+            let last_is_under_way = journal.last_write.is_some_and(|id| fleet.operations.is_under_way(id));
+            let purges = match last_is_under_way {
+                true => None,
+                false => {
+                    let wanted = journal.purges.to_write(shown, Instant::now());
+                    wanted.or_else(|| must_write.then(|| shown.to_vec()))
+                }
+            };
+            (purges, journal.unwritten.clone())
+        };
+        let Some(purges) = purges else { return };
+        let (key, text) = (fleet.journal_key(), purge_journal::encode(&purges));
+        let Ok(record) = fleet.seal(&key, &[text.as_bytes()]) else { return };
+        let then = move |ended| {
+            if matches!(ended, Ended::Done) {
+                self.fleet.writes.retry();
+                self.shared.write_to_fleet(&self.fleet);
+                self.fleet.journal.lock().unwritten.retain(|id| !unwritten.contains(id));
+            }
+        };
+        let id = shared.use_storage(&fleet, Lane::Journal, key, StorageOperation::Store(record), then);
+        if id.is_some() {
+            fleet.journal.lock().last_write = id;
+        }
+    }
+}
+
+impl Drop for Turn {
+    /// Nodes that have begun together do not read together for long.
+    fn drop(&mut self) {
+        let interval = self.fleet.settings.lock().read_interval;
+        let (planned, delay) = {
+            let mut journal = self.fleet.journal.lock();
+            journal.turn_is_under_way = false;
+            journal.has_begun |= !journal.again; // a turn that comes at once may be on another storage
+            journal.planned += 1;
+            let delay = match std::mem::take(&mut journal.again) {
+                true => Duration::ZERO,
+                false => interval.mul_f64(fastrand::f64().mul_add(0.4, 0.8)),
+            };
+            (journal.planned, delay)
+        };
+        self.shared.note_unread(&self.fleet);
+        let (shared, of) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
+        let task = move || {
+            if of.journal.lock().planned == planned {
+                shared.read_purges(&of);
+            }
+        };
+        self.fleet.after(delay, Box::new(task));
     }
 }

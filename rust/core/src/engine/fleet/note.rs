@@ -9,13 +9,15 @@ use crate::engine::fleet::Fleet;
 use crate::engine::fleet::journal::LONGEST_UNREAD;
 use crate::engine::shared::Shared;
 use crate::log_sampler::LogKind;
-use crate::purge_journal::{self, Purge};
+use crate::purge_journal::{self, Purge, PurgeId};
 
 /// What outlives the process, if there is a disk.
 #[derive(Default)]
 pub(super) struct Note {
     /// Purges whose files are gone.
     purges: Vec<Purge>,
+    /// Those of them that the other nodes may not know of yet.
+    untold: Vec<PurgeId>,
     /// When the journal was read, about; zero if it never was.
     read_at: Timestamp,
 }
@@ -23,21 +25,34 @@ pub(super) struct Note {
 /// How old the note of a node that reads the journal may be.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 const READ_FIELD: &str = "read: ";
+const UNTOLD_FIELD: &str = "untold: ";
 
 impl Note {
     fn encode(&self) -> String {
-        format!("{READ_FIELD}{}\n{}", self.read_at.0, purge_journal::encode(&self.purges))
+        let untold = purge_journal::encode_ids(self.untold.iter().copied());
+        let purges = purge_journal::encode(&self.purges);
+        format!("{READ_FIELD}{}\n{UNTOLD_FIELD}{untold}\n{purges}", self.read_at.0)
     }
 
     fn decode(text: &[u8]) -> Option<Self> {
-        let Some(rest) = text.strip_prefix(READ_FIELD.as_bytes()) else {
-            // As it was written at first.
-            return Some(Note { purges: purge_journal::decode(text)?, read_at: Timestamp::default() });
-        };
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        let read_at = Timestamp(std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?);
-        Some(Note { purges: purge_journal::decode(&rest[end + 1..])?, read_at })
+        let (read_at, rest) = field(text, READ_FIELD);
+        let (untold, purges) = field(rest, UNTOLD_FIELD);
+        Some(Note {
+            purges: purge_journal::decode(purges)?,
+            untold: purge_journal::decode_ids(std::str::from_utf8(untold).ok()?)?,
+            read_at: match read_at {
+                b"" => Timestamp::default(),
+                text => Timestamp(std::str::from_utf8(text).ok()?.parse().ok()?),
+            },
+        })
     }
+}
+
+/// The first line's value if it is this field, which earlier versions may not have written, and what comes after.
+fn field<'a>(text: &'a [u8], name: &str) -> (&'a [u8], &'a [u8]) {
+    let Some(value) = text.strip_prefix(name.as_bytes()) else { return (b"", text) };
+    let end = value.iter().position(|byte| *byte == b'\n').unwrap_or(value.len());
+    (&value[..end], value.get(end + 1..).unwrap_or_default())
 }
 
 impl Shared {
@@ -55,7 +70,12 @@ impl Shared {
         };
         let missed_until = {
             let mut journal = fleet.journal.lock();
-            noted.purges.iter().for_each(|purge| journal.purges.note(purge, Instant::now()));
+            for purge in &noted.purges {
+                match noted.untold.contains(&purge.id) {
+                    true => journal.purges.tell_again(purge, Instant::now()),
+                    false => journal.purges.note(purge, Instant::now()),
+                }
+            }
             let begun_at = journal.begun_at;
             let read_at = journal.noted.get_or_insert(noted).read_at;
             (begun_at.saturating_since(read_at) >= LONGEST_UNREAD).then_some(begun_at)
@@ -65,26 +85,35 @@ impl Shared {
         }
     }
 
-    /// Notes on disk which purges are carried out, once their files are gone, and when the journal was read.
-    pub(super) fn note_purges(&self, fleet: &Fleet) {
-        let Some(disk) = &self.disk else { return };
+    /// Notes on disk which purges are carried out, once their files are gone, which of them are to be told yet, and when the
+    /// journal was read. True if the disk has it.
+    pub(in crate::engine) fn note_purges(&self, fleet: &Fleet) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let _noting = fleet.noting.lock();
+        self.recall_purges(fleet);
         let (note, is_known) = {
             let journal = fleet.journal.lock();
-            let (Some(noted), Some(read_at)) = (&journal.noted, journal.read_at) else { return };
-            let purges = journal.purges.carried_out();
-            let is_known = noted.purges == purges;
-            if is_known && read_at.saturating_since(noted.read_at) < NOTE_INTERVAL {
-                return;
+            let Some(noted) = &journal.noted else { return false };
+            let note = Note {
+                purges: journal.purges.carried_out(),
+                untold: journal.purges.unconfirmed(),
+                read_at: journal.read_at.unwrap_or(noted.read_at),
+            };
+            let is_known = noted.purges == note.purges && noted.untold == note.untold;
+            if is_known && note.read_at.saturating_since(noted.read_at) < NOTE_INTERVAL {
+                return true;
             }
-            (Note { purges, read_at }, is_known)
+            (note, is_known)
         };
         // After the look at what is known: one that comes now is not among them.
         if !is_known && self.disk_writes.outstanding(None) != Outstanding::None {
-            return;
+            return false;
         }
-        match disk.save_note(note.encode().as_bytes()) {
+        let saved = disk.save_note(note.encode().as_bytes());
+        match &saved {
             Ok(()) => fleet.journal.lock().noted = Some(note),
             Err(error) => self.log_of(LogKind::Disk, None, || error.to_string()),
         }
+        saved.is_ok()
     }
 }

@@ -17,7 +17,7 @@ use crate::entry::{ClientKind, EntryKey, EntryKeyRef};
 use crate::operations::OperationError;
 
 const NOT_TOLD: &str = "purged here, but the storage of the fleet has not taken it (the log says why): the other nodes go on \
-    serving it. This node goes on telling them; if it ends before, ask another to purge it";
+    serving it. This node goes on telling them";
 
 /// How long an operation waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -123,7 +123,11 @@ impl Shared {
         let deadline = Instant::now() + fleet.timeout() * 3;
         while !fleet.journal.lock().is_written() {
             if Instant::now() >= deadline || self.closed.load(Ordering::Acquire) {
-                return Err(OperationError::Storage(NOT_TOLD.into()));
+                let over_a_restart = match self.note_purges(&fleet) {
+                    true => ", also after a restart",
+                    false => "; if it ends before, ask another to purge it",
+                };
+                return Err(OperationError::Storage(format!("{NOT_TOLD}{over_a_restart}")));
             }
             thread::sleep(Duration::from_millis(5));
         }
