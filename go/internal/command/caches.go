@@ -93,12 +93,12 @@ func (s *session) describe(cache cacheFacts) {
 			humanize.IBytes(cache.DiskBytes), humanize.IBytes(cache.Limits.MaxDisk), cache.CacheDir))
 	}
 	if fleet := cache.Fleet; fleet != nil {
-		state := "its storage works"
-		if fleet.BreakerOpen {
-			state = "its storage fails, and is left alone for a moment"
-		}
+		state := "purges of other nodes were not read yet"
 		if fleet.PurgesReadAt != nil {
-			state += "; purges read " + at(*fleet.PurgesReadAt)
+			state = "purges of other nodes last read " + at(*fleet.PurgesReadAt)
+		}
+		if fleet.BreakerOpen {
+			state += "; its storage fails, and is left alone for a moment"
 		}
 		if fleet.Writes > 0 {
 			state += fmt.Sprintf("; %s to write", certificates(fleet.Writes))

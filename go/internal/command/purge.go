@@ -17,7 +17,7 @@ func purgeCommand() *cobra.Command {
 		Short: "Removes names from the caches, memory and disk",
 		Long: `Removes all that is known of names: certificates in memory and on disk, "no
 certificate", and failures. The next handshake asks the backend. Without --cache,
-every cache forgets them.`,
+every cache forgets them. Where caches are distributed, all nodes do.`,
 		Example: `  $ caddy cached-http purge shop.example.com www.example.com
   $ caddy cached-http purge --all --yes`,
 		Args:              arguments(0, -1),

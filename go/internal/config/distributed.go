@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,10 +50,18 @@ const (
 var errNoEncryptionKey = errors.New("distributed: encryption_key is missing: private keys never lie in clear on a storage; " +
 	"caddy cached-http keygen FILE makes a key, which all nodes need")
 
+var errKeyForPath = errors.New("distributed: encryption_key takes the path of a file that has the key, and not the key itself")
+
+// encryptionKeyLength is in bytes; a file has it in hexadecimal digits.
+const encryptionKeyLength = 32
+
 // CheckDistributed checks the options that are set.
 func CheckDistributed(d *Distributed) error {
 	if len(d.EncryptionKeys) == 0 || slices.Contains(d.EncryptionKeys, "") {
 		return errNoEncryptionKey
+	}
+	if slices.ContainsFunc(d.EncryptionKeys, isKey) {
+		return errKeyForPath
 	}
 	for _, option := range []struct {
 		name        string
@@ -73,6 +82,12 @@ func CheckDistributed(d *Distributed) error {
 		}
 	}
 	return nil
+}
+
+// isKey tells a key, which no message may show, from the path of one.
+func isKey(value string) bool {
+	_, err := hex.DecodeString(strings.TrimSpace(value))
+	return err == nil && len(strings.TrimSpace(value)) == 2*encryptionKeyLength
 }
 
 // identifyStorage notes which storage is meant. Caddy empties StorageRaw when it loads the module.
@@ -122,6 +137,12 @@ func (d *Distributed) fleet() (*Fleet, error) {
 		fleet.KeyFiles = append(fleet.KeyFiles, path)
 	}
 	return fleet, nil
+}
+
+// HasKeysOf tells whether both have the same keys, in any order: while a key is changed, nodes have them in different ones.
+func (f *Fleet) HasKeysOf(other *Fleet) bool {
+	ours, theirs := slices.Sorted(slices.Values(f.KeyFiles)), slices.Sorted(slices.Values(other.KeyFiles))
+	return slices.Equal(ours, theirs)
 }
 
 // Equal tells whether both say the same.

@@ -87,10 +87,22 @@ var errOtherRecords = errors.New("another get_certificate cached_http of this co
 	"but another header, trusted_ca, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
 	"Give one of them a query in its URL, such as ?account=2")
 
-// sharesRecords tells whether both would read and write the same records, and must not.
-func (l *Lease) sharesRecords(other *Lease) bool {
-	areDistributed := l.settings.Distributed != nil && other.settings.Distributed != nil
-	return areDistributed && sameConfig(l.host, other.host) && l.identity != other.identity
+// errOtherKeys is for caches that could not open each other's records and purges.
+var errOtherKeys = errors.New("another get_certificate cached_http of this configuration is distributed and has the same URL and " +
+	"storage, but other encryption keys: neither could open what the other writes. Give both the same keys, or a query in one's URL, such as ?account=2")
+
+// checkRecordsWith tells why both must not read and write the same records, if they would.
+func (l *Lease) checkRecordsWith(other *Lease) error {
+	ours, theirs := l.settings.Distributed, other.settings.Distributed
+	switch {
+	case ours == nil || theirs == nil || !sameConfig(l.host, other.host):
+		return nil
+	case l.identity != other.identity:
+		return errOtherRecords
+	case ours.Storage == theirs.Storage && !ours.HasKeysOf(theirs):
+		return errOtherKeys
+	}
+	return nil
 }
 
 // checkRecords looks at the leases of other stores.
@@ -100,10 +112,12 @@ func (l *Lease) checkRecords() error {
 			continue
 		}
 		s.mutex.Lock()
-		clashes := slices.ContainsFunc(s.leases, l.sharesRecords)
+		leases := slices.Clone(s.leases)
 		s.mutex.Unlock()
-		if clashes {
-			return errOtherRecords
+		for _, other := range leases {
+			if err := l.checkRecordsWith(other); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -1,5 +1,5 @@
-//! Keeps a storm out of the log: of each kind of record one a second goes through, and says how many it stands
-//! for.
+//! Keeps a storm out of the log: of each kind of record one a second or a minute goes through, and says how many it
+//! stands for.
 
 use std::time::Duration;
 
@@ -32,10 +32,15 @@ pub enum LogKind {
 
 impl LogKind {
     const COUNT: usize = LogKind::FleetRecord as usize + 1;
-}
 
-/// The least time between two records of a kind.
-const INTERVAL: Duration = Duration::from_secs(1);
+    /// The least time between two records of the kind: a storage that fails is asked every few seconds, for days.
+    fn interval(self) -> Duration {
+        match self {
+            LogKind::Fleet | LogKind::FleetRecord => Duration::from_secs(60),
+            _ => Duration::from_secs(1),
+        }
+    }
+}
 
 /// Decides which records are written. Thread-safe.
 #[derive(Default)]
@@ -54,7 +59,7 @@ impl LogSampler {
     pub fn admit(&self, kind: LogKind, now: Timestamp) -> Option<u64> {
         let mut state = self.kinds[kind as usize].lock();
         // A clock that was set back must not silence anybody.
-        let too_soon = |last: Timestamp| last <= now && now < last.saturating_add(INTERVAL);
+        let too_soon = |last: Timestamp| last <= now && now < last.saturating_add(kind.interval());
         if state.last.is_some_and(too_soon) {
             state.suppressed += 1;
             return None;
@@ -80,5 +85,8 @@ mod tests {
         assert_eq!(sampler.admit(LogKind::Disk, at(1_000)), Some(999));
         assert_eq!(sampler.admit(LogKind::Disk, at(1_001)), None);
         assert_eq!(sampler.admit(LogKind::Disk, Timestamp(5)), Some(1), "the clock was set back");
+        for (second, admitted) in [(0, Some(0)), (1, None), (59, None), (60, Some(2))] {
+            assert_eq!(sampler.admit(LogKind::Fleet, at(second * 1_000)), admitted);
+        }
     }
 }

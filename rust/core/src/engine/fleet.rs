@@ -163,21 +163,19 @@ impl Shared {
     /// Becomes part of a fleet, or stays so with other settings, or leaves it.
     pub(super) fn join_fleet(self: &Arc<Self>, wanted: Option<&FleetSettings>) -> Result<(), KeyFileError> {
         let Some(wanted) = wanted else {
-            if let Some(fleet) = self.fleet.write().take() {
-                fleet.close();
-            }
+            let left = self.fleet.write().take();
+            left.iter().for_each(|fleet| self.leave(fleet));
             return Ok(());
         };
         let keys = KeyRing::read(&wanted.key_files)?;
+        let mut is_another_storage = false;
         let fleet = {
             let mut current = self.fleet.write();
             match &*current {
                 Some(fleet) => {
                     *fleet.keys.write() = keys;
                     let before = std::mem::replace(&mut *fleet.settings.lock(), wanted.clone());
-                    if before.storage != wanted.storage {
-                        fleet.journal.lock().begin_anew();
-                    }
+                    is_another_storage = before.storage != wanted.storage;
                     Arc::clone(fleet)
                 }
                 None => {
@@ -188,10 +186,33 @@ impl Shared {
                 }
             }
         };
+        if is_another_storage {
+            fleet.journal.lock().begin_anew();
+            let steps = fleet.operations.begin_anew();
+            self.carry_out(&fleet, steps);
+        }
         let steps = fleet.operations.resize(wanted.max_concurrent as usize);
         self.carry_out(&fleet, steps);
         self.read_purges(&fleet);
         Ok(())
+    }
+
+    /// Ends the fleet's operations. What the storage has not taken of this node's purges nobody can tell now.
+    pub(super) fn leave(&self, fleet: &Fleet) {
+        let untold = fleet.journal.lock().unwritten();
+        if untold > 0 {
+            let hope = match self.disk {
+                Some(_) => "; the next to use this cache_dir with the fleet tells them",
+                None => "",
+            };
+            self.log_of(LogKind::Advice, None, || {
+                format!(
+                    "{untold} purges by this node are not told to the others, since the storage of the fleet has not taken \
+                     them: purge on those, too{hope}"
+                )
+            });
+        }
+        fleet.close();
     }
 
     /// Has the host's storage do something; `then` goes on with the outcome on a worker. False if it is not begun, and

@@ -156,7 +156,7 @@ impl Engine {
         shared.waiters.close();
         shared.lookers.close();
         if let Some(fleet) = shared.fleet() {
-            fleet.close();
+            shared.leave(&fleet);
         }
         shared.disk_readers.close();
         shared.fetchers.close();

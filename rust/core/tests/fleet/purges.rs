@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cached_http_core::events::Outcome;
 use cached_http_core::operations::{Answer, OperationError};
 
-use crate::node::{Node, READ_INTERVAL, Says, World, until};
+use crate::node::{Node, READ_INTERVAL, Says, World, until, write_key};
 use crate::storage::{Kind, Mood};
 
 /// Both hold the same certificate of these names.
@@ -128,6 +128,54 @@ fn a_purge_that_the_storage_does_not_take_outlives_a_restart() {
     world.storage.becomes_for(Kind::Store, Mood::Works);
     world.storage.becomes_for(Kind::Delete, Mood::Works);
     until(|| two.holds("a.example") != Some(old.clone()));
+}
+
+#[test]
+fn a_purge_of_who_can_not_open_the_journal_is_heard_by_nobody_and_says_so() {
+    let world = World::new();
+    let other = world.folder.path().join("other.key");
+    write_key(&other, 2);
+    let (one, mut two) = (world.node(), world.node());
+    one.gets("a.example");
+    one.purge("a.example").unwrap();
+    two.takes_keys(&[other]);
+    let answer = || two.purge("a.example").unwrap_err().to_string();
+    assert!(answer().contains("can't open the journal"), "{}", answer());
+}
+
+#[test]
+fn one_read_of_the_journal_that_hangs_is_no_reason_to_hear_nothing() {
+    let world = World::new();
+    let (mut one, two) = two_nodes(&world, &["a.example"]);
+    world.storage.journal_becomes(Kind::Load, Some(Mood::Hangs));
+    until(|| two.engine.sizes().fleet_operations > 0 && one.engine.sizes().fleet_operations > 0);
+    world.storage.journal_becomes(Kind::Load, None);
+    one.purge("a.example").unwrap_err();
+    until(|| two.holds("a.example").is_none());
+    assert_eq!(two.engine.sizes().fleet_operations, 1, "it hangs still");
+    world.storage.becomes(Mood::Fails);
+    one.purge("b.example").unwrap_err();
+    one.leaves();
+    until(|| one.logs().iter().any(|line| line.contains("not told to the others")));
+}
+
+#[test]
+fn what_hangs_on_one_storage_holds_up_no_other() {
+    let world = World::new();
+    let (one, mut two) = two_nodes(&world, &["a.example"]);
+    world.storage.becomes(Mood::Hangs);
+    two.gets("b.example");
+    two.gets("c.example");
+    until(|| two.engine.sizes().fleet_breaker_is_open);
+    world.storage.works_for_what_comes();
+    two.takes_storage("two");
+    until(|| !two.engine.sizes().fleet_breaker_is_open);
+    two.purge("b.example").unwrap();
+    one.purge("a.example").ok();
+    until(|| two.holds("a.example").is_none());
+    assert!(two.engine.sizes().fleet_operations > 0, "nothing hangs");
+    world.storage.becomes(Mood::Works);
+    until(|| two.engine.sizes().fleet_operations == 0);
 }
 
 #[test]

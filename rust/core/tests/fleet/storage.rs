@@ -119,6 +119,11 @@ impl Storage {
         }
     }
 
+    /// Works from now on; what hangs goes on hanging.
+    pub(crate) fn works_for_what_comes(&self) {
+        self.state.lock().moods = [Mood::Works; 3];
+    }
+
     /// The same for the journal alone; `None` for as all others.
     pub(crate) fn journal_becomes(&self, kind: Kind, mood: Option<Mood>) {
         self.state.lock().journal_moods[kind as usize] = mood;

@@ -18,6 +18,11 @@ use crate::storage::{RequestId, StorageOperation};
 /// Without the journal for so long, a node may have missed a purge.
 pub(super) const LONGEST_UNREAD: Duration = Duration::from_secs(NAME_LIFETIME.as_secs() / 2);
 
+/// So many times the timeout a read or a write that hangs is waited for, twice as many each time: a module may never return
+/// it. One that obeys its context has returned long before.
+const PATIENCE: u32 = 8;
+const LONGEST_PATIENCE: u32 = 1 << 11;
+
 /// What a node knows of the journal, and how far its turn has come.
 pub(in crate::engine) struct Journal {
     pub(super) purges: PurgeJournal,
@@ -37,6 +42,10 @@ pub(in crate::engine) struct Journal {
     /// The last write and the last read, which may not have returned.
     last_write: Option<RequestId>,
     last_read: Option<RequestId>,
+    /// How long those are waited for before there is another.
+    patience: u32,
+    /// Whether what lies on the storage can't be opened with this node's keys.
+    is_foreign: bool,
     /// Purges that a restart would not carry out again; unknown until the disk is asked.
     pub(super) noted: Option<Note>,
     pub(super) begun_at: Timestamp,
@@ -56,6 +65,8 @@ impl Journal {
             planned: 0,
             last_write: None,
             last_read: None,
+            patience: PATIENCE,
+            is_foreign: false,
             noted: None,
             begun_at: now,
             read_at: None,
@@ -69,7 +80,7 @@ impl Journal {
 
     /// Another storage may know of other purges. Ours are kept, and told it.
     pub(super) fn begin_anew(&mut self) {
-        (self.has_begun, self.is_known) = (false, false);
+        (self.has_begun, self.is_known, self.patience) = (false, false, PATIENCE);
         self.again = self.turn_is_under_way;
     }
 
@@ -96,9 +107,14 @@ impl Journal {
         }
     }
 
-    /// Whether the storage has all purges by this node.
-    pub(in crate::engine) fn is_written(&self) -> bool {
-        self.unwritten.is_empty()
+    /// Whether nodes with other keys have written it, which can't know what this one purges.
+    pub(in crate::engine) fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// How many purges by this node the storage has not taken.
+    pub(in crate::engine) fn unwritten(&self) -> usize {
+        self.unwritten.len()
     }
 }
 
@@ -146,9 +162,8 @@ impl Shared {
 impl Turn {
     fn begin(self) {
         let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
-        // One that hangs holds one place, however often its turn has come since.
         let last = fleet.journal.lock().last_read;
-        if last.is_some_and(|id| fleet.operations.is_under_way(id)) {
+        if self.is_awaited(last) {
             return;
         }
         fleet.writes.begin_read(|id| fleet.operations.is_under_way(id));
@@ -157,6 +172,17 @@ impl Turn {
         if id.is_some() {
             fleet.journal.lock().last_read = id;
         }
+    }
+
+    /// Whether this operation hangs and another must not begin yet, as each holds a place.
+    fn is_awaited(&self, id: Option<RequestId>) -> bool {
+        let Some(age) = id.and_then(|id| self.fleet.operations.age(id)) else { return false };
+        let (timeout, mut journal) = (self.fleet.timeout(), self.fleet.journal.lock());
+        if age < timeout * journal.patience {
+            return true;
+        }
+        journal.patience = (journal.patience * 2).min(LONGEST_PATIENCE);
+        false
     }
 
     fn read(self, ended: Ended) {
@@ -172,7 +198,9 @@ impl Turn {
                 return;
             }
         };
+        fleet.journal.lock().is_foreign = shown.is_none();
         if let Some(shown) = &shown {
+            fleet.journal.lock().patience = PATIENCE;
             shared.recall_purges(&fleet);
             let news = fleet.journal.lock().purges.read(shown, Instant::now());
             news.iter().for_each(|purge| shared.purge_as_told(purge));
@@ -184,7 +212,7 @@ impl Turn {
         }
         shared.note_purges(&fleet);
         // "Missing" proves nothing after a failure: only a write can prove that the storage works.
-        let must_write = is_missing && fleet.operations.has_just_failed();
+        let must_write = is_missing && fleet.operations.is_in_trouble();
         if !fleet.is_left_alone(Lane::Write) {
             fleet.writes.retry();
             shared.write_to_fleet(&fleet);
@@ -195,11 +223,12 @@ impl Turn {
 
     fn write(self, shown: &[Purge], must_write: bool) {
         let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
+        // Of two writes under way, the older might come last, and would be mended by who finds his purge missing.
+        let last = fleet.journal.lock().last_write;
+        let is_awaited = self.is_awaited(last);
         let (purges, unwritten) = {
             let mut journal = fleet.journal.lock();
-            // Of two writes under way, the older might come last.
-            let last_is_under_way = journal.last_write.is_some_and(|id| fleet.operations.is_under_way(id));
-            let purges = match last_is_under_way {
+            let purges = match is_awaited {
                 true => None,
                 false => {
                     let wanted = journal.purges.to_write(shown, Instant::now());

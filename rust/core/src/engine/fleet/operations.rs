@@ -2,9 +2,9 @@
 //! place until the storage has returned, though nobody waits for it any more**. So a storage that hangs holds as many of
 //! the host's threads as there are places, and then is left alone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -58,6 +58,8 @@ pub(in crate::engine) enum Lane {
 const LANES: [Lane; 3] = [Lane::Journal, Lane::Read, Lane::Write];
 /// So many may wait for a place in each lane.
 const MAX_QUEUED: usize = 4_096;
+/// So many may be left behind on storages that are no longer used. Beyond it they hold their places.
+const MAX_LEFT_BEHIND: usize = 64;
 /// So many failures in a row open a breaker.
 const FAILURES_TO_OPEN: u32 = 5;
 
@@ -74,6 +76,15 @@ impl From<&StorageOperation> for Way {
             StorageOperation::Load => Way::Read,
             StorageOperation::Store(_) | StorageOperation::Delete => Way::Write,
         }
+    }
+}
+
+/// As logs call it.
+fn name_of(operation: &StorageOperation) -> &'static str {
+    match operation {
+        StorageOperation::Load => "load",
+        StorageOperation::Store(_) => "store",
+        StorageOperation::Delete => "delete",
     }
 }
 
@@ -104,8 +115,12 @@ struct State {
     places: usize,
     under_way: HashMap<RequestId, UnderWay>,
     queues: [VecDeque<Queued>; LANES.len()],
+    /// What a storage that was left has not returned yet. It holds no place.
+    left_behind: HashSet<RequestId>,
     /// In a row, by way.
     failures: [u32; 2],
+    /// Whether the last that proves anything was a failure.
+    has_just_failed: bool,
     closed: bool,
 }
 
@@ -119,6 +134,7 @@ struct Queued {
 struct UnderWay {
     lane: Lane,
     way: Way,
+    name: &'static str,
     begun_at: Instant,
     /// Gone, once nobody waits any more.
     then: Option<Then>,
@@ -136,8 +152,9 @@ impl State {
                 let Some(Queued { id, key, operation, then }) = self.queues[lane as usize].pop_front() else {
                     break;
                 };
-                let way = Way::from(&operation);
-                self.under_way.insert(id, UnderWay { lane, way, begun_at: Instant::now(), then: Some(then) });
+                let (way, name) = (Way::from(&operation), name_of(&operation));
+                let under_way = UnderWay { lane, way, name, begun_at: Instant::now(), then: Some(then) };
+                self.under_way.insert(id, under_way);
                 steps.push(Step::Want(StorageRequest { id, key, operation }));
             }
         }
@@ -155,6 +172,7 @@ impl State {
 
     /// Lets those go on in vain that wait for a storage which fails.
     fn note_failure(&mut self, way: Way, steps: &mut Vec<Step>) {
+        self.has_just_failed = true;
         self.failures[way as usize] = self.failures[way as usize].saturating_add(1);
         if self.breaker_is_open(way) {
             let waiting = self.queues[way.lane() as usize].drain(..);
@@ -179,6 +197,7 @@ impl State {
     }
 
     fn note_success(&mut self, lane: Lane, way: Way) {
+        self.has_just_failed = false;
         match way {
             Way::Write => self.failures = [0; 2],
             Way::Read => {
@@ -195,6 +214,20 @@ impl Operations {
     pub(super) fn resize(&self, places: usize) -> Vec<Step> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
         state.places = places;
+        state.begin(&mut steps);
+        steps
+    }
+
+    /// The storage is another one now, of which nothing is known. What the one before has not returned is left behind.
+    pub(super) fn begin_anew(&self) -> Vec<Step> {
+        let (mut state, mut steps) = (self.state.lock(), Vec::new());
+        (state.failures, state.has_just_failed) = ([0; 2], false);
+        if state.left_behind.len() + state.under_way.len() <= MAX_LEFT_BEHIND {
+            for (id, operation) in std::mem::take(&mut state.under_way) {
+                state.left_behind.insert(id);
+                steps.extend(operation.then.map(|then| Step::End(then, Ended::Skipped)));
+            }
+        }
         state.begin(&mut steps);
         steps
     }
@@ -223,12 +256,15 @@ impl Operations {
     /// The storage has returned, perhaps too late for who has waited. `None` if there is no such operation.
     pub(super) fn answered(&self, id: RequestId, answer: StorageAnswer) -> Option<Vec<Step>> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
-        let UnderWay { lane, way, then, .. } = state.under_way.remove(&id)?;
+        if state.left_behind.remove(&id) {
+            return Some(steps);
+        }
+        let UnderWay { lane, way, name, then, .. } = state.under_way.remove(&id)?;
         let ended = match answer {
             StorageAnswer::Found(value) => Ended::Found(value),
             StorageAnswer::Missing => Ended::Missing,
             StorageAnswer::Done => Ended::Done,
-            StorageAnswer::Failed(reason) => Ended::Failed(reason),
+            StorageAnswer::Failed(reason) => Ended::Failed(format!("{name}: {reason}")),
         };
         // What comes too late has been counted as a failure.
         if let Some(then) = then {
@@ -245,16 +281,16 @@ impl Operations {
     }
 
     /// Ends the waiting for an operation that has not returned, or not been begun.
-    pub(super) fn give_up(&self, id: RequestId, after: std::time::Duration) -> Vec<Step> {
+    pub(super) fn give_up(&self, id: RequestId, after: Duration) -> Vec<Step> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
         if let Some(operation) = state.under_way.get_mut(&id) {
             let Some(then) = operation.then.take() else { return steps };
-            let way = operation.way;
+            let (way, name) = (operation.way, operation.name);
             // One that has waited for its place says little of the storage, but its places are all held.
             if operation.begun_at.elapsed() >= after / 2 {
                 state.note_failure(way, &mut steps);
             }
-            let reason = format!("the storage has not answered within {after:?}");
+            let reason = format!("{name}: the storage has not answered within {after:?}");
             steps.push(Step::End(then, Ended::Failed(reason)));
             return steps;
         }
@@ -283,9 +319,19 @@ impl Operations {
         self.state.lock().failures.iter().any(|failures| *failures >= FAILURES_TO_OPEN)
     }
 
+    /// Whether failures are not made good by a success on their way.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.state.lock().failures != [0; 2]
+    }
+
     /// Whether the last that proves anything was a failure.
     pub(super) fn has_just_failed(&self) -> bool {
-        self.state.lock().failures != [0; 2]
+        self.state.lock().has_just_failed
+    }
+
+    /// For how long one has been under way that has not returned.
+    pub(super) fn age(&self, id: RequestId) -> Option<Duration> {
+        self.state.lock().under_way.get(&id).map(|operation| operation.begun_at.elapsed())
     }
 
     /// Whether one has not returned.
@@ -300,7 +346,8 @@ impl Operations {
 
     /// How many have not returned.
     pub(super) fn len(&self) -> usize {
-        self.state.lock().under_way.len()
+        let state = self.state.lock();
+        state.under_way.len() + state.left_behind.len()
     }
 
     /// Drops what waits; nobody is told.

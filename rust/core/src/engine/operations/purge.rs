@@ -19,6 +19,9 @@ use crate::operations::OperationError;
 const NOT_TOLD: &str = "purged here, but the storage of the fleet has not taken it (the log says why): the other nodes go on \
     serving it. This node goes on telling them";
 
+const NOT_HEARD: &str = "purged here, but this node can't open the journal of the fleet's purges (the log says why): nodes with other \
+    keys go on serving it. Give all nodes the same encryption keys, and purge it again";
+
 /// How long an operation waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -121,7 +124,7 @@ impl Shared {
         let Some(fleet) = self.fleet() else { return Ok(()) };
         // A read of the journal and a write, and one that was under way.
         let deadline = Instant::now() + fleet.timeout() * 3;
-        while !fleet.journal.lock().is_written() {
+        while fleet.journal.lock().unwritten() > 0 {
             if Instant::now() >= deadline || self.closed.load(Ordering::Acquire) {
                 let over_a_restart = match self.note_purges(&fleet) {
                     true => ", also after a restart",
@@ -131,7 +134,10 @@ impl Shared {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        Ok(())
+        match fleet.journal.lock().is_foreign() {
+            true => Err(OperationError::Storage(NOT_HEARD.into())),
+            false => Ok(()),
+        }
     }
 
     /// Waits until nothing waits to be written, which more may come to meanwhile.
