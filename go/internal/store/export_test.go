@@ -21,6 +21,12 @@ const (
 
 var ErrOtherIdentity = errOtherIdentity
 
+// ErrOtherKeys and ErrOtherRecords are the errors of leases that would share a storage.
+var (
+	ErrOtherKeys    = errOtherKeys
+	ErrOtherRecords = errOtherRecords
+)
+
 func NewStore(engine Engine) *Store {
 	return newStore(engine, config.Engine{Backend: "http://backend.example/"})
 }

@@ -189,6 +189,37 @@ func TestOneConfigurationMustNotMixWhatTheBackendTellsDifferentClients(t *testin
 	}
 }
 
+// Two caches of one configuration would have the same records on the storage.
+func TestWhatSharesAStorageMustBeAbleToReadIt(t *testing.T) {
+	storetest.Use(t)
+	one, next := new(int), new(int)
+	folder := t.TempDir()
+	cache := func(name, account, keys, storage string) string {
+		return fmt.Sprintf(`{"url": "http://backend.example", "cache_dir": %q, "header": {"X-Account": [%q]}, `+
+			`"distributed": {"encryption_keys": [%s], "storage": {"module": "file_system", "root": %q}}}`, filepath.Join(folder, name), account, keys, storage)
+	}
+	for _, test := range []struct {
+		text          string
+		configuration any
+		refusal       error
+	}{
+		{cache("a", "a", `"/k1", "/k2"`, "/s"), one, nil},
+		{cache("b", "a", `"/k2", "/k1"`, "/s"), one, nil}, // while a key is changed
+		{cache("c", "a", `"/k1"`, "/s"), one, store.ErrOtherKeys},
+		{cache("c", "a", `"/k3"`, "/other"), one, nil},
+		{cache("d", "b", `"/k1", "/k2"`, "/s"), one, store.ErrOtherRecords},
+		{cache("e", "a", `"/k3"`, "/s"), next, nil},
+	} {
+		lease, _, err := open(t, test.text, test.configuration)
+		if !errors.Is(err, test.refusal) || err != nil && test.refusal == nil {
+			t.Errorf("%s: %v", test.text, err)
+		}
+		if err == nil {
+			t.Cleanup(func() { release(t, lease) })
+		}
+	}
+}
+
 func TestAnEngineOutlivesTheHandshakesOfItsConfiguration(t *testing.T) {
 	opened := storetest.Use(t)
 	var end func()
