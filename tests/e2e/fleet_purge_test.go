@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -157,6 +158,44 @@ func TestFleetPurgeWhileANodeIsStopped(t *testing.T) {
 	time.Sleep(2 * readInterval)
 	if again := stopped.serials(names); !slices.Equal(again, served) || len(f.backend.Requests()) != requests {
 		t.Errorf("a restart fetched again: %d requests", len(f.backend.Requests())-requests)
+	}
+}
+
+// What is purged while the storage takes nothing is gone here, and told later: after a restart, and by the cache that a reload has
+// put in the place of the one that was purged.
+func TestFleetPurgeThatTheStorageDoesNotTake(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 2, "s-maxage=3600")
+	one := f.nodes[0]
+	for i, test := range []struct {
+		title string
+		begin func()
+	}{
+		{"restart", one.restart},
+		{"reload-with-another-cache-dir", func() {
+			s := one.site()
+			for i, option := range s.options {
+				s.options[i] = strings.ReplaceAll(option, one.folder+"/cache", one.folder+"/other-cache")
+			}
+			one.caddy.reload(s)
+		}},
+	} {
+		title, names := test.title, coldNames(test.title, 1)
+		sent := one.serials(names)
+		f.settled(i + 1)
+		if served := f.nodes[1].serials(names); !slices.Equal(served, sent) {
+			t.Fatalf("%s: not shared", title)
+		}
+		f.replaced()
+		f.faults(fault{Kind: "error", Operations: []string{"store", "delete"}})
+		one.cachedHTTP("purge", names[0]).expect(t, 1)
+		test.begin()
+		eventually(t, readInterval, title+": it serves what it has purged itself", func() bool { return !slices.Equal(one.serials(names), sent) })
+		f.faults()
+		f.gone(names, sent)
+		if served := one.serials(names); slices.Equal(served, sent) {
+			t.Errorf("%s: it is back", title)
+		}
 	}
 }
 

@@ -168,6 +168,11 @@ func (l *Lease) Start() {
 	if err := l.applyLimits(); err != nil {
 		l.host.Logger().Error("applying the limits of the certificate cache", zap.Error(err))
 	}
+	if joins := l.settings.Distributed != nil; joins != l.isInFleet {
+		if l.isInFleet = joins; joins {
+			go l.followUntold()
+		}
+	}
 }
 
 // Release retires the lease, and ends the engine if it was the last. A second call does nothing. The lookup config is

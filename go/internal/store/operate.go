@@ -68,6 +68,7 @@ func (s *Store) Inspect(ctx context.Context, name string) (NameFacts, error) {
 func (s *Store) Purge(ctx context.Context, names []string) (purged int, err error) {
 	var result purgeResult
 	err = s.operate(ctx, "purge", map[string][]string{"names": names}, &result)
+	untold.note(s, names, err)
 	return result.Purged, err
 }
 
@@ -75,6 +76,7 @@ func (s *Store) Purge(ctx context.Context, names []string) (purged int, err erro
 func (s *Store) PurgeAll(ctx context.Context) (purged int, err error) {
 	var result purgeResult
 	err = s.operate(ctx, "purge_all", struct{}{}, &result)
+	untold.note(s, nil, err)
 	return result.Purged, err
 }
 

@@ -42,6 +42,7 @@ type Store struct {
 	settings config.Engine // as they apply
 	// hasStarted: the engine was told that a configuration runs. Until then it changes nothing on disk.
 	hasStarted bool
+	isInFleet  bool
 }
 
 func newStore(engine Engine, settings config.Engine) *Store {

@@ -49,6 +49,7 @@ type Engine struct {
 	Rejected   map[native.EntryID]string
 	Resized    []string
 	Operations map[string]native.Event // what follows an operation, by its kind
+	operated   []string
 	Settings   []string
 
 	Stored []StorageAnswer // what storages have said
@@ -213,10 +214,18 @@ type lookupConfig struct{ *Engine }
 
 func (lookupConfig) Close() error { return nil }
 
+// Operated returns what was asked for by Operate.
+func (e *Engine) Operated() []string {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return slices.Clone(e.operated)
+}
+
 // Operate is answered as Operations says, by the kind of the operation; not at all for others.
 func (e *Engine) Operate(operation []byte, token uint64) error {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
+	e.operated = append(e.operated, string(operation))
 	for kind, answer := range e.Operations {
 		if strings.HasPrefix(string(operation), `{"`+kind+`":`) {
 			answer.Kind, answer.Tokens = native.EventAnswered, []uint64{token}
