@@ -13,7 +13,7 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::header::{self};
+use ureq::http::header;
 use ureq::http::{Response, StatusCode, Uri};
 use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};

@@ -27,6 +27,17 @@ pub enum StorageOperation {
     Delete,
 }
 
+impl StorageOperation {
+    /// As logs call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            StorageOperation::Load => "load",
+            StorageOperation::Store(_) => "store",
+            StorageOperation::Delete => "delete",
+        }
+    }
+}
+
 impl std::fmt::Debug for StorageOperation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -79,15 +79,6 @@ impl From<&StorageOperation> for Way {
     }
 }
 
-/// As logs call it.
-fn name_of(operation: &StorageOperation) -> &'static str {
-    match operation {
-        StorageOperation::Load => "load",
-        StorageOperation::Store(_) => "store",
-        StorageOperation::Delete => "delete",
-    }
-}
-
 impl Way {
     /// What goes that way and nothing else.
     const fn lane(self) -> Lane {
@@ -152,7 +143,7 @@ impl State {
                 let Some(Queued { id, key, operation, then }) = self.queues[lane as usize].pop_front() else {
                     break;
                 };
-                let (way, name) = (Way::from(&operation), name_of(&operation));
+                let (way, name) = (Way::from(&operation), operation.name());
                 let under_way = UnderWay { lane, way, name, begun_at: Instant::now(), then: Some(then) };
                 self.under_way.insert(id, under_way);
                 steps.push(Step::Want(StorageRequest { id, key, operation }));
