@@ -138,6 +138,7 @@ impl Shared {
         }
         Turn { shared: Arc::clone(self), fleet: Arc::clone(fleet) }.begin();
     }
+
     /// A node that could not read the journal for long may have missed a purge: it looks for newer certificates of all
     /// that it holds, and drops nothing.
     fn note_unread(&self, fleet: &Fleet) {
@@ -163,7 +164,7 @@ impl Turn {
     fn begin(self) {
         let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
         let last = fleet.journal.lock().last_read;
-        if self.is_awaited(last) {
+        if self.waits_for(last) {
             return;
         }
         fleet.writes.begin_read(|id| fleet.operations.is_under_way(id));
@@ -174,8 +175,9 @@ impl Turn {
         }
     }
 
-    /// Whether this operation hangs and another must not begin yet, as each holds a place.
-    fn is_awaited(&self, id: Option<RequestId>) -> bool {
+    /// Whether this operation hangs and another must not begin yet, as each holds a place. If another may, it is waited for
+    /// longer.
+    fn waits_for(&self, id: Option<RequestId>) -> bool {
         let Some(age) = id.and_then(|id| self.fleet.operations.age(id)) else { return false };
         let (timeout, mut journal) = (self.fleet.timeout(), self.fleet.journal.lock());
         if age < timeout * journal.patience {
@@ -225,10 +227,10 @@ impl Turn {
         let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
         // Of two writes under way, the older might come last, and would be mended by who finds his purge missing.
         let last = fleet.journal.lock().last_write;
-        let is_awaited = self.is_awaited(last);
+        let waits = self.waits_for(last);
         let (purges, unwritten) = {
             let mut journal = fleet.journal.lock();
-            let purges = match is_awaited {
+            let purges = match waits {
                 true => None,
                 false => {
                     let wanted = journal.purges.to_write(shown, Instant::now());

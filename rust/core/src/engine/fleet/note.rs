@@ -70,6 +70,9 @@ impl Shared {
         };
         let missed_until = {
             let mut journal = fleet.journal.lock();
+            if journal.noted.is_some() {
+                return; // a turn and a purge may both have asked the disk
+            }
             for purge in &noted.purges {
                 match noted.untold.contains(&purge.id) {
                     true => journal.purges.tell_again(purge, Instant::now()),
@@ -77,7 +80,7 @@ impl Shared {
                 }
             }
             let begun_at = journal.begun_at;
-            let read_at = journal.noted.get_or_insert(noted).read_at;
+            let read_at = journal.noted.insert(noted).read_at;
             (begun_at.saturating_since(read_at) >= LONGEST_UNREAD).then_some(begun_at)
         };
         if let Some(moment) = missed_until {
