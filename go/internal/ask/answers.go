@@ -11,6 +11,7 @@ type answer struct {
 	done    chan struct{}
 	err     error // nil is yes
 	expires time.Time
+	domain  string // the name's registered one
 }
 
 const (
@@ -39,19 +40,18 @@ func (c *Client) answer(name string) (found *answer, isNew bool) {
 	c.pending++
 	c.pendingOf[domain]++
 	c.makeRoom(now)
-	found = &answer{done: make(chan struct{})}
+	found = &answer{done: make(chan struct{}), domain: domain}
 	c.answers[name] = found
 	return found, true
 }
 
 // finish ends the wait for an answer.
-func (c *Client) finish(name string, pending *answer, err error, lifetime time.Duration) {
+func (c *Client) finish(pending *answer, err error, lifetime time.Duration) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	c.pending--
-	domain := issuance.RegisteredDomain(name)
-	if c.pendingOf[domain]--; c.pendingOf[domain] == 0 {
-		delete(c.pendingOf, domain)
+	if c.pendingOf[pending.domain]--; c.pendingOf[pending.domain] == 0 {
+		delete(c.pendingOf, pending.domain)
 	}
 	pending.err, pending.expires = err, time.Now().Add(lifetime)
 	close(pending.done)

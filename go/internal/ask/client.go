@@ -124,5 +124,5 @@ func (c *Client) resolve(name string, pending *answer) {
 	case errors.Is(err, ErrDenied):
 		lifetime = c.key.negativeTTL
 	}
-	c.finish(name, pending, err, lifetime)
+	c.finish(pending, err, lifetime)
 }

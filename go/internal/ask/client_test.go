@@ -97,12 +97,11 @@ func TestAnAnswerIsRememberedOverAReload(t *testing.T) {
 func TestABoundedNumberOfNamesIsRemembered(t *testing.T) {
 	client := newClient(clientKey{}, nil, 1, maxPending)
 	for n := range maxAnswers + 1000 {
-		name := fmt.Sprintf("n%d.example", n)
-		answer, isNew := client.answer(name)
+		answer, isNew := client.answer(fmt.Sprintf("n%d.example", n))
 		if !isNew {
 			t.Fatal("a new name is known")
 		}
-		client.finish(name, answer, nil, time.Hour)
+		client.finish(answer, nil, time.Hour)
 	}
 	if count := len(client.answers); count > maxAnswers || len(client.pendingOf) > 0 {
 		t.Errorf("%d names, %d domains", count, len(client.pendingOf))
