@@ -86,8 +86,8 @@ func CheckDistributed(d *Distributed) error {
 
 // isKey tells a key, which no message may show, from the path of one.
 func isKey(value string) bool {
-	_, err := hex.DecodeString(strings.TrimSpace(value))
-	return err == nil && len(strings.TrimSpace(value)) == 2*encryptionKeyLength
+	key, err := hex.DecodeString(strings.TrimSpace(value))
+	return err == nil && len(key) == encryptionKeyLength
 }
 
 // identifyStorage notes which storage is meant. Caddy empties StorageRaw when it loads the module.
