@@ -60,7 +60,7 @@ func (p *Permission) permitOrder(ctx context.Context, name string, decide func()
 	refusal, state := p.orders.Check(key), notStored
 	if refusal != nil {
 		p.fleet().relearn(key)
-		if state = p.lookUp(ctx, name); state == notStored || state == hasEnded {
+		if state = p.lookUp(ctx, name); state == notStored {
 			return p.refused(name, refusal)
 		}
 	}

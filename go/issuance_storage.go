@@ -30,6 +30,7 @@ type storedState int
 const (
 	notStored storedState = iota
 	isStored
+	// hasEnded is of one certificate. Of a name it comes to notStored.
 	hasEnded
 	// maybeStored: the storage is too slow to tell, or fails. That is no reason to deny a name, whose certificate may be there.
 	maybeStored
@@ -62,14 +63,17 @@ func (p *Permission) lookUp(ctx context.Context, name string) storedState {
 			if one == isStored {
 				return isStored
 			}
-			state = max(state, one)
+			state = max(state, one) // what is less certain counts
 		}
 		if state != notStored {
 			break // the name's own, if there is one, is what Caddy takes
 		}
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return maybeStored
+	case state == hasEnded:
+		return notStored
 	}
 	return state
 }
