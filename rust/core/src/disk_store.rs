@@ -28,7 +28,7 @@ mod temporary;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -50,6 +50,8 @@ use sweep::Writing;
 /// wait for each other, reads for nobody.
 pub struct DiskStore {
     root: PathBuf,
+    /// Whether the cache directory was ever seen.
+    root_was_there: AtomicBool,
     entries: PathBuf,
     temporary: PathBuf,
     backend: String,
@@ -72,15 +74,15 @@ impl DiskStore {
     pub fn open(directory: &Path, backend: &str) -> Result<Self, DiskError> {
         Self::check(directory)?;
         let root = absolute(directory)?;
-        let made = root.symlink_metadata().is_ok();
         Ok(DiskStore {
+            root_was_there: AtomicBool::new(root.symlink_metadata().is_ok()),
             entries: root.join("entries").join(disk_format::directory_name(backend)),
             temporary: root.join("tmp"),
             root,
             backend: backend.to_owned(),
             limit: AtomicU64::new(DEFAULT_MAX_DISK.get()),
             usage: Mutex::default(),
-            writing: Mutex::new(Writing::new(made)),
+            writing: Mutex::new(Writing::new()),
         })
     }
 
@@ -114,7 +116,7 @@ impl DiskStore {
         let text = disk_format::encode(entry, &self.backend)
             .map_err(|source| DiskError::Encode { path: path.clone(), source })?;
         let mut writing = self.writing.lock();
-        self.make_root(&mut writing)?;
+        self.make_root()?;
         directory::ensure(&self.temporary)?;
         self.make_room(&mut writing, text.len() as u64)?;
         let mut file = temporary::write(&self.temporary, &text, entry.metadata.fetched_at.into())?;
@@ -147,10 +149,8 @@ impl DiskStore {
     /// many there are.
     pub fn remove_all(&self) -> Result<u64, DiskError> {
         let mut writing = self.writing.lock();
-        for directory in [&self.root, directory_of(&self.entries), &self.entries] {
-            if !directory::is_private(directory)? {
-                return Ok(0);
-            }
+        if !self.has_root()? || !are_private(&[directory_of(&self.entries), &self.entries])? {
+            return Ok(0);
         }
         directory::ensure(&self.temporary)?;
         let put_away = temporary::put_away(&self.entries, &self.temporary)?;
@@ -166,17 +166,28 @@ impl DiskStore {
         (shard, self.entries.join(&name[..2]).join(name))
     }
 
-    /// Makes the cache directory if it was not there from the start. One that is gone may be a file system that is
-    /// not mounted, and nothing is written into what it was mounted on.
-    fn make_root(&self, writing: &mut Writing) -> Result<(), DiskError> {
-        if !writing.made {
+    /// Makes the cache directory if it was never there.
+    fn make_root(&self) -> Result<(), DiskError> {
+        if !self.has_root()? {
             directory::ensure_with_parents(&self.root)?;
-            writing.made = true;
         }
-        match directory::is_private(&self.root)? {
+        match self.has_root()? {
             true => Ok(()),
             false => Err(DiskError::DirectoryGone(self.root.clone())),
         }
+    }
+
+    /// Whether the cache directory is there; an error if it was and is gone. That may be a file system that is not
+    /// mounted: what lies on it comes back, so that nothing there can be told to be missing or removed, and nothing is
+    /// written into what it was mounted on.
+    fn has_root(&self) -> Result<bool, DiskError> {
+        let is_there = directory::is_private(&self.root)?;
+        if is_there {
+            self.root_was_there.store(true, Ordering::Relaxed);
+        } else if self.root_was_there.load(Ordering::Relaxed) {
+            return Err(DiskError::DirectoryGone(self.root.clone()));
+        }
+        Ok(is_there)
     }
 
     fn make_directory_of(&self, path: &Path) -> Result<(), DiskError> {
@@ -187,12 +198,8 @@ impl DiskStore {
     }
 
     fn has_directory_of(&self, path: &Path) -> Result<bool, DiskError> {
-        for directory in [&self.root, directory_of(&self.entries), &self.entries, directory_of(path)] {
-            if !directory::is_private(directory)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let below = [directory_of(&self.entries), &self.entries, directory_of(path)];
+        Ok(self.has_root()? && are_private(&below)?)
     }
 
     fn publish(&self, ledger: &Ledger) {
@@ -212,6 +219,16 @@ fn absolute(directory: &Path) -> Result<PathBuf, DiskError> {
         true => Ok(directory.components().collect()),
         false => Err(DiskError::NotAbsolute(directory.to_owned())),
     }
+}
+
+/// False if one of these is missing; each is looked at only if the one before is there.
+fn are_private(directories: &[&Path]) -> Result<bool, DiskError> {
+    for directory in directories {
+        if !directory::is_private(directory)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn directory_of(path: &Path) -> &Path {

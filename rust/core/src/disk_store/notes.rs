@@ -9,10 +9,8 @@ impl DiskStore {
     /// Reads the note; `None` if there is none.
     pub fn load_note(&self) -> Result<Option<Vec<u8>>, DiskError> {
         let path = self.note_path();
-        for directory in [&self.root, directory_of(&path)] {
-            if !directory::is_private(directory)? {
-                return Ok(None);
-            }
+        if !self.has_root()? || !directory::is_private(directory_of(&path))? {
+            return Ok(None);
         }
         Ok(file::read(&path)?.map(|text| text.to_vec()))
     }
@@ -20,8 +18,8 @@ impl DiskStore {
     /// Writes the note over what was there. After a return it outlives a power cut.
     pub fn save_note(&self, text: &[u8]) -> Result<(), DiskError> {
         let path = self.note_path();
-        let mut writing = self.writing.lock();
-        self.make_root(&mut writing)?;
+        let _writing = self.writing.lock();
+        self.make_root()?;
         for directory in [self.temporary.as_path(), directory_of(&path)] {
             directory::ensure(directory)?;
         }

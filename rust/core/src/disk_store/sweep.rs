@@ -49,17 +49,15 @@ pub struct SweepReport {
 /// What only one writing thread at a time may touch.
 pub(super) struct Writing {
     pub(super) ledger: Ledger,
-    /// Whether the cache directory is known to have been there.
-    pub(super) made: bool,
     hand: usize,
     steps: usize,
     writes: u32,
 }
 
 impl Writing {
-    pub(super) fn new(made: bool) -> Self {
+    pub(super) fn new() -> Self {
         // Stores that start together begin at different places.
-        Writing { ledger: Ledger::unknown(), made, hand: fastrand::usize(..SHARDS), steps: 0, writes: 0 }
+        Writing { ledger: Ledger::unknown(), hand: fastrand::usize(..SHARDS), steps: 0, writes: 0 }
     }
 
     fn next_shard(&mut self) -> usize {
@@ -79,7 +77,7 @@ impl DiskStore {
     ) -> Result<SweepReport, DiskError> {
         let mut writing = self.writing.lock();
         let mut report = SweepReport::default();
-        if !directory::is_private(&self.root)? {
+        if !self.has_root()? {
             return Ok(report);
         }
         if writing.steps.is_multiple_of(SHARDS) {

@@ -43,6 +43,9 @@ impl Shared {
     fn make_writes(&self) {
         let Some(disk) = &self.disk else { return };
         let mut sweeps = self.disk_writes.is_sweep_due();
+        if sweeps {
+            self.disk_writes.retry(); // it may work again, though nothing is there to be saved
+        }
         loop {
             if let Some(last_number) = self.disk_writes.begin_clearing() {
                 self.clear(disk, last_number);

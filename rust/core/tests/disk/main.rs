@@ -12,6 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use cached_http_core::clock::Timestamp;
 use cached_http_core::disk_format::StoredEntry;
 use cached_http_core::disk_store::DiskStore;
 use cached_http_core::entry::{ClientKind, EntryKey};
@@ -61,10 +62,40 @@ fn a_directory_emptied_by_hand_is_made_again() {
     assert_eq!(store.load(&key()).unwrap(), None);
     store.save(&entry(2)).unwrap();
     assert_eq!(store.load(&key()).unwrap(), Some(entry(2)));
-    // The whole directory gone may be a file system that is not mounted.
-    fs::remove_dir_all(&directory).unwrap();
-    assert!(message(store.save(&entry(3))).contains("is gone"));
-    assert!(!directory.exists());
+}
+
+/// It may be a file system that is not mounted: what lies there comes back.
+#[test]
+fn a_cache_directory_that_is_gone_refuses_everything() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    // Before anything was kept there is nothing to be removed.
+    assert_eq!(store.load(&key()).unwrap(), None);
+    store.remove(&key()).unwrap();
+    assert_eq!(store.remove_all().unwrap(), 0);
+    assert_eq!(store.load_note().unwrap(), None);
+    store.save(&entry(1)).unwrap();
+    let elsewhere = directory.with_extension("not-mounted");
+    for store in [store, open(&directory)] {
+        fs::rename(&directory, &elsewhere).unwrap();
+        let refusals = [
+            message(store.save(&entry(3))),
+            message(store.load(&key())),
+            message(store.remove(&key())),
+            message(store.remove_all()),
+            message(store.load_note()),
+            message(store.save_note(b"")),
+            message(store.list(None, 1)),
+            message(store.sweep_step(Timestamp(0), &[])),
+        ];
+        assert!(refusals.iter().all(|refusal| refusal.contains("is gone")), "{refusals:?}");
+        assert!(!directory.exists());
+        fs::rename(&elsewhere, &directory).unwrap();
+        assert_eq!(store.load(&key()).unwrap(), Some(entry(1)));
+    }
+    let store = open(&directory);
+    store.remove(&key()).unwrap();
+    assert_eq!(store.load(&key()).unwrap(), None);
 }
 
 #[test]

@@ -62,6 +62,25 @@ fn what_a_stop_has_left_of_a_purge_goes_with_the_next_start() {
     until("it is gone", || !left.exists());
 }
 
+/// A file system that is not mounted for a while.
+#[test]
+fn a_purge_while_the_cache_directory_is_gone_is_an_error_and_holds_when_it_is_back() {
+    for operation in [PURGE, PURGE_ALL] {
+        let mut cache = Cache::with(&ecdsa());
+        let directory = cache.directory.path.clone();
+        let elsewhere = directory.with_extension("not-mounted");
+        std::fs::rename(&directory, &elsewhere).unwrap();
+        let answer = cache.host.operate(operation);
+        assert!(matches!(answer, Err(OperationError::Disk(_))), "{operation}: {answer:?}");
+        std::fs::rename(&elsewhere, &directory).unwrap();
+        assert!(!cache.serves(ECDSA), "{operation}");
+        assert!(cache.host.operate(operation).is_ok(), "{operation}: another try");
+        let stopped = cache.stop();
+        assert_eq!(stopped.files(), 0, "{operation}");
+        assert!(!stopped.restart().serves(ECDSA), "{operation}");
+    }
+}
+
 #[test]
 fn a_purge_of_all_evicts_nothing() {
     let mut cache = Cache::with(&ecdsa());

@@ -85,3 +85,22 @@ fn a_save_that_fails_leaves_nothing_that_was_withdrawn_before_it() {
     let stopped = cache.stop();
     assert_eq!(stopped.files(), 0);
 }
+
+/// A file system that is not mounted for a while.
+#[test]
+fn a_no_while_the_cache_directory_is_gone_holds_when_it_is_back() {
+    let stopped = Cache::with(&ecdsa()).stop();
+    let directory = stopped.directory.path.clone();
+    let elsewhere = directory.with_extension("not-mounted");
+    let mut cache = stopped.restart();
+    fs::rename(&directory, &elsewhere).unwrap();
+    cache.is_told_no(ECDSA);
+    // Two reads, a step of the sweep, the removals.
+    crate::help::until("the removal is refused", || cache.host.engine.counters().disk_errors >= 4);
+    fs::rename(&elsewhere, &directory).unwrap();
+    crate::help::until("the file is removed, by itself", || {
+        assert!(!cache.serves(ECDSA), "it is not read, whatever lies there");
+        crate::help::files_below(&directory.join("entries")).is_empty()
+    });
+    assert!(!cache.stop().restart().serves(ECDSA));
+}
