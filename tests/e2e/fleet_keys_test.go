@@ -83,7 +83,7 @@ func TestFleetBadKeyFiles(t *testing.T) {
 	}
 	n := f.prepare()
 	open := n.file("open.key", []byte(plant(strings.Repeat("0b", 32))+"\n"))
-	if err := os.Chmod(open, 0o640); err != nil { //nolint:gosec // that is the case
+	if err := os.Chmod(open, 0o644); err != nil { //nolint:gosec // that is the case
 		t.Fatal(err)
 	}
 	n.keys = []string{open}

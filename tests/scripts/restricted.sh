@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # restricted.sh CADDY: runs it as docs/install/caddy.service does, as nobody with the right to ports below 1024 and no other,
-# its state behind a symbolic link as with DynamicUser, and looks whether a certificate gets into cache_dir.
+# its state behind a symbolic link as with DynamicUser and its secrets root's own as with LoadCredential, and looks whether a
+# certificate gets into cache_dir.
 set -euo pipefail
 # shellcheck source=tests/scripts/tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
@@ -21,6 +22,10 @@ done
 [ -n "$port" ] || die "no port below 1024 is free"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=shop.example \
 	-addext 'subjectAltName=DNS:shop.example' -keyout "$work/key.pem" -out "$work/leaf.pem" 2>/dev/null
+install -d -m 550 -g 65534 "$work/credentials"
+(umask 077 && "$caddy" cached-http keygen "$work/credentials/fleet.key" && echo secret >"$work/credentials/token") >/dev/null
+chgrp 65534 "$work/credentials"/*
+chmod 440 "$work/credentials"/* # where systemd gives the right by an ACL, its mask shows as the group's
 mkdir -m 755 "$work/backend"
 cat "$work/leaf.pem" "$work/key.pem" >"$work/backend/shop.example.pem"
 chmod 644 "$work/backend/shop.example.pem"
@@ -36,6 +41,8 @@ cat >"$work/Caddyfile" <<CADDYFILE
 http://127.0.0.1:$((port + 1)) {
 	bind 127.0.0.1
 	root $work/backend
+	@stranger not header Authorization "Bearer secret"
+	error @stranger 401
 	header Cache-Control s-maxage=3600
 	rewrite * /{query.server_name}.pem
 	file_server
@@ -45,6 +52,10 @@ https://:$port {
 	tls {
 		get_certificate cached_http http://127.0.0.1:$((port + 1)) {
 			cache_dir {\$STATE_DIRECTORY}/certificates
+			header Authorization "Bearer {file.{\$CREDENTIALS_DIRECTORY}/token}"
+			distributed {
+				encryption_key {\$CREDENTIALS_DIRECTORY}/fleet.key
+			}
 		}
 	}
 }
@@ -55,7 +66,7 @@ CADDYFILE
 	cd /
 	exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
 		--inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service \
-		env -i STATE_DIRECTORY="$work/state" XDG_DATA_HOME="$work" XDG_CONFIG_HOME="$work/state/config" \
+		env -i STATE_DIRECTORY="$work/state" CREDENTIALS_DIRECTORY="$work/credentials" XDG_DATA_HOME="$work" XDG_CONFIG_HOME="$work/state/config" \
 		"$work/caddy" run --config "$work/Caddyfile"
 ) >"$work/log" 2>&1 &
 pid=$!

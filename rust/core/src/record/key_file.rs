@@ -46,7 +46,9 @@ pub enum KeyFileError {
 /// The digits, and the end of the line as any editor leaves it.
 const MAX_FILE_LENGTH: usize = 2 * KEY_LENGTH + 2;
 
-/// Reads a key. A symbolic link is followed: where secrets are mounted they are links.
+/// Reads a key. A symbolic link is followed: where secrets are mounted they are links. A file of root's may be readable
+/// to its group, as PostgreSQL has it: so are secrets handed to a service that is not root, by systemd (whose ACL shows
+/// as the group's rights), by Kubernetes, or by hand.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_LENGTH]>, KeyFileError> {
     let error = |source| KeyFileError::Read { path: path.to_owned(), source };
     // A pipe would be waited for.
@@ -57,8 +59,8 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_LENGTH]>, KeyFileEr
         Some("it is not a file")
     } else if found.uid() != own_user && found.uid() != 0 && own_user != 0 {
         Some("it belongs to another user: give it to the one that Caddy runs as")
-    } else if found.mode() & 0o077 != 0 {
-        Some("others may read or write it: chmod 600")
+    } else if found.mode() & if found.uid() == 0 { 0o037 } else { 0o077 } != 0 {
+        Some("others may read or write it: chmod 600, or 640 if it is root's")
     } else {
         None
     };
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_read_is_none() {
+    fn a_file_that_others_can_read_is_no_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fleet.key");
         let write = |text: &str, mode| {
@@ -124,8 +126,27 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(read(&link).is_ok());
-        write(&"ab".repeat(32), 0o640);
-        assert!(matches!(read(&path), Err(KeyFileError::NotPrivate { .. })));
+        let own_user = rustix::process::geteuid().as_raw();
+        for (owner, mode, is_private) in [
+            (0, 0o440, true), // a credential of systemd
+            (0, 0o640, true),
+            (0, 0o660, false),
+            (0, 0o604, false),
+            (65_534, 0o600, true),
+            (65_534, 0o640, false),
+        ] {
+            if own_user != 0 && owner == 0 {
+                continue; // only root can give a file to root
+            }
+            write(&"ab".repeat(32), mode);
+            if own_user == 0 {
+                std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+            }
+            let found = read(&path);
+            assert_eq!(found.is_ok(), is_private, "{owner} {mode:o}: {found:?}");
+            assert!(matches!(found, Ok(_) | Err(KeyFileError::NotPrivate { .. })), "{owner} {mode:o}");
+        }
+        fs::remove_file(&path).unwrap();
         write(&"ab".repeat(3_200), 0o600);
         assert!(matches!(read(&path), Err(KeyFileError::NotAKey { .. })));
         assert!(matches!(read(folder.path()), Err(KeyFileError::NotPrivate { .. })));
