@@ -23,6 +23,8 @@ trap 'rm -rf "$work"' EXIT
 archive=$work/libcached_http.a
 tests/scripts/one_object.sh "$(build_archive --release)" "$archive"
 install_if_changed "$archive" "$native/lib/$platform/libcached_http.a"
+write_package "$platform" "$work/doc.go"
+install_if_changed "$work/doc.go" "$native/lib/$platform/doc.go"
 
 write_digest "$archive" "$platform" "$work/archive_digest.go"
 install_if_changed "$work/archive_digest.go" "$native/archive_digest_$platform.go"

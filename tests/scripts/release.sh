@@ -39,6 +39,7 @@ for library in ${LIBRARIES:+"$LIBRARIES"/*_*}; do
 	[ -d "$native/lib/${library##*/}" ] || cp -r "$library" "$native/lib/"
 done
 for library in "$native"/lib/*; do
+	write_package "${library##*/}" "$library/doc.go"
 	write_digest "$library/libcached_http.a" "${library##*/}" "$native/archive_digest_${library##*/}.go"
 done
 go -C tests/release build -o "$work/release" .

@@ -90,6 +90,18 @@ built caddy-smallest "$(smallest_caddy)"
 "$work/caddy" list-modules | grep -x caddy.storage.redis >/dev/null || die "the user's Caddy lacks the other module"
 du -h "$dist/proxy/$module/@v/$version.zip"
 
+# A user's own main module, with a vendor folder.
+mkdir "$work/vendored"
+printf 'package main\n\nimport _ "%s"\n\nfunc main() {}\n' "$module" >"$work/vendored/main.go"
+(
+	cd "$work/vendored"
+	users go mod init example.com/vendored
+	users go get "$module@$version"
+	users go mod vendor
+	# The package that links the library: cgo does so before Go does.
+	users env CGO_ENABLED=1 go build -mod=vendor "$module/internal/native"
+) >"$work/vendor.log" 2>&1 || die "a vendor folder lacks what it takes: $(tail -n 5 "$work/vendor.log")"
+
 tar -x -C "$work" -f "$dist"/caddy-cached-http-*.tar.gz
 
 # What a machine is told that lacks something.

@@ -7,7 +7,7 @@ package native
 // #error "this C library is glibc: build without the tag musl, or with CC=musl-gcc"
 // #endif
 // #if !__has_include("lib/linux_amd64_musl/libcached_http.a")
-// #error "the Rust library is not built for musl: run make lib in the repository, or ./xcaddy.sh to build a whole Caddy"
+// #error "this module has no Rust library for linux_amd64_musl: in a clone of the repository run make lib, or ./xcaddy.sh for a whole Caddy"
 // #endif
 // #cgo LDFLAGS: -L${SRCDIR}/lib/linux_amd64_musl -lcached_http
 import "C"
