@@ -18,7 +18,7 @@ Usage:
       symbolic link, what it points at is replaced, as "caddy upgrade" does. If anything fails, nothing at PATH changes.
 
   ./xcaddy.sh rollback [PATH]
-      Puts PATH.prev back (default: ./caddy.prev) and says what to change in the Caddyfile.
+      Puts PATH.prev back (default: ./caddy.prev) and says what to do about the Caddyfile.
 
 Environment:
   CADDY_VERSION   which Caddy to build (default: $caddy_version; $smallest_caddy or later)
@@ -111,7 +111,11 @@ rollback() {
 	[ -f "$output.prev" ] || die "there is no $output.prev to go back to: only a build that replaced a binary leaves one"
 	mv -f "$output.prev" "$output"
 	echo "$output is again the binary that stood there before."
-	echo "In the Caddyfile, change the word cached_http to http (get_certificate http URL) and drop its { } block."
+	if "$output" list-modules 2>/dev/null | grep -x "$module_id" >/dev/null; then
+		echo "It has $module_id: ask its validate whether the Caddyfile has options that it does not know, then restart it."
+	else
+		echo "It lacks $module_id. In the Caddyfile, change the word cached_http to http (get_certificate http URL) and drop its { } block."
+	fi
 }
 
 case ${1:-} in

@@ -27,6 +27,11 @@ said=$(./xcaddy.sh rollback "$folder/caddy")
 refused "no $folder/caddy.prev to go back to" ./xcaddy.sh rollback "$folder/caddy"
 [ "$(cat "$folder/caddy")" = old ] || fail "a refused roll-back changed the binary"
 
+printf '#!/bin/sh\necho tls.get_certificate.cached_http\n' >"$folder/caddy.prev"
+chmod +x "$folder/caddy.prev"
+said=$(./xcaddy.sh rollback "$folder/caddy")
+[[ $said != *"to http"* && $said == *validate* ]] || fail "the roll-back takes a binary with the module for one without: $said"
+
 mkdir "$folder/links"
 ln -s ../caddy "$folder/links/caddy"
 echo older >"$folder/caddy.prev"
