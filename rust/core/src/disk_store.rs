@@ -67,6 +67,7 @@ impl DiskStore {
     pub fn check(directory: &Path) -> Result<(), DiskError> {
         let root = absolute(directory)?;
         directory::check(&root, &[root.join("entries"), root.join("tmp")])
+            .map_err(|error| directory::advise(&root, &["entries", "notes", "tmp"], error))
     }
 
     /// As [`DiskStore::check`]; nothing is made before the first write. The limit is

@@ -75,6 +75,23 @@ pub(super) fn check(root: &Path, below: &[PathBuf]) -> Result<(), DiskError> {
     Ok(())
 }
 
+/// A cache directory with more in it than these names is not told to be given away or closed: it is others', too.
+pub(super) fn advise(root: &Path, own_names: &[&str], error: DiskError) -> DiskError {
+    let is_other = |name: &OsString| !own_names.iter().any(|own| name == own);
+    match error {
+        DiskError::UnsafeDirectory { path, reason } if path == root => {
+            let other = names(root).ok().and_then(|names| names.into_iter().find(is_other));
+            let own_folder = root.join("cached_http");
+            let reason = other.map_or(reason, |other| {
+                let (other, own_folder) = (other.display(), own_folder.display());
+                format!("it has other things in it, such as {other}; name a folder of its own: {own_folder}")
+            });
+            DiskError::UnsafeDirectory { path, reason }
+        }
+        error => error,
+    }
+}
+
 /// As [`is_private`]; `wrong_owner` says what is wrong with the owner, if it is.
 fn judge(path: &Path, wrong_owner: impl Fn(u32) -> Option<String>) -> Result<bool, DiskError> {
     let found = match fs::symlink_metadata(path) {

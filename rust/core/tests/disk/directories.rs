@@ -57,6 +57,17 @@ fn an_unsafe_directory_is_rejected_with_what_is_wanted() {
         }
     }
 
+    // One that is shared is nobody's to be closed: /tmp, /var/lib.
+    set_mode(&directory, 0o755);
+    fs::create_dir(directory.join("another-service")).unwrap();
+    let text = message(DiskStore::open(&directory, BACKEND));
+    let own_folder = directory.join("cached_http");
+    assert!(text.contains("another-service") && text.contains(&own_folder.display().to_string()), "{text}");
+    assert!(!text.contains("chmod") && !text.contains("chown"), "{text}");
+    DiskStore::open(&own_folder, BACKEND).unwrap().save(&entry(1)).unwrap();
+    fs::remove_dir(directory.join("another-service")).unwrap();
+    set_mode(&directory, 0o700);
+
     let link = parent.path().join("link");
     symlink(&elsewhere, &link).unwrap();
     for path in [link.clone(), link.join(""), link.join("."), parent.path().join("dangling")] {
