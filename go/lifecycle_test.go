@@ -154,6 +154,7 @@ func TestProvisionRefuses(t *testing.T) {
 		`{"url": "{env.SECRET}"}`:            "must start with http:// or https://",
 		`{"url": "http://{env.EMPTY}/"}`:     "url: evaluated placeholder",
 		`{"url": "http://a/", "ttl": "1h", "default_ttl": "1h"}`:          "contradict each other",
+		`{"url": "http://a/", "max_disk": "1GiB"}`:                        "cache_dir holds, which is missing",
 		`{"url": "http://a/", "timeout": -1}`:                             "timeout: -1ns is too short",
 		`{"url": "http://a/", "on_negative": "drop"}`:                     `"drop" is unknown; pass and deny are allowed`,
 		`{"url": "http://a/", "max_concurrent_fetches": -2}`:              "1 to 1024 are allowed",

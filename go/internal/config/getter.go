@@ -3,6 +3,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -178,6 +179,9 @@ func (g *Getter) check() error {
 	}
 	if g.TTL != 0 && g.DefaultTTL != 0 {
 		return ErrContradictoryTTL
+	}
+	if g.MaxDisk != 0 && g.CacheDir == "" {
+		return errors.New("max_disk is about what cache_dir holds, which is missing: name a folder there, or leave max_disk out")
 	}
 	if g.OnNegative != "" {
 		if err := CheckOnNegative(g.OnNegative); err != nil {

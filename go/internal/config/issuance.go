@@ -34,12 +34,18 @@ func CheckTargets(targets []string) error {
 			}
 			continue
 		}
-		isHost := strings.Contains(target, ".") && !strings.ContainsAny(target, "*/:@[] ") && certmagic.SubjectQualifiesForCert(target)
-		if !isHost {
+		if !isHost(target) {
 			return fmt.Errorf("resolves_to: %q is neither an address, such as 203.0.113.7 or 2001:db8::7, nor the name of a host", target)
 		}
 	}
 	return nil
+}
+
+// isHost leaves out what was meant as an address: no top-level domain is a number.
+func isHost(target string) bool {
+	lastDot := strings.LastIndexByte(target, '.')
+	return lastDot >= 0 && strings.Trim(target[lastDot+1:], "0123456789") != "" &&
+		!strings.ContainsAny(target, "*/:@[] ") && certmagic.SubjectQualifiesForCert(target)
 }
 
 // CheckResolvers checks resolvers: addresses, with or without a port.

@@ -82,8 +82,8 @@ func TestAReloadKeepsTheEngine(t *testing.T) {
 
 func TestTheGreatestLimitsApply(t *testing.T) {
 	opened := storetest.Use(t)
-	big, _ := run(t, `{"url": "http://backend.example", "max_disk": 4, "max_memory": 2000, "max_negative_memory": 10}`)
-	small, _ := run(t, `{"url": "http://backend.example", "max_disk": 3, "max_memory": 1000, "max_negative_memory": 20}`)
+	big, _ := run(t, `{"url": "http://backend.example", "cache_dir": "/x", "max_disk": 4, "max_memory": 2000, "max_negative_memory": 10}`)
+	small, _ := run(t, `{"url": "http://backend.example", "cache_dir": "/x", "max_disk": 3, "max_memory": 1000, "max_negative_memory": 20}`)
 	last := func() string {
 		resized := (*opened)[0].Resized
 		if len(resized) == 0 {
