@@ -50,7 +50,7 @@ xcaddy=$(find_xcaddy)
 # xcaddy's own flags, without a build ID, which says where the module cache is.
 export XCADDY_GO_BUILD_FLAGS="-ldflags '-w -s -buildid=' -trimpath -tags nobadger,nomysql,nopgx"
 from_release "$dist" "$work/modules" "$xcaddy" build "$(newest_caddy)" --output "$work/caddy" --with "$module@$version"
-echo "the finished Caddy needs $(objdump -T "$work/caddy" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)"
+glibc=$(objdump -T "$work/caddy" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1) || true # none on macOS
 "$work/caddy" list-modules | grep -x tls.get_certificate.cached_http >/dev/null || die "the finished Caddy lacks the module"
 
 name=caddy-cached-http-$version-$platform
@@ -61,12 +61,18 @@ cargo tree --locked --package cached-http-ffi --edges normal,no-proc-macro --no-
 cargo metadata --locked --format-version 1 >"$work/metadata"
 
 mkdir "$work/$name"
-cp "$work/caddy" LICENSE README.md "$work/$name/"
+cp "$work/caddy" "$work/$name/"
+# The README, and what it leads to.
+git archive HEAD README.md LICENSE SECURITY.md CHANGELOG.md CONTRIBUTING.md docs tests/README.md | tar -x -C "$work/$name"
 "$work/release" notices "$work/caddy" "$work/modules" "$work/metadata" <"$work/crates" >"$work/$name/THIRD_PARTY.txt"
 tar -c -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$time" "$name" |
 	gzip -n -9 >"$dist/$name.tar.gz"
 "$work/release" sbom "$version" "$time" "$work/caddy" "$(rustc --version | cut -d ' ' -f 2)" \
 	<"$work/crates" >"$dist/$name.cdx.json"
-printf '%s\n' "$notes" >"$dist/NOTES.md"
+{
+	printf '%s\n\n### What there is\n\n' "$notes"
+	echo "- A finished Caddy $(newest_caddy) for $platform${glibc:+, which needs ${glibc/_/ }}."
+	echo "- The module, with the library for $(basename -a "$native"/lib/* | paste -sd ' ' -)."
+} >"$dist/NOTES.md"
 (cd "$dist" && find . -type f ! -name SHA256SUMS | sort | sed 's|^\./||' | xargs sha256sum >SHA256SUMS)
 du -ah "$dist" | sort -k 2

@@ -43,6 +43,7 @@ CARGO_TARGET_DIR=${RELEASE_TARGET_DIR:-$root/target} make --no-print-directory -
 dist=$work/first/dist
 (cd "$dist" && sha256sum --quiet -c SHA256SUMS)
 grep -q "^- " "$dist/NOTES.md" || die "the notes say nothing"
+tail -n 3 "$dist/NOTES.md"
 ! LC_ALL=C grep -aq -e "$work" -e "$HOME/" "$dist"/*.tar.gz || die "a path of this machine is in the release"
 if [ -n "${TWICE:-}" ]; then
 	clone second
@@ -103,6 +104,13 @@ printf 'package main\n\nimport _ "%s"\n\nfunc main() {}\n' "$module" >"$work/ven
 ) >"$work/vendor.log" 2>&1 || die "a vendor folder lacks what it takes: $(tail -n 5 "$work/vendor.log")"
 
 tar -x -C "$work" -f "$dist"/caddy-cached-http-*.tar.gz
+for page in README.md docs/install.md docs/operations.md; do
+	(
+		cd "$work"/caddy-cached-http-*/
+		cd "$(dirname "$page")"
+		grep -oE '\]\([^)#:]+' "$(basename "$page")" | cut -c 3- | grep -v '^http' | xargs ls >/dev/null
+	) || die "$page leads to what is not in the archive"
+done
 
 # What a machine is told that lacks something.
 grep -q "Permission is hereby granted" "$work"/caddy-cached-http-*/THIRD_PARTY.txt || die "the licences are not handed on"
