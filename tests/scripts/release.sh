@@ -25,11 +25,11 @@ mkdir -p "$dist/proxy"
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# The module: what git has of go/ but for tests, and the archive.
+# The module: what git has of go/ but for tests and what only they use, and the archive.
 tests/scripts/lib.sh
 mkdir "$work/module"
 git archive HEAD go | tar -x -C "$work/module" --strip-components=1
-find "$work/module" \( -name '*_test.go' -o -name testdata \) -prune -exec rm -rf {} +
+find "$work/module" \( -name '*_test.go' -o -name 'test*' -type d -o -name storetest \) -prune -exec rm -rf {} +
 cp LICENSE "$work/module/"
 native=$work/module/internal/native
 mkdir -p "$native/lib"
