@@ -2,12 +2,15 @@
 //! place until the storage has returned, though nobody waits for it any more**. So a storage that hangs holds as many of
 //! the host's threads as there are places, and then is left alone.
 
+mod breakers;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::engine::fleet::operations::breakers::{Breakers, Way};
 use crate::storage::{RequestId, StorageAnswer, StorageOperation, StorageRequest};
 
 /// What became of an operation.
@@ -60,34 +63,6 @@ const LANES: [Lane; 3] = [Lane::Journal, Lane::Read, Lane::Write];
 const MAX_QUEUED: usize = 4_096;
 /// So many may be left behind on storages that are no longer used. Beyond it they hold their places.
 const MAX_LEFT_BEHIND: usize = 64;
-/// So many failures in a row open a breaker.
-const FAILURES_TO_OPEN: u32 = 5;
-
-/// A storage that takes nothing may have much to give: each way has a breaker of its own.
-#[derive(Clone, Copy)]
-enum Way {
-    Read,
-    Write,
-}
-
-impl From<&StorageOperation> for Way {
-    fn from(operation: &StorageOperation) -> Self {
-        match operation {
-            StorageOperation::Load => Way::Read,
-            StorageOperation::Store(_) | StorageOperation::Delete => Way::Write,
-        }
-    }
-}
-
-impl Way {
-    /// What goes that way and nothing else.
-    const fn lane(self) -> Lane {
-        match self {
-            Way::Read => Lane::Read,
-            Way::Write => Lane::Write,
-        }
-    }
-}
 
 /// An operation that the host is to be told of, or an outcome for its caller.
 pub(super) enum Step {
@@ -108,10 +83,7 @@ struct State {
     queues: [VecDeque<Queued>; LANES.len()],
     /// What a storage that was left has not returned yet. It holds no place.
     left_behind: HashSet<RequestId>,
-    /// In a row, by way.
-    failures: [u32; 2],
-    /// Whether the last that proves anything was a failure.
-    has_just_failed: bool,
+    breakers: Breakers,
     closed: bool,
 }
 
@@ -132,10 +104,6 @@ struct UnderWay {
 }
 
 impl State {
-    fn breaker_is_open(&self, way: Way) -> bool {
-        self.failures[way as usize] >= FAILURES_TO_OPEN
-    }
-
     /// Begins what there is a place for.
     fn begin(&mut self, steps: &mut Vec<Step>) {
         for lane in LANES {
@@ -162,41 +130,10 @@ impl State {
     }
 
     /// Lets those go on in vain that wait for a storage which fails.
-    fn note_failure(&mut self, way: Way, steps: &mut Vec<Step>) {
-        self.has_just_failed = true;
-        self.failures[way as usize] = self.failures[way as usize].saturating_add(1);
-        if self.breaker_is_open(way) {
+    fn skip_in_vain(&mut self, steps: &mut Vec<Step>) {
+        for way in Way::BOTH.into_iter().filter(|way| self.breakers.is_open(*way)) {
             let waiting = self.queues[way.lane() as usize].drain(..);
             steps.extend(waiting.map(|queued| Step::End(queued.then, Ended::Skipped)));
-        }
-    }
-
-    /// That proves nothing: there are modules that say so of whatever has failed. A storage that takes nothing and finds nothing
-    /// is down, most likely, and each look may take long.
-    fn note_missing(&mut self, lane: Lane, steps: &mut Vec<Step>) {
-        match lane {
-            Lane::Read if self.breaker_is_open(Way::Write) => self.note_failure(Way::Read, steps),
-            Lane::Journal => self.allow_one(Way::Read),
-            Lane::Read | Lane::Write => {}
-        }
-    }
-
-    /// Nobody else would find out that the storage works again: one may try, once a turn of the journal.
-    fn allow_one(&mut self, way: Way) {
-        let failures = &mut self.failures[way as usize];
-        *failures = (*failures).min(FAILURES_TO_OPEN - 1);
-    }
-
-    fn note_success(&mut self, lane: Lane, way: Way) {
-        self.has_just_failed = false;
-        match way {
-            Way::Write => self.failures = [0; 2],
-            Way::Read => {
-                self.failures[Way::Read as usize] = 0;
-                if lane == Lane::Journal {
-                    self.allow_one(Way::Write);
-                }
-            }
         }
     }
 }
@@ -212,7 +149,7 @@ impl Operations {
     /// The storage is another one now, of which nothing is known. What the one before has not returned is left behind.
     pub(super) fn begin_anew(&self) -> Vec<Step> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
-        (state.failures, state.has_just_failed) = ([0; 2], false);
+        state.breakers = Breakers::default();
         if state.left_behind.len() + state.under_way.len() <= MAX_LEFT_BEHIND {
             for (id, operation) in std::mem::take(&mut state.under_way) {
                 state.left_behind.insert(id);
@@ -233,7 +170,7 @@ impl Operations {
         then: Then,
     ) -> Result<(RequestId, Vec<Step>), Then> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
-        let is_left_alone = lane != Lane::Journal && state.breaker_is_open(Way::from(&operation));
+        let is_left_alone = lane != Lane::Journal && state.breakers.is_open(Way::from(&operation));
         if state.closed || is_left_alone || state.queues[lane as usize].len() >= MAX_QUEUED {
             return Err(then);
         }
@@ -260,11 +197,12 @@ impl Operations {
         // What comes too late has been counted as a failure.
         if let Some(then) = then {
             match ended {
-                Ended::Failed(_) => state.note_failure(way, &mut steps),
-                Ended::Found(_) | Ended::Done => state.note_success(lane, way),
-                Ended::Missing => state.note_missing(lane, &mut steps),
+                Ended::Failed(_) => state.breakers.note_failure(way),
+                Ended::Found(_) | Ended::Done => state.breakers.note_success(lane, way),
+                Ended::Missing => state.breakers.note_missing(lane),
                 Ended::Skipped => {}
             }
+            state.skip_in_vain(&mut steps);
             steps.push(Step::End(then, ended));
         }
         state.begin(&mut steps);
@@ -279,7 +217,8 @@ impl Operations {
             let (way, name) = (operation.way, operation.name);
             // One that has waited for its place says little of the storage, but its places are all held.
             if operation.begun_at.elapsed() >= after / 2 {
-                state.note_failure(way, &mut steps);
+                state.breakers.note_failure(way);
+                state.skip_in_vain(&mut steps);
             }
             let reason = format!("{name}: the storage has not answered within {after:?}");
             steps.push(Step::End(then, Ended::Failed(reason)));
@@ -300,24 +239,25 @@ impl Operations {
     pub(super) fn is_left_alone(&self, lane: Lane) -> bool {
         match lane {
             Lane::Journal => false,
-            Lane::Read => self.state.lock().breaker_is_open(Way::Read),
-            Lane::Write => self.state.lock().breaker_is_open(Way::Write),
+            Lane::Read => self.state.lock().breakers.is_open(Way::Read),
+            Lane::Write => self.state.lock().breakers.is_open(Way::Write),
         }
     }
 
     /// Whether one of the breakers is open.
     pub(super) fn breaker_is_open(&self) -> bool {
-        self.state.lock().failures.iter().any(|failures| *failures >= FAILURES_TO_OPEN)
+        let state = self.state.lock();
+        Way::BOTH.into_iter().any(|way| state.breakers.is_open(way))
     }
 
     /// Whether failures are not made good by a success on their way.
     pub(super) fn is_in_trouble(&self) -> bool {
-        self.state.lock().failures != [0; 2]
+        self.state.lock().breakers.is_in_trouble()
     }
 
     /// Whether the last that proves anything was a failure.
     pub(super) fn has_just_failed(&self) -> bool {
-        self.state.lock().has_just_failed
+        self.state.lock().breakers.has_just_failed()
     }
 
     /// For how long one has been under way that has not returned.
