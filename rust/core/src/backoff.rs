@@ -5,6 +5,9 @@
 //! for all names together, and each lets one request through as a probe. What the backend says of names that it never
 //! sent a certificate for counts for those names alone, or a scanner could take all others down.
 
+mod breaker;
+mod failure;
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +16,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 
+use crate::backoff::breaker::Breaker;
+use crate::backoff::failure::Failure;
 use crate::clock::Timestamp;
 use crate::entry::{EntryKey, EntryKeyRef};
 
@@ -72,10 +77,9 @@ impl BackOff {
     /// Why the name must not be asked for at `now`: the reason of the last failure. `None` if it may.
     pub fn reason(&self, key: EntryKeyRef<'_>, identity: Identity, now: Timestamp) -> Option<Arc<str>> {
         if self.breaker_is_open()
-            && let Some(failure) = &self.breaker.lock().failure
-            && failure.holds(identity, now)
+            && let Some(reason) = self.breaker.lock().reason(identity, now)
         {
-            return Some(Arc::clone(&failure.reason));
+            return Some(reason);
         }
         let OfName { failure, .. } = self.by_name.get(&self.hasher.hash_one(key))?;
         failure.holds(identity, now).then_some(failure.reason)
@@ -92,21 +96,9 @@ impl BackOff {
         now: Timestamp,
     ) -> Result<(), Arc<str>> {
         if self.breaker_is_open()
-            && let Breaker { failure: Some(failure), kind, .. } = &mut *self.breaker.lock()
+            && let Some(leave) = self.breaker.lock().admit(is_known, identity, now)
         {
-            let any_name_tells = *kind == Kind::Unreachable;
-            let probe_from = match is_known || any_name_tells {
-                true => failure.retry_at,
-                false => failure.retry_at.saturating_add(failure.delay()),
-            };
-            if failure.holds(identity, now) || now < probe_from && failure.is_of(identity) {
-                return Err(Arc::clone(&failure.reason));
-            }
-            // Until the probe's answer nobody else asks; should it never come, the next one does.
-            failure.retry_at = now.saturating_add(LONGEST_DELAY);
-            failure.identity = identity;
-            failure.probing = true;
-            return Ok(());
+            return leave;
         }
         self.reason(key, identity, now).map_or(Ok(()), Err)
     }
@@ -132,20 +124,19 @@ impl BackOff {
             Evidence::Up => *breaker = Breaker::default(),
             Evidence::Reached => breaker.reached(now),
         }
-        self.breaker_is_open.store(breaker.failure.is_some(), Ordering::Release);
+        self.breaker_is_open.store(breaker.is_open(), Ordering::Release);
     }
 
     /// Notes an answer, be it "no such name".
     pub fn succeeded(&self, key: EntryKeyRef<'_>, evidence: Evidence, now: Timestamp) {
         self.by_name.remove(&self.hasher.hash_one(key));
         let mut breaker = self.breaker.lock();
-        let was_probe = breaker.failure.as_ref().is_some_and(|failure| failure.probing);
         match evidence {
-            Evidence::Reached if !was_probe => breaker.reached(now),
+            Evidence::Reached if !breaker.is_probing() => breaker.reached(now),
             // A good answer to a probe is what all were waiting for, whatever the name.
             _ => *breaker = Breaker::default(),
         }
-        self.breaker_is_open.store(breaker.failure.is_some(), Ordering::Release);
+        self.breaker_is_open.store(breaker.is_open(), Ordering::Release);
     }
 
     /// Forgets what was noted of a name.
@@ -207,105 +198,6 @@ impl OfName {
         let Failure { reason, retry_at, .. } = &self.failure;
         LastFailure { reason: Arc::clone(reason), since: self.since, retry_at: *retry_at }
     }
-}
-
-#[derive(Clone)]
-struct Failure {
-    failures: u32,
-    retry_at: Timestamp,
-    reason: Arc<str>,
-    identity: Identity,
-    probing: bool,
-}
-
-impl Failure {
-    fn new(
-        failures: u32,
-        identity: Identity,
-        reason: &str,
-        retry_after: Option<Duration>,
-        now: Timestamp,
-    ) -> Self {
-        let mut failure =
-            Failure { failures, retry_at: now, reason: reason.into(), identity, probing: false };
-        let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-        failure.retry_at = now.saturating_add(jittered(failure.delay()).max(asked));
-        failure
-    }
-
-    fn delay(&self) -> Duration {
-        let doublings = (self.failures.saturating_sub(1)).min(10);
-        (FIRST_DELAY * (1 << doublings)).min(LONGEST_DELAY)
-    }
-
-    fn is_of(&self, identity: Identity) -> bool {
-        self.identity == identity
-    }
-
-    /// A wait longer than any given means that the clock was set back: it is over.
-    fn holds(&self, identity: Identity, now: Timestamp) -> bool {
-        self.is_of(identity)
-            && now < self.retry_at
-            && self.retry_at.saturating_since(now) <= LONGEST_RETRY_AFTER
-    }
-}
-
-/// Names that failed since the last good word, and once they are enough the failure that holds for all.
-#[derive(Default)]
-struct Breaker {
-    names: Vec<(u64, Kind)>,
-    kind: Kind,
-    failure: Option<Failure>,
-}
-
-/// What a failure was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
-    #[default]
-    Answered,
-    Unreachable,
-}
-
-impl Breaker {
-    fn down(&mut self, name: u64, unreachable: bool, nth: impl FnOnce(u32) -> Failure) {
-        let kind = if unreachable { Kind::Unreachable } else { Kind::Answered };
-        match &mut self.failure {
-            Some(failure) if failure.probing => {
-                *failure = nth(failure.failures + 1);
-                self.kind = kind;
-            }
-            // Requests that were under way when it opened say nothing new.
-            Some(_) => {}
-            None => {
-                if !self.names.iter().any(|(known, _)| *known == name) {
-                    self.names.push((name, kind));
-                }
-                if self.names.len() >= NAMES_TO_OPEN {
-                    self.failure = Some(nth(1));
-                    self.kind = kind;
-                }
-            }
-        }
-    }
-
-    /// There was a connection: what was opened, or counted, for want of one is over.
-    fn reached(&mut self, now: Timestamp) {
-        self.names.retain(|(_, kind)| *kind != Kind::Unreachable);
-        match &mut self.failure {
-            Some(_) if self.kind == Kind::Unreachable => *self = Breaker::default(),
-            // The probe was of no use: the next may go after the same step.
-            Some(failure) if failure.probing => {
-                failure.probing = false;
-                failure.retry_at = now.saturating_add(jittered(failure.delay()));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Somewhat less than the delay, so that what failed together is not tried again together.
-fn jittered(delay: Duration) -> Duration {
-    delay.mul_f64(0.8 + 0.2 * fastrand::f64())
 }
 
 #[cfg(test)]
