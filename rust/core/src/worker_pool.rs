@@ -81,7 +81,10 @@ impl WorkerPool {
             if !Shared::spawn(&self.shared) {
                 state.workers -= 1;
                 if state.workers == 0 {
-                    state.queue(priority).pop_back();
+                    let dropped = state.queue(priority).pop_back();
+                    // Outside the lock: what a job drops may call back into its owner.
+                    drop(state);
+                    drop(dropped);
                     return Err(SubmitError::Closed);
                 }
             }

@@ -50,6 +50,36 @@ fn what_the_backend_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to
 }
 
 #[test]
+fn a_write_that_panics_ends_no_later_one() {
+    let _turn = ONE_AT_A_TIME.lock();
+    let scenario = FailScenario::setup();
+    let backend = backend("Cache-Control: s-maxage=86400\r\n");
+    let directory = CacheDirectory::new();
+    let mut host = Host::new(&backend, Some(&directory.path), "");
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < Duration::from_secs(10), "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    fail::cfg("disk_save", "1*panic").unwrap();
+    assert!(matches!(host.ask("known-0.example"), Outcome::Found(_)));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(matches!(host.ask("known-1.example"), Outcome::Found(_)));
+    until("both are written", &|| host.engine.counters().disk_writes == 2);
+    fail::cfg("disk_remove", "1*panic").unwrap();
+    host.engine.purge(b"known-0.example").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(matches!(host.ask("known-2.example"), Outcome::Found(_)));
+    until("the third is written", &|| host.engine.counters().disk_writes == 3);
+    host.engine.purge(b"none.example").unwrap();
+    until("the first is removed", &|| host.engine.sizes().disk_entries == 2);
+    scenario.teardown();
+    host.close();
+}
+
+#[test]
 fn a_disk_that_hangs_fails_no_handshake() {
     let _turn = ONE_AT_A_TIME.lock();
     let scenario = FailScenario::setup();

@@ -34,9 +34,9 @@ impl Shared {
 
     fn schedule_writes(self: &Arc<Self>) {
         if self.disk_writes.schedule() {
-            let shared = Arc::clone(self);
-            // A pool that is closed takes none; then nothing is worth writing.
-            let _ = self.disk_writer.submit(Priority::Foreground, Box::new(move || shared.make_writes()));
+            let turn = Turn { shared: Arc::clone(self), is_over: false };
+            // One that is not taken, for want of a thread, is dropped; the next write schedules another.
+            let _ = self.disk_writer.submit(Priority::Foreground, Box::new(move || turn.run()));
         }
     }
 
@@ -150,11 +150,33 @@ impl Shared {
     }
 }
 
+/// A turn of the writer, whatever becomes of it.
+struct Turn {
+    shared: Arc<Shared>,
+    is_over: bool,
+}
+
+impl Turn {
+    fn run(mut self) {
+        self.shared.make_writes();
+        self.is_over = true;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.shared.disk_writes.give_up_turn();
+        }
+    }
+}
+
 /// Whether what lies under the key is to stay. Whatever can't be read goes: it may be what was withdrawn.
 fn is_of_another_kind(disk: &DiskStore, Removal { key, up_to, .. }: &Removal) -> bool {
     if *up_to >= key.client {
         return false;
     }
+    // What can't be read is told by who reads it for a handshake.
     let Ok(Some(stored)) = disk.load(key) else { return false };
     Bundle::parse(&stored.pem).is_ok_and(|bundle| !up_to.can_use(bundle.private_key().algorithm()))
 }

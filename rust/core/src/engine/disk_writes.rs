@@ -323,6 +323,20 @@ impl DiskWrites {
         !state.is_scheduled
     }
 
+    /// Ends a turn that has not rested: it was not begun, or has panicked. What it had taken in hand is tried again as if the
+    /// disk had refused it.
+    pub(super) fn give_up_turn(&self) {
+        let state = &mut *self.state.lock();
+        state.is_scheduled = false;
+        if state.clearing == Clearing::UnderWay {
+            state.clearing = Clearing::HasFailed;
+        }
+        let queued: HashSet<_> = state.order.iter().collect();
+        for (_, wanted) in state.wanted.iter_mut().filter(|(key, _)| !queued.contains(key)) {
+            wanted.has_failed = true;
+        }
+    }
+
     /// Whether it is time for a step of the sweep.
     pub(super) fn is_sweep_due(&self) -> bool {
         self.state.lock().swept_at.is_none_or(|swept_at| swept_at.elapsed() >= SWEEP_INTERVAL)
