@@ -119,6 +119,11 @@ pub fn directory_name(backend: &str) -> String {
     sha256_hex([backend.as_bytes()])[..16].to_owned()
 }
 
+/// Whether a directory may be one of a backend.
+pub(crate) fn is_directory_name(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Makes the text of an entry. A validator with control characters is left out: it only saves a transfer.
 pub fn encode(entry: &StoredEntry, backend: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
     let header = header(entry, backend)?;

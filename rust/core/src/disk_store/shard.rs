@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::io::ErrorKind::{DirectoryNotEmpty, IsADirectory, NotADirectory, NotFound};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -50,21 +51,23 @@ pub(super) fn remove(path: &Path) -> Result<bool, DiskError> {
     }
 }
 
-/// Removes up to `budget` files of a directory of shards, and the directory when it is empty; what is left of the
-/// budget.
+/// Removes up to `budget` entries of a directory of shards, and the directory when it is empty; what is left of the
+/// budget. What was not written by a store stays.
 pub(super) fn remove_tree(tree: &Path, mut budget: usize) -> io::Result<usize> {
-    for shard in directory::names(tree)? {
+    for shard in ignore(&[NotFound, NotADirectory], directory::names(tree))? {
         let shard = tree.join(shard);
-        for file in directory::names(&shard)? {
+        let mut names = ignore(&[NotFound, NotADirectory], directory::names(&shard))?;
+        names.retain(|name| name.to_str().is_some_and(is_entry_name));
+        for file in names {
             if budget == 0 {
                 return Ok(0);
             }
             budget -= 1;
-            ignore_missing(fs::remove_file(shard.join(file)))?;
+            ignore(&[NotFound, IsADirectory], fs::remove_file(shard.join(file)))?;
         }
-        ignore_missing(fs::remove_dir(&shard))?;
+        ignore(&[NotFound, NotADirectory, DirectoryNotEmpty], fs::remove_dir(&shard))?;
     }
-    ignore_missing(fs::remove_dir(tree))?;
+    ignore(&[NotFound, NotADirectory, DirectoryNotEmpty], fs::remove_dir(tree))?;
     Ok(budget)
 }
 
@@ -89,9 +92,9 @@ pub(super) fn is_entry_name(name: &str) -> bool {
     hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+fn ignore<T: Default>(kinds: &[io::ErrorKind], result: io::Result<T>) -> io::Result<T> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if kinds.contains(&error.kind()) => Ok(T::default()),
         result => result,
     }
 }

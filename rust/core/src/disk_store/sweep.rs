@@ -80,24 +80,30 @@ impl DiskStore {
         if !self.has_root()? {
             return Ok(report);
         }
+        // What fails keeps nothing else from its turn.
+        let mut failure = None;
         if writing.steps.is_multiple_of(SHARDS) {
-            temporary::sweep(&self.temporary)?;
+            note(&mut failure, temporary::sweep(&self.temporary));
         }
         writing.steps += 1;
-        let budget = temporary::remove_purged(&self.temporary, MAX_PURGED)?;
+        let budget = note(&mut failure, temporary::remove_purged(&self.temporary, MAX_PURGED));
         let shard = writing.next_shard();
-        let mut files = self.count(&mut writing.ledger, shard)?;
-        report.ended = remove_ended(&mut files, now, settings)?;
-        self.count_found(&mut writing.ledger, shard, &files);
+        if let Some(mut files) = note(&mut failure, self.count(&mut writing.ledger, shard)) {
+            report.ended = note(&mut failure, remove_ended(&mut files, now, settings)).unwrap_or_default();
+            self.count_found(&mut writing.ledger, shard, &files);
+        }
         if let Some(other) = self.some_other_backend() {
             // Its settings aren't known here, and perhaps nobody uses it any more.
-            report.ended += remove_ended(&mut shard::list(&shard_of(&other, shard))?, now, &[])?;
+            let removed = shard::list(&shard_of(&other, shard))
+                .and_then(|mut files| remove_ended(&mut files, now, &[]));
+            report.ended += note(&mut failure, removed).unwrap_or_default();
         }
         if self.excess(&writing.ledger, 0) > 0 {
             report.evicted = self.evict(&mut writing, 0).entries;
         }
-        report.more = budget == 0 || !writing.ledger.usage().is_exact || self.excess(&writing.ledger, 0) > 0;
-        Ok(report)
+        report.more =
+            budget == Some(0) || !writing.ledger.usage().is_exact || self.excess(&writing.ledger, 0) > 0;
+        failure.map_or(Ok(report), Err)
     }
 
     /// Makes room for a file; an error if there is none even so.
@@ -202,10 +208,17 @@ impl DiskStore {
     /// The directory of a backend that isn't ours, any.
     fn some_other_backend(&self) -> Option<PathBuf> {
         let backends = self.entries.parent()?;
-        let paths = directory::names(backends).ok()?.into_iter().map(|name| backends.join(name));
-        let others: Vec<_> = paths.filter(|path| *path != self.entries).collect();
+        let names = directory::names(backends).ok()?.into_iter();
+        let backends_names = names.filter(|name| name.to_str().is_some_and(disk_format::is_directory_name));
+        let others: Vec<_> =
+            backends_names.map(|name| backends.join(name)).filter(|path| *path != self.entries).collect();
         others.get(fastrand::usize(..others.len().max(1))).cloned()
     }
+}
+
+/// The value; the first failure is kept for the end.
+fn note<T>(failure: &mut Option<DiskError>, result: Result<T, DiskError>) -> Option<T> {
+    result.map_err(|error| failure.get_or_insert(error)).ok()
 }
 
 #[derive(Default)]

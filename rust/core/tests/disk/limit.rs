@@ -203,6 +203,27 @@ fn a_purge_that_was_cut_is_ended_by_the_next_start() {
     assert_eq!(files_below(&directory).len(), 0);
 }
 
+/// A backup tool's, or what a hand has put there.
+#[test]
+fn what_is_not_ours_keeps_nothing_from_its_turn() {
+    let (_parent, directory) = fresh();
+    let store = open(&directory);
+    store.save(&small(1)).unwrap();
+    let file = files_below(&directory.join("entries")).remove(0);
+    let (shard, backend) = (file.parent().unwrap(), file.parent().unwrap().parent().unwrap());
+    let strays = ["entries/.DS_Store", "tmp/purged-stray"].map(|stray| directory.join(stray));
+    let strays = strays.into_iter().chain([backend.join(".DS_Store"), shard.join("copy.pem")]);
+    strays.for_each(|stray| fs::write(stray, "x").unwrap());
+    fs::create_dir(shard.join("folder")).unwrap();
+    store.remove_all().unwrap();
+    store.save(&small(2)).unwrap();
+    let later = Timestamp(u64::MAX); // its certificate has ended
+    let removed: u64 = (0..256).map(|_| store.sweep_step(later, &[]).unwrap().ended).sum();
+    assert_eq!(removed, 1);
+    let left = files_below(&directory);
+    assert_eq!(left.len(), 4, "what is not ours stays: {left:?}");
+}
+
 /// Sweeps until nothing is urgent.
 fn sweep_timed(store: &DiskStore, steps: &mut u32, longest: &mut Duration) {
     loop {
