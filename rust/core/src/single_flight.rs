@@ -38,13 +38,16 @@ struct State {
     has_stored: bool,
     /// Since the flight began, every certificate was withdrawn that a client of this kind could use.
     withdrawn: Option<ClientKind>,
+    /// Nobody notes withdrawals any more.
+    has_ended: bool,
 }
 
 impl Flight {
     /// Whether a certificate for clients of this kind was withdrawn after the flight began: what the flight brings
-    /// of that kind is older than the withdrawal, and is not stored.
+    /// of that kind is older than the withdrawal, and is not stored. After its end it may have been.
     pub fn is_withdrawn(&self, kind: ClientKind) -> bool {
-        self.state.lock().withdrawn >= Some(kind)
+        let state = self.state.lock();
+        state.has_ended || state.withdrawn >= Some(kind)
     }
 
     /// Whether something of its name was stored since the flight began, by another.
@@ -157,7 +160,9 @@ impl SingleFlight {
 
     /// Ends a flight and returns who waited for it, and who waits for the next one.
     pub fn finish(&self, flight: &Arc<Flight>) -> (Vec<Token>, Vec<Token>) {
-        self.flights.lock().remove(flight);
+        let mut flights = self.flights.lock();
+        flight.state.lock().has_ended = true;
+        flights.remove(flight);
         flight.take_tokens()
     }
 
@@ -277,6 +282,16 @@ mod tests {
         let joined = flights.join(of(ClientKind::Ed25519), Some(Token(6)), || None::<()>);
         assert!(matches!(joined, Joined::Follower), "the one that was told goes on to its end");
         assert_eq!(flights.finish(&flight).0, [Token(1)]);
+    }
+
+    #[test]
+    fn what_comes_after_a_flight_has_ended_may_be_older_than_a_withdrawal() {
+        let flights = SingleFlight::default();
+        let flight = lead(&flights, key("a.example"), 1);
+        assert!(!flight.is_withdrawn(ClientKind::RsaOnly));
+        flights.finish(&flight);
+        assert!(!flights.detach(key("a.example").borrowed()), "a purge does not find it");
+        assert!(flight.is_withdrawn(ClientKind::RsaOnly) && flight.is_superseded());
     }
 
     #[test]
