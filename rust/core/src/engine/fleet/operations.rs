@@ -265,9 +265,11 @@ impl Operations {
         self.state.lock().under_way.get(&id).map(|operation| operation.begun_at.elapsed())
     }
 
-    /// Whether one has not returned.
+    /// Whether a write has not returned, or waits for its place.
     pub(super) fn is_under_way(&self, id: RequestId) -> bool {
-        self.state.lock().under_way.contains_key(&id)
+        let state = self.state.lock();
+        state.under_way.contains_key(&id)
+            || state.queues[Lane::Write as usize].iter().any(|queued| queued.id == id)
     }
 
     /// How many wait for a place.

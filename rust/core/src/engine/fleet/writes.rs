@@ -211,22 +211,40 @@ impl Shared {
                 }
             }
         };
-        let then = {
-            let (shared, fleet, key) = (Arc::clone(self), Arc::clone(fleet), key.clone());
-            move |ended: Ended| {
-                let succeeded = matches!(ended, Ended::Done);
-                if succeeded && is_save {
-                    shared.counters.fleet_sealed.increment();
-                }
-                fleet.writes.ended(&key, number, succeeded);
-                shared.write_to_fleet(&fleet);
+        let begun = Begun { fleet: Arc::clone(fleet), key: key.clone(), number, succeeded: false };
+        let shared = Arc::clone(self);
+        let then = move |ended: Ended| {
+            let (fleet, succeeded) = (Arc::clone(&begun.fleet), matches!(ended, Ended::Done));
+            if succeeded && is_save {
+                shared.counters.fleet_sealed.increment();
             }
+            begun.ended(succeeded);
+            shared.write_to_fleet(&fleet);
         };
-        match self.use_storage(fleet, Lane::Write, storage_key, operation, then) {
-            Some(id) => fleet.writes.begun(key, id),
-            None => fleet.writes.ended(&key, number, false),
+        if let Some(id) = self.use_storage(fleet, Lane::Write, storage_key, operation, then) {
+            fleet.writes.begun(key, id);
         }
         true
+    }
+}
+
+/// A write whose key waits for its end. Dropped, it has failed: it was not begun, or nobody could be told of its end.
+struct Begun {
+    fleet: Arc<Fleet>,
+    key: EntryKey,
+    number: u64,
+    succeeded: bool,
+}
+
+impl Begun {
+    fn ended(mut self, succeeded: bool) {
+        self.succeeded = succeeded;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.fleet.writes.ended(&self.key, self.number, self.succeeded);
     }
 }
 
