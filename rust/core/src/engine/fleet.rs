@@ -199,7 +199,7 @@ impl Shared {
 
     /// Ends the fleet's operations. What the storage has not taken of this node's purges nobody can tell now.
     pub(super) fn leave(&self, fleet: &Fleet) {
-        let untold = fleet.journal.lock().unwritten();
+        let untold = fleet.journal.lock().unwritten().len();
         if untold > 0 {
             let hope = match self.disk {
                 Some(_) => "; the next to use this cache_dir with the fleet tells them",

@@ -263,6 +263,13 @@ impl Node {
         told.recv_timeout(Duration::from_secs(20)).expect("an answer")
     }
 
+    /// Purges a name and waits for no answer.
+    pub(crate) fn begins_to_purge(&self, name: &str) {
+        let operation = format!(r#"{{"purge":{{"names":["{name}"]}}}}"#);
+        let operation = Operation::from_json(operation.as_bytes()).unwrap();
+        self.engine.operate(&self.config, operation, next_token()).unwrap();
+    }
+
     pub(crate) fn purge(&self, name: &str) -> Result<Answer, OperationError> {
         self.operate(&format!(r#"{{"purge":{{"names":["{name}"]}}}}"#))
     }

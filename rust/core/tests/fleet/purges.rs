@@ -1,5 +1,6 @@
 //! A purge on one node is one on all.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -128,6 +129,29 @@ fn a_purge_that_the_storage_does_not_take_outlives_a_restart() {
     world.storage.becomes_for(Kind::Store, Mood::Works);
     world.storage.becomes_for(Kind::Delete, Mood::Works);
     until(|| two.holds("a.example") != Some(old.clone()));
+}
+
+#[test]
+fn a_purge_waits_for_no_purge_that_comes_after_it() {
+    let world = World::new();
+    let one = world.node();
+    one.gets("a.example");
+    world.storage.journal_becomes(Kind::Store, Some(Mood::Slow(Duration::from_millis(100))));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                one.begins_to_purge(&format!("other-{number}.example"));
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let answers: Vec<_> = (0..3).map(|_| one.purge("a.example")).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    });
 }
 
 #[test]

@@ -112,9 +112,9 @@ impl Journal {
         self.is_foreign
     }
 
-    /// How many purges by this node the storage has not taken.
-    pub(in crate::engine) fn unwritten(&self) -> usize {
-        self.unwritten.len()
+    /// The purges by this node that the storage has not taken.
+    pub(in crate::engine) fn unwritten(&self) -> &HashSet<PurgeId> {
+        &self.unwritten
     }
 }
 

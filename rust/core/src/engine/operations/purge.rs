@@ -124,7 +124,9 @@ impl Shared {
         let Some(fleet) = self.fleet() else { return Ok(()) };
         // A read of the journal and a write, and one that was under way.
         let deadline = Instant::now() + fleet.timeout() * 3;
-        while fleet.journal.lock().unwritten() > 0 {
+        // What others purge meanwhile is theirs to wait for.
+        let ours = fleet.journal.lock().unwritten().clone();
+        while !fleet.journal.lock().unwritten().is_disjoint(&ours) {
             if Instant::now() >= deadline || self.closed.load(Ordering::Acquire) {
                 let over_a_restart = match self.note_purges(&fleet) {
                     true => ", also after a restart",
@@ -142,14 +144,15 @@ impl Shared {
 
     /// Waits until nothing waits to be written, which more may come to meanwhile.
     pub(super) fn sync(&self) -> Result<(), OperationError> {
-        let (mut last, mut progress) = (usize::MAX, Instant::now());
+        let (mut last, mut progress) = (u64::MAX, Instant::now());
         loop {
             let waiting = self.disk_writes.saves();
             if waiting == 0 {
                 return Ok(());
             }
-            if waiting < last {
-                (last, progress) = (waiting, Instant::now());
+            let made = self.counters.disk_writes.value() + self.counters.disk_errors.value();
+            if made != last {
+                (last, progress) = (made, Instant::now());
             }
             if progress.elapsed() > DISK_TIMEOUT || self.closed.load(Ordering::Acquire) {
                 return Err(OperationError::Disk(format!(
