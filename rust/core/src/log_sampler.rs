@@ -18,10 +18,14 @@ pub enum LogKind {
     Disk,
     /// Advice to the operator.
     Advice,
+    /// That answers are not kept, which is said once.
+    Uncacheable,
     /// A handshake that was turned away for want of a worker.
     Overload,
-    /// That the backend as a whole fails, or answers again.
-    Breaker,
+    /// That the backend as a whole fails.
+    Outage,
+    /// That it answers again, which may follow at once.
+    OutageEnd,
     /// A handshake that fails since its certificate is past `stale_if_error`.
     BridgeEnded,
     /// The storage of the fleet fails.

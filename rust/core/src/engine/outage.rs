@@ -19,7 +19,7 @@ impl Shared {
             (false, true) => {
                 let last = self.back_off.last_failure(key.borrowed());
                 let reason = last.map(|last| last.reason).unwrap_or_default();
-                self.log(LogKind::Breaker, key.borrowed(), || {
+                self.log(LogKind::Outage, key.borrowed(), || {
                     format!(
                         "the backend {} fails for one name after the other; until it answers it is asked by \
                          single requests; the last failure: {reason}",
@@ -28,7 +28,7 @@ impl Shared {
                 });
             }
             (true, false) => {
-                self.log(LogKind::Breaker, key.borrowed(), || {
+                self.log(LogKind::OutageEnd, key.borrowed(), || {
                     format!("the backend {} answers again", self.backend_name)
                 });
             }

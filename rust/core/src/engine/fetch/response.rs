@@ -162,6 +162,6 @@ impl Fetch {
             "the backend's answers are not kept, so each handshake asks it again: its response has '{field}'. \
              Send 'Cache-Control: s-maxage=SECONDS', or set the option 'ttl' to override what responses say"
         );
-        self.shared.log(LogKind::Advice, self.key.borrowed(), || message);
+        self.shared.log(LogKind::Uncacheable, self.key.borrowed(), || message);
     }
 }
