@@ -19,6 +19,9 @@ const KEPT: Duration = Duration::from_secs(5);
 /// How long a failure is.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
+/// When one that has not answered is taken never to answer, and asked again. glibc's own gives up before.
+const GIVEN_UP: Duration = Duration::from_secs(2 * 60);
+
 /// ureq takes no more addresses than these.
 const MAX_ADDRESSES: usize = 16;
 
@@ -37,7 +40,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     answer: Option<Answer>,
-    asking: bool,
+    /// Since when the system's resolver has not answered.
+    asking_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -70,9 +74,9 @@ impl Resolver for BackendResolver {
                 }
                 None => {}
             }
-            if !state.asking {
+            if state.asking_since.is_none_or(|since| since.elapsed() >= GIVEN_UP) {
                 Shared::ask(&self.shared, host.clone())?;
-                state.asking = true;
+                state.asking_since = Some(Instant::now());
             }
             if self.shared.answered.wait_until(&mut state, deadline).timed_out() {
                 return Err(ureq::Error::Timeout(timeout.reason));
@@ -103,7 +107,7 @@ impl Shared {
     fn answer(&self, addresses: Result<Vec<SocketAddr>, (io::ErrorKind, String)>) {
         let mut state = self.state.lock();
         state.answer = Some(Answer { at: Instant::now(), addresses });
-        state.asking = false;
+        state.asking_since = None;
         self.answered.notify_all();
     }
 }
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn a_resolver_that_hangs_costs_one_thread_and_no_more_than_the_deadline() {
         let resolver = BackendResolver::default();
-        resolver.shared.state.lock().asking = true; // by a thread that never comes back
+        resolver.shared.state.lock().asking_since = Some(Instant::now()); // by a thread that never comes back
         let begin = Instant::now();
         let answer = resolve(&resolver, "http://localhost/", Duration::from_millis(50));
         assert!(

@@ -1,6 +1,7 @@
 //! One thread that does small things later. It is there while there is something to do.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,7 +81,8 @@ impl Shared {
             }
             let Some((_, task)) = state.tasks.pop_first() else { continue };
             drop(state);
-            task();
+            // What a task holds tells whoever waits for it; here only the thread is saved.
+            let _ = catch_unwind(AssertUnwindSafe(task));
             state = self.state.lock();
         }
     }
