@@ -53,12 +53,9 @@ impl DiskStore {
         let mut done = Removals::default();
         let mut writing = self.writing.lock();
         for (shard, files) in by_shard {
-            match self.remove_of_shard(&mut writing, shard, &files) {
-                Ok(removed) => done.removed.extend(removed),
-                Err(error) => {
-                    done.failed.extend(files.into_iter().map(|(key, _)| key));
-                    done.errors.push(error);
-                }
+            if let Err(error) = self.remove_of_shard(&mut writing, shard, &files, &mut done.removed) {
+                done.failed.extend(files.into_iter().map(|(key, _)| key));
+                done.errors.push(error);
             }
         }
         done
@@ -78,12 +75,13 @@ impl DiskStore {
         writing: &mut Writing,
         shard: usize,
         files: &[Place<'a>],
-    ) -> Result<Vec<&'a EntryKey>, DiskError> {
-        let Some((_, first)) = files.first() else { return Ok(Vec::new()) };
+        removed: &mut Vec<&'a EntryKey>,
+    ) -> Result<(), DiskError> {
+        let Some((_, first)) = files.first() else { return Ok(()) };
         if !self.has_directory_of(first)? {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let (mut removed, mut failure) = (Vec::new(), None);
+        let mut failure = None;
         for (key, path) in present(files)? {
             let length = shard::length_of(path);
             match shard::remove(path) {
@@ -98,6 +96,6 @@ impl DiskStore {
         self.publish(&writing.ledger);
         // Even if all were gone: another process may not have synced it yet.
         directory::sync(directory_of(first)).map_err(DiskError::io("sync", directory_of(first)))?;
-        failure.map_or(Ok(removed), Err)
+        failure.map_or(Ok(()), Err)
     }
 }

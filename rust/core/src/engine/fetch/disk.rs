@@ -1,6 +1,7 @@
 //! The disk step. Nothing here may fail a handshake. A read can't be interrupted, so the reading and a watching thread
 //! share the fetch; whoever takes it goes on with it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -168,7 +169,10 @@ impl Read {
                 Pending::Nothing => match disk.load(&key.of(kind).to_owned()) {
                     Ok(None) => OnDisk::Nothing,
                     Ok(Some(_)) => OnDisk::Something,
-                    Err(_) => OnDisk::Unknown,
+                    Err(error) => {
+                        self.shared.disk_failed(key.of(kind), &error);
+                        OnDisk::Unknown
+                    }
                 },
             });
         }
@@ -204,7 +208,7 @@ impl Read {
         Found::Entry(Entry::new(key.to_owned(), bundle, metadata, handshake_params))
     }
 
-    /// What was in the pending; a fetch that gave up is told of the read's end.
+    /// Takes the fetch, if it still waits. A read that was given up hangs no more.
     fn take(&self) -> ReadState {
         let state = std::mem::replace(&mut *self.pending.state.lock(), ReadState::Gone);
         if matches!(state, ReadState::Hangs) {
@@ -242,7 +246,9 @@ impl Shared {
         if !waiting.watched {
             let shared = Arc::clone(self);
             let watcher = thread::Builder::new().name("cached_http_wd".into()).stack_size(WATCHER_STACK_SIZE);
-            waiting.watched = watcher.spawn(move || while shared.look_after_reads() {}).is_ok();
+            // A panic ends what is sent on, by its own guards, and no watch.
+            let look = move || catch_unwind(AssertUnwindSafe(|| shared.look_after_reads())).unwrap_or(true);
+            waiting.watched = watcher.spawn(move || while look() {}).is_ok();
         }
     }
 
