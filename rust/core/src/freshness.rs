@@ -8,8 +8,6 @@ mod headers;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::clock::Timestamp;
 
 /// How far an entry's arrival may lie ahead of the clock before the clock is taken to have jumped back.
@@ -21,10 +19,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const LAST_DAYS: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// What a response says about its own lifetime.
-///
-/// On disk: `{"lifetime":{"explicit":3600},"must_revalidate":false}`; the other lifetimes are
-/// `"unspecified"` and `{"uncacheable":"Cache-Control: no-store"}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseFreshness {
     /// How long it may be used, counted from its arrival.
     pub lifetime: FreshnessLifetime,
@@ -34,13 +29,12 @@ pub struct ResponseFreshness {
 }
 
 /// The lifetime a response gives itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FreshnessLifetime {
     /// No header field says anything.
     Unspecified,
     /// A positive lifetime in whole seconds, what `Age` says already taken off.
-    Explicit(#[serde(with = "whole_seconds")] Duration),
+    Explicit(Duration),
     /// Not to be kept. Holds the header field that says so, for the warning: `Cache-Control: no-store`.
     Uncacheable(Box<str>),
 }
@@ -163,20 +157,6 @@ fn refresh_due(
     now >= fetched_at.saturating_add(period.saturating_sub(ahead))
 }
 
-mod whole_seconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        duration.as_secs().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_secs)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,20 +231,6 @@ mod tests {
         };
         assert_eq!(at(1_000_000 + 300_000), Freshness::Fresh, "ordinary clock corrections change nothing");
         assert_eq!(at(1_000_000 + 300_001), Freshness::Stale);
-    }
-
-    #[test]
-    fn the_disk_form_is_readable_and_comes_back() {
-        let unspecified =
-            ResponseFreshness { lifetime: FreshnessLifetime::Unspecified, must_revalidate: false };
-        for (value, json) in [
-            (explicit(3600, true), r#"{"lifetime":{"explicit":3600},"must_revalidate":true}"#),
-            (unspecified, r#"{"lifetime":"unspecified","must_revalidate":false}"#),
-            (no_store(), r#"{"lifetime":{"uncacheable":"Cache-Control: no-store"},"must_revalidate":false}"#),
-        ] {
-            assert_eq!(serde_json::to_string(&value).unwrap(), json);
-            assert_eq!(serde_json::from_str::<ResponseFreshness>(json).unwrap(), value);
-        }
     }
 
     #[test]
