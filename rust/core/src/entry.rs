@@ -17,7 +17,8 @@ pub struct EntryId(pub u64);
 impl EntryId {
     /// The next unused id of this process.
     pub fn next() -> Self {
-        // Two nodes of a fleet that fetch the same names in the same order must not renew them at the same moment.
+        // An entry is refreshed ahead earlier or later by its id: nodes of a fleet that fetch the same names in the same order
+        // must not renew them at the same moment.
         static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(fastrand::u64(1..1 << 48)));
         EntryId(NEXT.fetch_add(1, Ordering::Relaxed))
     }

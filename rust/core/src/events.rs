@@ -23,7 +23,7 @@ pub enum Event {
     Finished {
         /// The name it was for.
         server_name: Box<str>,
-        /// Whether the backend was asked, or the disk knew.
+        /// Whether the backend was asked.
         asked_backend: bool,
         /// Whether the backend said that what is stored is right.
         not_modified: bool,
@@ -116,8 +116,8 @@ struct State {
     host_waits: bool,
 }
 
-/// Log records beyond this wait nowhere: a host that does not take them must not cost memory. Other events are
-/// bounded by the fetches under way.
+/// Log records beyond this wait nowhere: a host that does not take them must not cost memory. Other events are bounded by
+/// what is under way, and by the entries that the host has opened.
 const MAX_LOG_RECORDS: usize = 1024;
 
 impl EventQueue {

@@ -24,7 +24,7 @@ pub struct Negative {
 }
 
 impl Negative {
-    /// One that arrived at this time.
+    /// One of a request of this time.
     pub fn at(fetched_at: Timestamp, lifetime: Option<Duration>) -> Self {
         Negative { fetched_at, lifetime, is_uncacheable: false }
     }

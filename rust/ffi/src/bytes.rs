@@ -129,7 +129,7 @@ pub(crate) fn explain(
     status
 }
 
-/// Settings with a certificate bundle are the longest input; a wild length is caught here.
+/// Settings with certificates and what a storage has are the longest inputs; a wild length is caught here.
 const MAX_INPUT_LENGTH: usize = 16 << 20;
 
 /// Frees what a buffer holds. An empty one is fine; any thread; never blocks.

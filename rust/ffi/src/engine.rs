@@ -35,7 +35,7 @@ pub unsafe extern "C" fn cached_http_engine_open(
     collect_panics();
     limit_arenas();
     guarded(|| {
-        // SAFETY: `settings` has `settings_length` bytes, the outputs are writable and four places: our own contract.
+        // SAFETY: `settings` has `settings_length` bytes, the outputs are NULL or writable, and apart from each other: our own contract.
         let (json, engine, descriptor, mut message) = unsafe {
             (view(settings, settings_length)?, output(engine)?, output(descriptor)?, optional_output(message))
         };

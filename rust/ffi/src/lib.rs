@@ -12,8 +12,8 @@
 //!   [`bytes::Buffer`], [`bytes::Tokens`], and the handles of [`handles`].
 //! - A panic inside becomes `PANIC` at the boundary; it never crosses it.
 //! - A call on a handle that is closed, or was never given out, returns `CLOSED`.
-//! - Any thread may call anything, and nothing waits: what takes time ends with an event. The events of an engine have
-//!   one taker at a time.
+//! - Any thread may call anything, and nothing waits, but for opening and resizing, which look at folders and read key
+//!   files: what takes time ends with an event. The events of an engine have one taker at a time.
 #![deny(
     clippy::exit,
     clippy::expect_used,

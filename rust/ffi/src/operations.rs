@@ -21,7 +21,8 @@ pub const CACHED_HTTP_ASK_PREFETCH: u32 = 2;
 /// - `{"names": {"prefix", "state", "limit", "cursor"}}`, all but `limit` optional: `{"names": [...], "cursor"}`;
 /// - `{"inspect": {"name"}}`: what is known of the name;
 /// - `{"purge": {"names": [...]}}`, `{"purge_all": {}}`: `{"purged": N}`, once they are gone from memory and disk;
-/// - `{"sync": {}}`: `{}`, once all that was to be written to disk is there.
+/// - `{"sync": {}}`: `{}`, once all that was to be written to disk is there;
+/// - `{"share_text": {"about", "text"}}`, `{"shared_text": {"about"}}`: a text that the nodes of a fleet have in common.
 ///
 /// `rust/core/src/operations.rs` has their fields. `INVALID_ARGUMENT` with a `message` (may be NULL), for the caller to free,
 /// if it is none; `OVERLOADED` if too many are under way.
@@ -55,8 +56,9 @@ pub unsafe extern "C" fn cached_http_operate(
 
 /// Asks the backend for a name as clients with these `hello_flags` would: `PENDING`, and one event `FINISHED` with `token`,
 /// which is not 0. With `mode` `PREFETCH`, `HIT` or `UNSUPPORTED_KEY_TYPE` if what is held makes the request needless, and
-/// `OVERLOADED` if too much waits to be written to disk: ask again in a moment. With `REFRESH`, `MISS` if there is nothing of this kind to refresh; a name that is not known is asked for as by clients that can use
-/// ECDSA. `INVALID_NAME` with a `message` (may be NULL), for the caller to free.
+/// `OVERLOADED` if too much waits to be written to disk: ask again in a moment. With `REFRESH`, `MISS` if there is nothing of
+/// this kind to refresh; a name that is not known is asked for as by clients that can use ECDSA. `INVALID_NAME` with a
+/// `message` (may be NULL), for the caller to free.
 ///
 /// # Safety
 /// `server_name` points to `server_name_length` readable bytes; `message` is NULL or writable.

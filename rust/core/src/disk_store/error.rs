@@ -31,7 +31,7 @@ pub enum DiskError {
         /// What is wrong, and how to mend it.
         reason: String,
     },
-    /// It was there when the store was opened: perhaps a file system that is no longer mounted.
+    /// It was there before: perhaps a file system that is no longer mounted.
     #[error("the cache directory {0} is gone; mount or make it again, and entries are kept again")]
     DirectoryGone(PathBuf),
     /// All entries together would take more than `max_disk`, even without those that could be removed.
@@ -76,9 +76,6 @@ pub enum DiskError {
         /// What is unusual about it.
         reason: &'static str,
     },
-    /// More writes wait than the engine's queue takes; told by the engine.
-    #[error("the disk under cache_dir is too slow: an entry is not written or not removed")]
-    TooSlow,
 }
 
 impl DiskError {

@@ -170,7 +170,7 @@ impl Engine {
             last.events.close();
             last.disk_writer.close();
         };
-        // A queue too full to take the last job means a disk that hangs: nothing is worth waiting for.
+        // Without a thread for the last job, what waits is lost.
         if shared.disk.is_none()
             || shared.disk_writer.submit(Priority::Foreground, Box::new(drained)).is_err()
         {

@@ -101,7 +101,7 @@ impl Shared {
             self.first_certificate_end.note(end, now);
             return Some(CachedAnswer { answer: Lookup::Stale(entry.id), refresh: Some(entry) });
         }
-        let negative = if self.is_negative(config, key, peek, now) {
+        let refusal = if self.is_negative(config, key, peek, now) {
             Lookup::Negative
         } else if config.share_names
             && let Some(answer) = self.shared_answer(config, key, now)
@@ -112,7 +112,7 @@ impl Shared {
         } else {
             return None;
         };
-        Some(CachedAnswer { answer: negative, refresh: None })
+        Some(CachedAnswer { answer: refusal, refresh: None })
     }
 
     /// Whether an entry is to be looked for anew though it is fresh: this node may have missed a purge of it.
@@ -206,7 +206,7 @@ impl Shared {
         self.refresh_from(Source::Disk, config, entry, now);
     }
 
-    /// The same for one that has just come from there. What the fleet has is not read from it again.
+    /// The same for an entry that has just come from this source: what the fleet has is not read from it again.
     pub(super) fn refresh_from(
         self: &Arc<Self>,
         source: Source,
