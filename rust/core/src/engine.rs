@@ -13,6 +13,7 @@ pub mod operations;
 mod outage;
 mod shared;
 mod storing;
+mod timer;
 
 use std::io::{self, PipeReader};
 use std::sync::Arc;

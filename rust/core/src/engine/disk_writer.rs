@@ -3,15 +3,19 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::bundle::Bundle;
 use crate::disk_format::{self, StoredEntry};
-use crate::disk_store::DiskStore;
-use crate::engine::disk_writes::{DiskWrite, Next, Removal};
+use crate::disk_store::{DiskStore, SWEEP_INTERVAL};
+use crate::engine::disk_writes::{DiskWrite, Next, NoRoom, Removal};
 use crate::engine::shared::Shared;
 use crate::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
 use crate::log_sampler::LogKind;
 use crate::worker_pool::Priority;
+
+/// How long entries are written after the close: the host waits no longer.
+const WRITES_AFTER_CLOSE: Duration = Duration::from_secs(3);
 
 impl Shared {
     /// Writes or removes in the background; a disk that fails fails no handshake.
@@ -19,8 +23,16 @@ impl Shared {
         if self.disk.is_none() {
             return;
         }
-        if self.disk_writes.want(key.to_owned(), write).is_err() {
-            return self.disk_failed(key, &"the disk under cache_dir is too slow: an entry is not written");
+        match self.disk_writes.want(key.to_owned(), write) {
+            Ok(()) => {}
+            Err(NoRoom::Save) => {
+                return self
+                    .disk_failed(key, &"the disk under cache_dir is too slow: an entry is not written");
+            }
+            Err(NoRoom::Removal) => {
+                self.due_on_disk_before.fetch_max(self.clock.now().0, Ordering::Relaxed);
+                return self.log_of(LogKind::Advice, None, || TOO_MANY_UNSEEN.into());
+            }
         }
         self.schedule_writes();
     }
@@ -52,6 +64,10 @@ impl Shared {
                 sweeps = true; // which removes the files
             }
             match self.disk_writes.next() {
+                // Another engine may write there by now, and know better.
+                Some(Next::Save { key, number, .. }) if self.is_abandoned() => {
+                    self.disk_writes.ended(&key, number, false);
+                }
                 Some(Next::Save { key, number, entry, metadata }) => {
                     self.save(disk, &key, number, &entry, metadata);
                 }
@@ -65,6 +81,10 @@ impl Shared {
                 }
             }
         }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.closed_at.get().is_some_and(|closed_at| closed_at.elapsed() > WRITES_AFTER_CLOSE)
     }
 
     fn save(&self, disk: &DiskStore, key: &EntryKey, number: u64, entry: &Entry, metadata: ResponseMetadata) {
@@ -100,6 +120,19 @@ impl Shared {
                 purged.lock().insert(key.name.clone());
             }
             self.disk_writes.ended(key, *number, !failed.contains(key));
+        }
+    }
+
+    /// Tries again in a while what the disk has refused, though nobody asks it for anything meanwhile.
+    fn plan_retry(self: &Arc<Self>) {
+        if self.disk_writes.plan_retry() {
+            let shared = Arc::downgrade(self);
+            let task = move || {
+                let Some(shared) = shared.upgrade() else { return };
+                shared.disk_writes.begin_retry();
+                shared.schedule_writes();
+            };
+            self.retries.after(SWEEP_INTERVAL, Box::new(task));
         }
     }
 
@@ -150,6 +183,9 @@ impl Shared {
     }
 }
 
+const TOO_MANY_UNSEEN: &str = "the backend has no certificate for very many names whose files could not be looked for on disk: \
+    what is found there from before is served once more, while the backend is asked";
+
 /// A turn of the writer, whatever becomes of it.
 struct Turn {
     shared: Arc<Shared>,
@@ -160,6 +196,7 @@ impl Turn {
     fn run(mut self) {
         self.shared.make_writes();
         self.is_over = true;
+        self.shared.plan_retry();
     }
 }
 
@@ -167,6 +204,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if !self.is_over {
             self.shared.disk_writes.give_up_turn();
+            self.shared.plan_retry();
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum DiskWrite {
     Save(Arc<Entry>, ResponseMetadata),
     /// Remove it, unless its certificate is one that clients of this kind can't use.
     Remove(ClientKind),
+    /// The same of a name of which nothing was ever seen, since the disk could not be read: a scanner chooses such names.
+    RemoveUnseen(ClientKind),
     /// Remove it, whatever it is, and note that it was there: an operator wants that, and however many it are, each has
     /// room.
     Purge(Arc<PurgedNames>),
@@ -30,7 +32,7 @@ impl DiskWrite {
     fn removes(&self) -> Option<ClientKind> {
         match self {
             DiskWrite::Save(..) => None,
-            DiskWrite::Remove(up_to) => Some(*up_to),
+            DiskWrite::Remove(up_to) | DiskWrite::RemoveUnseen(up_to) => Some(*up_to),
             DiskWrite::Purge(_) => Some(ClientKind::Ed25519),
         }
     }
@@ -45,6 +47,16 @@ impl DiskWrite {
 const MAX_SAVES: usize = 8_192;
 /// Removals that may wait, or be tried again, each by itself. Beyond it everything is removed at once.
 const MAX_REMOVALS: usize = 65_536;
+/// The same of what was never seen. Beyond it everything is looked for anew when it is asked for.
+const MAX_UNSEEN: usize = 65_536;
+
+/// There is no room for a write.
+#[derive(Debug)]
+pub(super) enum NoRoom {
+    Save,
+    /// Of what was never seen.
+    Removal,
+}
 
 /// The writes that wait, and removals that the disk has refused. Thread-safe.
 #[derive(Default)]
@@ -59,6 +71,8 @@ struct State {
     saves: usize,
     /// Those that take of the room for removals.
     removals: usize,
+    unseen: usize,
+    retry_is_planned: bool,
     is_scheduled: bool,
     swept_at: Option<Instant>,
     clearing: Clearing,
@@ -90,6 +104,7 @@ impl State {
         match write {
             DiskWrite::Save(..) => self.saves = self.saves.saturating_add_signed(more),
             DiskWrite::Remove(_) => self.removals = self.removals.saturating_add_signed(more),
+            DiskWrite::RemoveUnseen(_) => self.unseen = self.unseen.saturating_add_signed(more),
             DiskWrite::Purge(_) => {}
         }
     }
@@ -152,7 +167,9 @@ impl DiskWrites {
         let state = self.state.lock();
         match state.wanted.get(&key.to_owned()).map(|wanted| &wanted.write) {
             None if state.clearing == Clearing::NotWanted => Pending::Nothing,
-            None | Some(DiskWrite::Remove(_) | DiskWrite::Purge(_)) => Pending::Removed,
+            None | Some(DiskWrite::Remove(_) | DiskWrite::RemoveUnseen(_) | DiskWrite::Purge(_)) => {
+                Pending::Removed
+            }
             Some(DiskWrite::Save(entry, metadata)) => Pending::Saved(Arc::clone(entry), metadata.clone()),
         }
     }
@@ -172,12 +189,19 @@ impl DiskWrites {
         matches!(self.pending(key), Pending::Removed)
     }
 
+    /// Whether anything is wanted of a key but to remove what was never seen.
+    pub(super) fn is_seen(&self, key: EntryKeyRef<'_>) -> bool {
+        let state = self.state.lock();
+        let wanted = state.wanted.get(&key.to_owned());
+        wanted.is_some_and(|wanted| !matches!(wanted.write, DiskWrite::RemoveUnseen(_)))
+    }
+
     pub(super) fn is_pending(&self, key: EntryKeyRef<'_>) -> bool {
         self.state.lock().wanted.contains_key(&key.to_owned())
     }
 
-    /// Notes what is wanted of a key in place of what was. `Err` if there is no room for it.
-    pub(super) fn want(&self, key: EntryKey, write: DiskWrite) -> Result<(), ()> {
+    /// Notes what is wanted of a key in place of what was.
+    pub(super) fn want(&self, key: EntryKey, write: DiskWrite) -> Result<(), NoRoom> {
         let state = &mut *self.state.lock();
         let previous = state.wanted.get(&key);
         let earlier = previous.and_then(|wanted| wanted.removal);
@@ -185,7 +209,10 @@ impl DiskWrites {
         let takes_room = write.takes_room();
         let is_removal = write.removes().is_some();
         if !is_removal && previous.is_none() && state.saves >= MAX_SAVES {
-            return Err(());
+            return Err(NoRoom::Save);
+        }
+        if matches!(write, DiskWrite::RemoveUnseen(_)) && previous.is_none() && state.unseen >= MAX_UNSEEN {
+            return Err(NoRoom::Removal);
         }
         if takes_room && !took_room && state.removals >= MAX_REMOVALS {
             state.clearing = Clearing::Wanted;
@@ -197,6 +224,10 @@ impl DiskWrites {
             DiskWrite::Remove(up_to) => {
                 let up_to = earlier.map_or(up_to, |earlier| earlier.max(up_to));
                 (DiskWrite::Remove(up_to), Some(up_to))
+            }
+            DiskWrite::RemoveUnseen(up_to) => {
+                let up_to = earlier.map_or(up_to, |earlier| earlier.max(up_to));
+                (DiskWrite::RemoveUnseen(up_to), Some(up_to))
             }
             DiskWrite::Purge(names) => (DiskWrite::Purge(names), Some(ClientKind::Ed25519)),
             save => (save, earlier),
@@ -237,7 +268,9 @@ impl DiskWrites {
         if succeeded {
             let is_made = |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
             state.wanted.retain(|_, wanted| !is_made(wanted));
+            let is_unseen = |wanted: &&Wanted| matches!(wanted.write, DiskWrite::RemoveUnseen(_));
             state.removals = state.wanted.values().filter(|wanted| wanted.write.takes_room()).count();
+            state.unseen = state.wanted.values().filter(is_unseen).count();
         }
         // If it is wanted again by now, that comes next.
         if state.clearing == Clearing::UnderWay {
@@ -255,7 +288,7 @@ impl DiskWrites {
         let state = &mut *self.state.lock();
         state.wanted.clear();
         state.order.clear();
-        (state.saves, state.removals) = (0, 0);
+        (state.saves, state.removals, state.unseen) = (0, 0, 0);
         state.clearing = Clearing::Wanted;
     }
 
@@ -364,6 +397,22 @@ impl DiskWrites {
         }
     }
 
+    /// Whether the caller must see to it that what the disk has refused is tried again.
+    pub(super) fn plan_retry(&self) -> bool {
+        let state = &mut *self.state.lock();
+        let is_refused =
+            || state.clearing == Clearing::HasFailed || state.wanted.values().any(|wanted| wanted.has_failed);
+        if state.retry_is_planned || !is_refused() {
+            return false;
+        }
+        state.retry_is_planned = true;
+        true
+    }
+
+    pub(super) fn begin_retry(&self) {
+        self.state.lock().retry_is_planned = false;
+    }
+
     /// Lines up what the disk has refused: it works again.
     pub(super) fn retry(&self) {
         let state = &mut *self.state.lock();
@@ -375,5 +424,32 @@ impl DiskWrites {
             wanted.has_failed = false;
             state.order.push_back(key.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> EntryKey {
+        EntryKey { name: format!("n{number}.example").into(), client: ClientKind::Ecdsa }
+    }
+
+    #[test]
+    fn names_that_were_never_seen_clear_no_disk() {
+        let writes = DiskWrites::default();
+        for number in 0..MAX_UNSEEN {
+            writes.want(key(number), DiskWrite::RemoveUnseen(ClientKind::Ecdsa)).unwrap();
+        }
+        let more = || writes.want(key(MAX_UNSEEN), DiskWrite::RemoveUnseen(ClientKind::Ecdsa));
+        assert!(matches!(more(), Err(NoRoom::Removal)));
+        writes.want(key(0), DiskWrite::RemoveUnseen(ClientKind::Ed25519)).unwrap();
+        writes.want(key(MAX_UNSEEN), DiskWrite::Remove(ClientKind::Ecdsa)).unwrap();
+        assert_eq!(writes.outstanding(None), Outstanding::None, "nothing else is removed");
+        for number in 0..MAX_REMOVALS {
+            writes.want(key(number), DiskWrite::Remove(ClientKind::Ecdsa)).unwrap();
+        }
+        assert_eq!(writes.outstanding(None), Outstanding::Some, "what was seen must go, be it with the rest");
+        assert!(more().is_ok(), "there is room again");
     }
 }

@@ -2,13 +2,12 @@
 //! storage does never changes a hit, and fails no handshake that the backend could serve.
 //!
 //! The engine wants operations of the host by events ([`operations`]): reads (`engine/fetch/fleet.rs`), writes ([`writes`]), and
-//! the journal of purges ([`journal`]). Nothing here waits; what takes time goes on in a [`timer`]'s task or on a worker.
+//! the journal of purges ([`journal`]). Nothing here waits; what takes time goes on in a [`Timer`]'s task or on a worker.
 
 pub(super) mod journal;
 mod note;
 mod operations;
 mod purging;
-mod timer;
 mod writes;
 
 use std::path::PathBuf;
@@ -20,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::disk_format;
 use crate::engine::shared::Shared;
+use crate::engine::timer::{Task, Timer};
 use crate::entry::EntryKeyRef;
 use crate::log_sampler::LogKind;
 use crate::record::{KeyFileError, KeyRing, RecordError};
@@ -32,7 +32,6 @@ pub(super) use writes::{FleetWrite, split};
 
 use journal::Journal;
 use operations::{Operations, Step, Then};
-use timer::{Task, Timer};
 use writes::Writes;
 
 /// How long a miss waits for the storage before it asks the backend, too.

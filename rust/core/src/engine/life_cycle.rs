@@ -1,7 +1,8 @@
 //! How an engine begins, changes and ends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -17,6 +18,7 @@ use crate::engine::fleet;
 use crate::engine::operations::looks::{LOOKERS, MAX_QUEUED_LOOKS};
 use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS, WAITERS};
 use crate::engine::shared::Shared;
+use crate::engine::timer::Timer;
 use crate::engine::{Engine, LookupConfig, OpenError};
 use crate::events::{Event, EventQueue, Outcome};
 use crate::freshness::FreshnessSettings;
@@ -54,6 +56,7 @@ impl Engine {
             unsupported: NegativeStore::new(settings.max_negative_memory / UNSUPPORTED_SHARE),
             disk_reads: DiskReads::default(),
             disk_writes: DiskWrites::default(),
+            retries: Timer::default(),
             issuers: Interner::default(),
             handshake_params: Interner::default(),
             back_off: BackOff::default(),
@@ -82,7 +85,9 @@ impl Engine {
             first_bridge_end: EarliestEnd::default(),
             fleet: RwLock::default(),
             due_before: AtomicU64::new(0),
+            due_on_disk_before: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            closed_at: OnceLock::new(),
         };
         Ok(Engine { shared: Arc::new(shared) })
     }
@@ -137,6 +142,8 @@ impl Engine {
         if shared.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        let _ = shared.closed_at.set(Instant::now());
+        shared.retries.close();
         for (server_name, tokens) in shared.flights.detach_all() {
             let outcome = Outcome::Failed(CLOSED.into());
             let finished = Event::Finished {

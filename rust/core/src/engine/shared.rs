@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -17,6 +18,7 @@ use crate::engine::disk_writes::DiskWrites;
 use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
 use crate::engine::fleet::Fleet;
+use crate::engine::timer::Timer;
 use crate::entry::{Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
 use crate::interner::Interner;
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     pub(super) disk: Option<DiskStore>,
     pub(super) disk_reads: DiskReads,
     pub(super) disk_writes: DiskWrites,
+    /// When what the disk has refused is tried again.
+    pub(super) retries: Timer,
     pub(super) issuers: Interner<Issuers>,
     pub(super) handshake_params: Interner<str>,
     pub(super) back_off: BackOff,
@@ -67,7 +71,10 @@ pub(super) struct Shared {
     pub(super) fleet: RwLock<Option<Arc<Fleet>>>,
     /// Entries that were fetched before this time are looked for anew, fresh or not.
     pub(super) due_before: AtomicU64,
+    /// The same of entries that come from disk.
+    pub(super) due_on_disk_before: AtomicU64,
     pub(super) closed: AtomicBool,
+    pub(super) closed_at: OnceLock<Instant>,
 }
 
 /// The longest handshake parameters that entries share and keep, and how many different ones.

@@ -125,8 +125,8 @@ impl Shared {
             }
             // What could not be read goes as well, but is no reason to tell others: a scanner chooses such names.
             let is_elsewhere = found.is_in_fleet || found.on_disk == OnDisk::Something;
-            let is_not_on_disk = found.on_disk == OnDisk::Nothing;
-            let removed = self.remove(key, key.client, is_not_on_disk && !flight.has_stored());
+            let on_disk = if flight.has_stored() { OnDisk::Something } else { found.on_disk };
+            let removed = self.remove(key, key.client, on_disk);
             let removed_keys = removed.iter().map(|entry| entry.key());
             self.withdraw_from_fleet(key, removed_keys.chain(is_elsewhere.then_some(key)));
             self.flights.withdraw(flight);
@@ -210,7 +210,7 @@ impl Shared {
         self: &Arc<Self>,
         name: EntryKeyRef<'_>,
         up_to: ClientKind,
-        is_not_on_disk: bool,
+        on_disk: OnDisk,
     ) -> Vec<Arc<Entry>> {
         let mut retired = Vec::new();
         for key in name.all_kinds() {
@@ -219,8 +219,10 @@ impl Shared {
                 continue; // it is of another kind, and so is its file
             }
             // It may also be on its way there.
-            if !is_not_on_disk || stored.is_some() || self.disk_writes.is_pending(key) {
+            if on_disk == OnDisk::Something || stored.is_some() || self.disk_writes.is_seen(key) {
                 self.queue_write(key, DiskWrite::Remove(up_to));
+            } else if on_disk == OnDisk::Unknown || self.disk_writes.is_pending(key) {
+                self.queue_write(key, DiskWrite::RemoveUnseen(up_to));
             }
             retired.extend(self.memory.remove(key));
         }

@@ -77,7 +77,11 @@ impl Candidate {
             false => fetch.finish(Outcome::UnsupportedKeyType),
         }
         let now = shared.clock.now();
-        if stored && !source.is_backend() && config.evaluate(&entry, now) != Freshness::Fresh {
+        let is_due = || {
+            let due_before = shared.due_on_disk_before.load(Ordering::Relaxed);
+            source == Source::Disk && entry.metadata.fetched_at.0 < due_before
+        };
+        if stored && !source.is_backend() && (config.evaluate(&entry, now) != Freshness::Fresh || is_due()) {
             shared.refresh_from(source, &config, &entry, now);
         }
         if !stored && entry.was_opened() {
