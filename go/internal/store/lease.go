@@ -170,7 +170,7 @@ func (l *Lease) Start() {
 	}
 	if joins := l.settings.Distributed != nil; joins != l.isInFleet {
 		if l.isInFleet = joins; joins {
-			go l.followUntold()
+			go l.follow(untold.of(l.backend))
 		}
 	}
 }
