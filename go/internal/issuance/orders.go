@@ -134,8 +134,8 @@ func (o *Orders) newOrder(name, domain string, now time.Time) *order {
 	return &order{domain: domain, isNew: o.newcomers.isOne(name, now), permitted: now, expires: now.Add(longestOrder), isCounted: true}
 }
 
-// PermitUnsure is for a name whose certificate Caddy may have, while its storage is too slow to tell. It keeps no place: if the name
-// is ordered after all, Begin asks the rules. An objection, nil for none, ends that order.
+// PermitUnsure is for a name whose certificate Caddy may have, while its storage fails or is too slow to tell. It keeps no place: if
+// the name is ordered after all, Begin asks the rules. An objection, nil for none, ends that order.
 func (o *Orders) PermitUnsure(name string, objection error) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
