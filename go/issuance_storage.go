@@ -78,20 +78,20 @@ func (p *Permission) lookUp(ctx context.Context, name string) storedState {
 	return state
 }
 
-// stateOf tells of one certificate of one issuer. Caddy takes it if all of its parts are there.
+// stateOf tells of one certificate of one issuer. Caddy takes it if all of its parts are there. They are loaded, since Exists
+// says no of a storage that fails as well.
 func stateOf(ctx context.Context, storage certmagic.Storage, issuer, subject string) storedState {
 	keys := certmagic.StorageKeys
-	for _, part := range []string{keys.SiteCert(issuer, subject), keys.SitePrivateKey(issuer, subject), keys.SiteMeta(issuer, subject)} {
-		if !storage.Exists(ctx, part) {
+	var text []byte // of the last part, the certificate
+	for _, part := range []string{keys.SiteMeta(issuer, subject), keys.SitePrivateKey(issuer, subject), keys.SiteCert(issuer, subject)} {
+		var err error
+		text, err = storage.Load(ctx, part)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return notStored
+		case err != nil:
+			return maybeStored
 		}
-	}
-	text, err := storage.Load(ctx, keys.SiteCert(issuer, subject))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return notStored
-	case err != nil:
-		return maybeStored
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -109,14 +110,7 @@ func (c *Client) resolve(name string, pending *answer) {
 	// The wait for a slot is part of the time.
 	ctx, cancel := context.WithTimeout(context.Background(), c.key.timeout)
 	defer cancel()
-	var err error
-	select {
-	case c.slots <- struct{}{}:
-		err = c.question.ask(ctx, name)
-		<-c.slots
-	case <-ctx.Done():
-		err = errTooMany
-	}
+	err := c.askInTurn(ctx, name)
 	lifetime := errorTTL
 	switch {
 	case err == nil:
@@ -125,4 +119,23 @@ func (c *Client) resolve(name string, pending *answer) {
 		lifetime = c.key.negativeTTL
 	}
 	c.finish(pending, err, lifetime)
+}
+
+// askInTurn waits for a slot, and asks. A panic is no answer: others wait for one.
+func (c *Client) askInTurn(ctx context.Context, name string) (err error) {
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return errTooMany
+	}
+	defer func() { <-c.slots }()
+	defer recovered(&err)
+	return c.question.ask(ctx, name)
+}
+
+// recovered is deferred, and makes an error of a panic.
+func recovered(err *error) {
+	if problem := recover(); problem != nil {
+		*err = fmt.Errorf("panic while asking (a bug, please report it): %v", problem)
+	}
 }

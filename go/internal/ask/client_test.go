@@ -1,6 +1,7 @@
 package ask
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -105,6 +106,23 @@ func TestABoundedNumberOfNamesIsRemembered(t *testing.T) {
 	}
 	if count := len(client.answers); count > maxAnswers || len(client.pendingOf) > 0 {
 		t.Errorf("%d names, %d domains", count, len(client.pendingOf))
+	}
+}
+
+type panicking struct{}
+
+func (panicking) ask(context.Context, string) error { panic("a bug") }
+func (panicking) close()                            {}
+
+func TestAPanicIsNoAnswer(t *testing.T) {
+	client := newClient(clientKey{timeout: time.Second}, panicking{}, 1, maxPending)
+	for _, name := range []string{"a.example", "a.example", "b.example"} {
+		if answer := allowed(client, name); !strings.HasSuffix(answer, "a bug") {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+	if len(client.slots) > 0 || client.pending > 0 {
+		t.Errorf("%d slots are taken, %d names pending", len(client.slots), client.pending)
 	}
 }
 

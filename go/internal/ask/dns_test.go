@@ -1,6 +1,7 @@
 package ask
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"sync"
@@ -127,6 +128,18 @@ func TestWhatADNSServerMayDo(t *testing.T) {
 				t.Errorf("%q", answer)
 			}
 		})
+	}
+}
+
+// malformed panics in the midst of an exchange, as a parser may.
+type malformed struct{ context.Context }
+
+func (malformed) Deadline() (time.Time, bool) { panic("index out of range") }
+
+func TestAPanicOverAnAnswerIsAnError(t *testing.T) {
+	resolver := &resolver{servers: []string{"127.0.0.1:1"}}
+	if found, err := resolver.lookup(malformed{t.Context()}, "a.example"); err == nil || len(found.addresses) > 0 {
+		t.Errorf("%v, %v", found, err)
 	}
 }
 

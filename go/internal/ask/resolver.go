@@ -79,6 +79,7 @@ func (p *place) take(records []dns.RR) {
 
 // ask asks the servers in turn until one answers. Its errors name no server, whose address may be private.
 func (r *resolver) ask(ctx context.Context, name string, kind uint16) (answer *dns.Msg, err error) {
+	defer recovered(&err) // the bytes come from outside, and nobody else would stop a panic of this goroutine
 	servers, first := r.servers, int(r.next.Add(1)-1)
 	if len(servers) == 0 {
 		servers, first = systemServers(), 0 // in their order, which may have its reasons

@@ -5,6 +5,7 @@ package issuance
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -133,8 +134,8 @@ func (o *Orders) newOrder(name, domain string, now time.Time) *order {
 	return &order{domain: domain, isNew: o.newcomers.isOne(name, now), permitted: now, expires: now.Add(longestOrder), isCounted: true}
 }
 
-// PermitUnsure is for a name whose certificate Caddy may have, while its storage is too slow to tell. It keeps no place: if the name
-// is ordered after all, Begin asks the rules. An objection, nil for none, ends that order.
+// PermitUnsure is for a name whose certificate Caddy may have, while its storage fails or is too slow to tell. It keeps no place: if
+// the name is ordered after all, Begin asks the rules. An objection, nil for none, ends that order.
 func (o *Orders) PermitUnsure(name string, objection error) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
@@ -154,7 +155,20 @@ func (o *Orders) CountRefusal(rule Rule) {
 	o.counts.Refused[rule]++
 }
 
-// sweep ends orders of which nothing was heard, and forgets failures that no longer matter.
+// takeUnsure returns what is remembered of a name that was permitted unsure, and forgets it. What is over may not be swept yet.
+func (o *Orders) takeUnsure(name string, now time.Time) (taken unsure, isUnsure bool) {
+	taken = o.unsure[name]
+	delete(o.unsure, name)
+	if taken.isOver(now) {
+		return unsure{}, false
+	}
+	return taken, true
+}
+
+func (u unsure) isOver(now time.Time) bool { return now.Sub(u.permitted) >= longestOrder }
+
+// sweep ends orders of which nothing was heard. Unsure names and failures that no longer matter it forgets once a minute only:
+// they may be many, and handshakes wait meanwhile.
 func (o *Orders) sweep(now time.Time) {
 	for name, order := range o.underWay {
 		switch {
@@ -164,15 +178,11 @@ func (o *Orders) sweep(now time.Time) {
 			order.isCounted = false // there was a certificate after all; if not, it is recognised when it begins
 		}
 	}
-	for name, unsure := range o.unsure {
-		if now.Sub(unsure.permitted) >= longestOrder {
-			delete(o.unsure, name)
-		}
-	}
 	if now.Sub(o.swept) < time.Minute {
 		return
 	}
 	o.swept = now
+	maps.DeleteFunc(o.unsure, func(_ string, unsure unsure) bool { return unsure.isOver(now) })
 	for _, records := range []map[string]*failures{o.names, o.domains} {
 		for key, record := range records {
 			if now.After(record.forgottenAt) {

@@ -11,8 +11,7 @@ func (o *Orders) Begin(name string) bool {
 	defer o.mutex.Unlock()
 	now := o.now()
 	o.sweep(now)
-	unsure, isUnsure := o.unsure[name]
-	delete(o.unsure, name)
+	unsure, isUnsure := o.takeUnsure(name, now)
 	order := o.underWay[name]
 	switch {
 	case order != nil && !order.begun.IsZero():

@@ -190,3 +190,24 @@ func TestAnOrderThatTurnsUpIsHeldToTheRules(t *testing.T) {
 		t.Errorf("%+v", orders.Counts())
 	}
 }
+
+func TestManyUnsureNamesAreNotWalkedByEachHandshake(t *testing.T) {
+	orders, clock := newTestOrders(usual)
+	if err := orders.PermitUnsure("a.example.com", errors.New("it does not point here")); err != nil {
+		t.Fatal(err)
+	}
+	clock.now = clock.now.Add(longestOrder - time.Second)
+	orders.Counts() // sweeps
+	clock.now = clock.now.Add(time.Second)
+	if err := orders.Check("b.example.com"); err != nil || len(orders.unsure) != 1 {
+		t.Errorf("%v, %d unsure names", err, len(orders.unsure))
+	}
+	if !orders.Begin("a.example.com") {
+		t.Error("an objection outlives its handshake")
+	}
+	_ = orders.PermitUnsure("c.example.com", nil)
+	clock.now = clock.now.Add(longestOrder)
+	if orders.Counts(); len(orders.unsure) > 0 {
+		t.Error("it is remembered for good")
+	}
+}

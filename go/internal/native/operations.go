@@ -32,7 +32,8 @@ func (c *LookupConfig) Operate(operation []byte, token uint64) error {
 
 // Ask asks the backend for a name as clients of this kind would. It doesn't wait: after StatusPending one EventFinished
 // follows. The other answers are StatusHit and StatusUnsupportedKeyType (nobody needs to be asked), StatusMiss (there is
-// nothing of this kind to refresh), StatusInvalidName and StatusClosed.
+// nothing of this kind to refresh), StatusOverloaded (to AskPrefetch: too much waits to be written to disk; ask again in a
+// moment), StatusInvalidName and StatusClosed.
 func (c *LookupConfig) Ask(serverName string, flags HelloFlags, mode AskMode, token uint64) Answer {
 	var message C.cached_http_buffer
 	name, length := textView(serverName)

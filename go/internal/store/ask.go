@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -134,18 +133,7 @@ func (s *Store) ask(ctx context.Context, name string, kind native.HelloFlags, mo
 	if mode == native.AskRefresh {
 		longest += lease.timeout // what is under way ends first
 	}
-	timeout := time.NewTimer(longest)
-	defer timeout.Stop()
-	select {
-	case result := <-done:
-		return outcomeOf(result)
-	case <-s.closing:
-		return failed(ErrNotRunning.Error())
-	case <-ctx.Done():
-		return failed(errors.Join(errNoAnswer, context.Cause(ctx)).Error())
-	case <-timeout.C:
-		return failed(fmt.Sprintf("the backend has not answered within %v", lease.timeout))
-	}
+	return outcomeOf(lease.wait(ctx, done, longest))
 }
 
 // busyPause is how long a prefetch waits for the disk before it asks again.

@@ -22,7 +22,6 @@ type LookupConfig interface {
 	Lookup(serverName string, flags native.HelloFlags, query string, token uint64) native.Answer
 	Operate(operation []byte, token uint64) error
 	Ask(serverName string, flags native.HelloFlags, mode native.AskMode, token uint64) native.Answer
-	Close() error
 }
 
 // Key signs with a private key that this process's Go side never sees.

@@ -75,17 +75,20 @@ func Open(options *config.Getter, host Host) (*Lease, error) {
 	return l, nil
 }
 
-var errOtherIdentity = errors.New("another get_certificate cached_http of this configuration has the same URL and cache_dir, " +
-	"but another header, trusted_ca, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
-	"Give one of them another cache_dir, or a query in its URL, such as ?account=2")
+var errOtherIdentity = otherAnswers("has the same URL and cache_dir", "another cache_dir, or a query in its URL, such as ?account=2")
+
+// otherAnswers is of two that ask one backend, but in ways that it may answer differently.
+func otherAnswers(they, advice string) error {
+	return errors.New("another get_certificate cached_http of this configuration " + they +
+		", but another header, trusted_ca, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
+		"Give one of them " + advice)
+}
 
 var errOtherFleet = errors.New("another get_certificate cached_http of this configuration has the same URL and cache_dir, but says " +
 	"something else under distributed; give both the same block")
 
 // errOtherRecords is for caches that would have the same records on the storage.
-var errOtherRecords = errors.New("another get_certificate cached_http of this configuration is distributed and has the same URL, " +
-	"but another header, trusted_ca, client_certificate or user in the URL; what the backend answers to one would be served by the other. " +
-	"Give one of them a query in its URL, such as ?account=2")
+var errOtherRecords = otherAnswers("is distributed and has the same URL", "a query in its URL, such as ?account=2")
 
 // errOtherKeys is for caches that could not open each other's records and purges.
 var errOtherKeys = errors.New("another get_certificate cached_http of this configuration is distributed and has the same URL and " +
@@ -170,7 +173,7 @@ func (l *Lease) Start() {
 	}
 	if joins := l.settings.Distributed != nil; joins != l.isInFleet {
 		if l.isInFleet = joins; joins {
-			go l.followUntold()
+			go l.follow(untold.of(l.backend))
 		}
 	}
 }

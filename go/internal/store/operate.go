@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 )
@@ -66,17 +67,25 @@ func (s *Store) Inspect(ctx context.Context, name string) (NameFacts, error) {
 // Purge forgets all that is known of these names, in memory and on disk, for good: what is under way is not kept. It returns
 // how many of them were known. ErrInvalidName, and nothing is done, if one is none that anybody could own.
 func (s *Store) Purge(ctx context.Context, names []string) (purged int, err error) {
-	var result purgeResult
-	err = s.operate(ctx, "purge", map[string][]string{"names": names}, &result)
-	untold.note(s, names, err)
-	return result.Purged, err
+	if names == nil {
+		names = []string{} // nil would be all
+	}
+	return s.purge(ctx, untoldPurge{s.backend, names, time.Now()})
 }
 
 // PurgeAll is Purge of all names.
 func (s *Store) PurgeAll(ctx context.Context) (purged int, err error) {
+	return s.purge(ctx, untoldPurge{s.backend, nil, time.Now()})
+}
+
+func (s *Store) purge(ctx context.Context, purge untoldPurge) (purged int, err error) {
+	kind, arguments := "purge", any(map[string][]string{"names": purge.names})
+	if purge.names == nil {
+		kind, arguments = "purge_all", struct{}{}
+	}
 	var result purgeResult
-	err = s.operate(ctx, "purge_all", struct{}{}, &result)
-	untold.note(s, nil, err)
+	err = s.operate(ctx, kind, arguments, &result)
+	untold.note(s, purge, err)
 	return result.Purged, err
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -76,19 +77,25 @@ func (l *Lease) fetch(hello *tls.ClientHelloInfo, flags native.HelloFlags) fetch
 	if answer.Status != native.StatusPending {
 		return fetchResult{answer: answer}
 	}
-	timeout := time.NewTimer(l.timeout + waitGrace)
+	return l.wait(context.Background(), done, l.timeout+waitGrace)
+}
+
+// wait returns how a fetch has ended, or why it is waited for no longer.
+func (l *Lease) wait(ctx context.Context, done <-chan fetchResult, longest time.Duration) fetchResult {
+	timeout := time.NewTimer(longest)
 	defer timeout.Stop()
+	ended := native.Answer{Status: native.StatusFailed}
 	select {
 	case result := <-done:
 		return result
 	case <-l.closing:
-		return fetchResult{answer: native.Answer{Status: native.StatusClosed}}
+		ended.Status = native.StatusClosed
+	case <-ctx.Done():
+		ended.Reason = errors.Join(errNoAnswer, context.Cause(ctx)).Error()
 	case <-timeout.C:
-		return fetchResult{answer: native.Answer{
-			Status: native.StatusFailed,
-			Reason: fmt.Sprintf("the backend has not answered within %v", l.timeout),
-		}}
+		ended.Reason = fmt.Sprintf("the backend has not answered within %v", l.timeout)
 	}
+	return fetchResult{answer: ended}
 }
 
 // isFound tells whether an answer names an entry to serve.

@@ -13,7 +13,7 @@ import (
 const (
 	// untoldLifetime is how long a fleet remembers a purge of a name.
 	untoldLifetime = 2 * time.Hour
-	// maxUntold bounds them; beyond it one of all stands for the others.
+	// maxUntold bounds those of one backend; beyond it one of all stands for the others.
 	maxUntold = 256
 	// followTimeout is a little more than a purge takes that the disk and the storage don't answer.
 	followTimeout = 2 * time.Minute
@@ -31,48 +31,67 @@ type untoldPurges struct {
 
 type untoldPurge struct {
 	backend string
-	names   []string // nil for all
-	at      time.Time
+	names   []string  // nil for all
+	at      time.Time // when it was wished
 }
 
-// note remembers a purge that has failed, if others were to follow it.
-func (u *untoldPurges) note(by *Store, names []string, err error) {
+// covers: who has this one told needs not tell the other.
+func (p untoldPurge) covers(other untoldPurge) bool {
+	return p.backend == other.backend && !other.at.After(p.at) &&
+		(p.names == nil || other.names != nil && slices.Equal(p.names, other.names))
+}
+
+func (p untoldPurge) isOver() bool { return time.Since(p.at) > untoldLifetime }
+
+// note is told what came of a purge. One that has failed is remembered if others were to follow it.
+func (u *untoldPurges) note(by *Store, purge untoldPurge, err error) {
 	failure, isFailure := errors.AsType[*native.Error](err)
-	if !isFailure || failure.Status != native.StatusFailed || !by.IsDistributed() {
+	hasFailed := isFailure && failure.Status == native.StatusFailed
+	if err != nil && !hasFailed || !by.IsDistributed() {
 		return
 	}
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
-	now := time.Now()
-	u.purges = slices.DeleteFunc(u.purges, func(purge untoldPurge) bool { return now.Sub(purge.at) > untoldLifetime })
-	isOurs := func(purge untoldPurge) bool { return purge.backend == by.backend }
-	if names == nil || len(u.purges) >= maxUntold {
-		names, u.purges = nil, slices.DeleteFunc(u.purges, isOurs)
+	u.purges = slices.DeleteFunc(u.purges, func(other untoldPurge) bool { return other.isOver() || purge.covers(other) })
+	if hasFailed {
+		u.add(purge)
 	}
-	u.purges = append(u.purges, untoldPurge{by.backend, names, now})
 }
 
-// of are those of a backend's names, the oldest first.
+func (u *untoldPurges) add(purge untoldPurge) {
+	if slices.ContainsFunc(u.purges, func(other untoldPurge) bool { return other.covers(purge) }) {
+		return // by one that came meanwhile
+	}
+	number := 0
+	for _, other := range u.purges {
+		if other.backend == purge.backend {
+			number++
+		}
+	}
+	if number >= maxUntold {
+		purge.names, purge.at = nil, time.Now()
+		u.purges = slices.DeleteFunc(u.purges, purge.covers)
+	}
+	u.purges = append(u.purges, purge)
+}
+
+// of are those of a backend's names.
 func (u *untoldPurges) of(backend string) (purges []untoldPurge) {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
 	for _, purge := range u.purges {
-		if purge.backend == backend && time.Since(purge.at) <= untoldLifetime {
+		if purge.backend == backend && !purge.isOver() {
 			purges = append(purges, purge)
 		}
 	}
 	return purges
 }
 
-// followUntold carries out, and tells, what could not be told before this store has joined the fleet.
-func (s *Store) followUntold() {
-	for _, purge := range untold.of(s.backend) {
+// follow carries out, and tells, what could not be told before this store has joined the fleet.
+func (s *Store) follow(purges []untoldPurge) {
+	for _, purge := range purges {
 		ctx, cancel := context.WithTimeout(context.Background(), followTimeout)
-		if purge.names == nil {
-			_, _ = s.PurgeAll(ctx)
-		} else {
-			_, _ = s.Purge(ctx, purge.names)
-		}
+		_, _ = s.purge(ctx, purge)
 		cancel()
 	}
 }

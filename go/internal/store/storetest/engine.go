@@ -191,7 +191,7 @@ func (e *Engine) OpenLookupConfig(settings []byte) (store.LookupConfig, error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.Settings = append(e.Settings, string(settings))
-	return lookupConfig{e}, nil
+	return e, nil
 }
 
 // Close ends NextEvents.
@@ -209,10 +209,6 @@ func (e *Engine) IsClosed() bool {
 		return false
 	}
 }
-
-type lookupConfig struct{ *Engine }
-
-func (lookupConfig) Close() error { return nil }
 
 // Operated returns what was asked for by Operate.
 func (e *Engine) Operated() []string {
