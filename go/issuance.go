@@ -24,9 +24,9 @@ func (p *Permission) guardOrders(ctx caddy.Context) (err error) {
 	if p.orders, err = issuance.Open(); err != nil {
 		return err
 	}
-	p.limits = issuance.Limits{
+	p.claim = p.orders.Claim(issuance.Limits{
 		Cooldown: max(0, time.Duration(p.Cooldown)), MaxOrders: p.MaxOrders, MaxOrdersPerDomain: p.MaxOrdersPerDomain,
-	}
+	})
 	// A scan must not fill the log.
 	p.ordersLogger = ctx.Logger().WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, 10*time.Second, 1, 0)

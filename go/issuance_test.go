@@ -59,7 +59,7 @@ func TestWhoIsToBlameForAnOrderThatHasFailed(t *testing.T) {
 
 func TestOrdersAreToldByCaddysEvents(t *testing.T) {
 	orders := issuance.New()
-	orders.SetLimits(issuance.Limits{Cooldown: 1 << 40, MaxOrders: 1, MaxOrdersPerDomain: 1})
+	orders.Serve(orders.Claim(issuance.Limits{Cooldown: 1 << 40, MaxOrders: 1, MaxOrdersPerDomain: 1}))
 	handler := orderHandler{orders: orders}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	defer cancel()

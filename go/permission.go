@@ -46,7 +46,7 @@ type Permission struct {
 	start     sync.Once
 
 	orders           *issuance.Orders
-	limits           issuance.Limits
+	claim            *issuance.Claim
 	storage          certmagic.Storage // nil outside of a Caddy configuration
 	storageQuestions chan struct{}
 	ordersLogger     *zap.Logger
@@ -90,6 +90,7 @@ func (p *Permission) Cleanup() (err error) {
 		}
 	}
 	if p.orders != nil {
+		p.orders.Withdraw(p.claim)
 		err = errors.Join(err, issuance.Close())
 	}
 	return err
@@ -100,7 +101,7 @@ func (p *Permission) Cleanup() (err error) {
 func (p *Permission) CertificateAllowed(ctx context.Context, name string) error {
 	// Servers accept connections a little before Caddy says that all apps have started.
 	p.start.Do(func() {
-		p.orders.SetLimits(p.limits)
+		p.orders.Serve(p.claim)
 		if p.tlsApp != nil {
 			store.Start(p.tlsApp)
 		}

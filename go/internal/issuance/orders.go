@@ -33,6 +33,7 @@ type Orders struct {
 	now      func() time.Time
 	random   func() float64 // in [0, 1)
 	limits   Limits
+	claims   []*Claim // the newest last
 	underWay map[string]*order
 	unsure   map[string]unsure
 	names    map[string]*failures
@@ -80,13 +81,6 @@ func newOrders(now func() time.Time, random func() float64) *Orders {
 		underWay: make(map[string]*order), unsure: make(map[string]unsure), names: make(map[string]*failures), domains: make(map[string]*failures),
 		counts: Counts{Refused: make(map[Rule]uint64)}, newcomers: newNewcomers(),
 	}
-}
-
-// SetLimits applies from now on. What was remembered under other limits stays.
-func (o *Orders) SetLimits(limits Limits) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	o.limits = limits
 }
 
 // Check returns a *Refusal if an order for the name would be refused now, else nil. It reserves nothing and counts nothing.

@@ -14,7 +14,7 @@ type clock struct{ now time.Time }
 func newTestOrders(limits Limits) (*Orders, *clock) {
 	clock := &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	orders := newOrders(func() time.Time { return clock.now }, func() float64 { return 0.999 }) // the shortest cooldowns
-	orders.SetLimits(limits)
+	orders.Serve(orders.Claim(limits))
 	return orders, clock
 }
 

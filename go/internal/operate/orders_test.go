@@ -17,7 +17,7 @@ func TestFailedOrdersAreShownAndForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = issuance.Close() })
-	orders.SetLimits(issuance.Limits{Cooldown: time.Hour, MaxOrders: 10, MaxOrdersPerDomain: 10})
+	orders.Serve(orders.Claim(issuance.Limits{Cooldown: time.Hour, MaxOrders: 10, MaxOrdersPerDomain: 10}))
 	fail := func(name string) {
 		t.Helper()
 		if err := orders.Permit(t.Context(), name); err != nil {
