@@ -28,7 +28,7 @@ type Engine struct {
 // Engine returns the settings of the engine that the options are about. Engines with one backend and one cache
 // directory are the same; the rest are limits.
 func (g *Getter) Engine() (Engine, error) {
-	backend, err := backendName(g.URL)
+	backend, err := BackendName(g.URL)
 	if err != nil {
 		return Engine{}, err
 	}
@@ -66,9 +66,9 @@ func (e Engine) MaxLimits(other Engine) Engine {
 // Document is the settings as JSON.
 func (e Engine) Document() ([]byte, error) { return json.Marshal(e) }
 
-// backendName is the backend's URL as a name for its store: without credentials, and without the query, which
+// BackendName is the backend's URL as a name for its store: without credentials, and without the query, which
 // may hold a secret too but tells backends apart, so that a digest stands for it.
-func backendName(backend string) (string, error) {
+func BackendName(backend string) (string, error) {
 	parsed, err := parseURL(backend)
 	if err != nil {
 		return "", err

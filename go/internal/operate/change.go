@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/store"
 )
@@ -125,6 +127,10 @@ func decode(response http.ResponseWriter, request *http.Request, target any) err
 	if _, err := parameters(request); err != nil {
 		return err
 	}
+	// A body that never ends must not hold up who waits for this request.
+	defer context.AfterFunc(request.Context(), func() {
+		_ = http.NewResponseController(response).SetReadDeadline(time.Now())
+	})()
 	decoder := json.NewDecoder(http.MaxBytesReader(response, request.Body, maxBody))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(target)

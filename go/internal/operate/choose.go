@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/config"
 )
 
 // identity tells caches apart.
@@ -53,8 +55,10 @@ func (s *Service) chooseAll(wanted string) ([]Cache, error) {
 	if wanted == "" {
 		return caches, nil
 	}
+	// As the configuration has it, a URL may have a query, of which a backend's name has a digest.
+	name, err := config.BackendName(wanted)
 	meant := slices.DeleteFunc(slices.Clone(caches), func(cache Cache) bool {
-		return cache.ID() != wanted && cache.Backend() != wanted
+		return cache.ID() != wanted && cache.Backend() != wanted && (err != nil || cache.Backend() != name)
 	})
 	switch len(meant) {
 	case 0:

@@ -3,6 +3,7 @@ package operate_test
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -82,15 +83,18 @@ func TestInspectsAName(t *testing.T) {
 func TestChoosesACache(t *testing.T) {
 	one, two, twin := newFake("11111111"), newFake("22222222"), newFake("33333333")
 	twin.backend, twin.folder = two.backend, "/var/lib/twin"
-	service := serviceOver(one, two, twin)
+	query := newFake("55555555")
+	query.backend = "http://query.example/x?sha256=16367aacb67a4a01" // of "second"
+	service := serviceOver(one, two, twin, query)
 	for _, test := range []struct {
 		parameter, complaint string
 		status               int
 	}{
-		{"", "there are 3 caches; choose one with cache=ID", http.StatusBadRequest},
+		{"", "there are 4 caches; choose one with cache=ID", http.StatusBadRequest},
 		{"?cache=22222222", "", http.StatusOK},
 		{"?cache=" + one.backend, "", http.StatusOK},
 		{"?cache=" + two.backend, "2 caches have this backend; choose one with cache=ID", http.StatusBadRequest},
+		{"?cache=" + url.QueryEscape("http://user@query.example/x?second"), "", http.StatusOK},
 		{"?cache=44444444", "no cache has this ID or backend; choose one with cache=ID", http.StatusNotFound},
 		{"?cache=https://user:secret@backend.example/", "no cache has this ID or backend; choose one with cache=ID", http.StatusNotFound},
 	} {

@@ -180,6 +180,13 @@ func TestStreamsEndWithTheConfiguration(t *testing.T) {
 			}
 		}
 	}()
+	// One whose body never ends.
+	unfinished, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unfinished.Close()
+	_, _ = fmt.Fprintf(unfinished, "POST /purge HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{\"na")
 	stuck := int64(0)
 	eventually(t, "the deaf client is stuck", func() bool {
 		before := stuck
@@ -199,7 +206,7 @@ func TestStreamsEndWithTheConfiguration(t *testing.T) {
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("it took %v to tell them", took)
 	}
-	for range 3 {
+	for range 4 {
 		select {
 		case <-returned:
 		case <-time.After(3 * time.Second):
