@@ -29,8 +29,10 @@ struct State {
 
 /// Names whose denial is remembered; beyond it nothing is shared that was fetched before.
 const MAX_DENIED: usize = 16_384;
-/// Entries that share one name: apex and www, in each kind, and then some.
-const MAX_HOLDERS: usize = 8;
+/// Entries that share one name: as many names of a wildcard as are asked for at once before the first is there.
+const MAX_HOLDERS: usize = 1_024;
+/// Those of them that a lookup looks at, the newest.
+pub const MAX_ANSWERING: usize = 8;
 /// Names of one certificate that are shared; a certificate authority signs a hundred or two.
 pub const MAX_NAMES: usize = 256;
 /// Bytes that a name takes here, about.
@@ -75,19 +77,20 @@ impl SharedNames {
         }
     }
 
-    /// The entries that cover a name, exact ones first, the newest of them first; and since when they must have been asked
-    /// for.
-    pub fn covering(&self, name: &str) -> (Vec<EntryId>, Option<Timestamp>) {
+    /// The entries that cover a name, exact ones first, the newest of them first and so many at most of either; and since when
+    /// they must have been asked for.
+    pub fn covering(&self, name: &str, most: usize) -> (Vec<EntryId>, Option<Timestamp>) {
         let state = self.state.read();
         let wildcard = name.find('.').map(|dot| &name[dot..]);
         let places = [Some(name), wildcard].into_iter().flatten();
         let holders = places.filter_map(|place| state.by_name.get(place));
-        (holders.flat_map(|ids| ids.iter().rev().copied()).collect(), state.denied.get(name).copied())
+        let covering = holders.flat_map(|ids| ids.iter().rev().take(most).copied()).collect();
+        (covering, state.denied.get(name).copied())
     }
 
     /// The backend has no certificate for a name.
     pub fn deny(&self, name: &str, at: Timestamp) {
-        if self.covering(name).0.is_empty() {
+        if self.covering(name, 1).0.is_empty() {
             return;
         }
         let mut state = self.state.write();

@@ -27,13 +27,14 @@ pub struct ListedEntry {
 }
 
 impl DiskStore {
-    /// As [`DiskStore::load`], but what can't be used is left alone and not told from nothing.
-    pub fn peek(&self, key: &EntryKey) -> Option<StoredEntry> {
+    /// As [`DiskStore::load`], but a file that can't be used is left alone and not told from none.
+    pub fn peek(&self, key: &EntryKey) -> Result<Option<StoredEntry>, DiskError> {
         let (_, path) = self.place(key);
-        if !self.has_directory_of(&path).ok()? {
-            return None;
+        if !self.has_directory_of(&path)? {
+            return Ok(None);
         }
-        disk_format::decode(&file::peek(&path)?, &self.backend, key).ok()
+        let text = file::peek(&path);
+        Ok(text.and_then(|text| disk_format::decode(&text, &self.backend, key).ok()))
     }
 
     /// Whether this is where a page has ended.

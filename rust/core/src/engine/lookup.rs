@@ -13,6 +13,7 @@ use crate::engine::{Lookup, LookupConfig, LookupRequest};
 use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
 use crate::freshness::{self, Freshness};
 use crate::server_name::{NameBuffer, ServerName};
+use crate::shared_names::MAX_ANSWERING;
 use crate::single_flight::Joined;
 
 /// An answer from memory, and the entry to fetch anew meanwhile.
@@ -127,7 +128,7 @@ impl Shared {
         key: EntryKeyRef<'_>,
         now: Timestamp,
     ) -> Option<CachedAnswer> {
-        let (covering, asked_since) = self.shared_names.covering(key.name);
+        let (covering, asked_since) = self.shared_names.covering(key.name, MAX_ANSWERING);
         for id in covering {
             let Some(entry) = self.memory.entry(id) else { continue };
             let is_older = asked_since.is_some_and(|since| entry.metadata.fetched_at <= since);

@@ -154,7 +154,7 @@ impl Shared {
         let mut retired = Vec::new();
         let known = {
             let _change = self.changes.lock();
-            let (covering, _) = self.shared_names.covering(name.name);
+            let (covering, _) = self.shared_names.covering(name.name, usize::MAX);
             let covering: Vec<_> = covering.into_iter().filter_map(|id| self.memory.entry(id)).collect();
             self.shared_names.purged(self.clock.now());
             let others = covering.iter().map(|entry| entry.key()).filter(|other| other.name != name.name);

@@ -8,6 +8,7 @@ use crate::backoff::LastFailure;
 use crate::bundle::Bundle;
 use crate::clock::Timestamp;
 use crate::disk_format::StoredEntry;
+use crate::disk_store::DiskError;
 use crate::engine::LookupConfig;
 use crate::engine::operations::looks::Hangs;
 use crate::engine::operations::normalised;
@@ -33,7 +34,7 @@ impl Shared {
         let failure = self.last_failure(any.all_kinds());
         let (on_disk, disk_error) = match self.stored(&name) {
             Ok(stored) => (stored, None),
-            Err(Hangs) => (Vec::new(), Some(DISK_HANGS.to_owned())),
+            Err(reason) => (Vec::new(), Some(reason)),
         };
         let (in_fleet, fleet_error) = match self.stored_in_fleet(&name) {
             Ok(stored) => (stored, None),
@@ -68,14 +69,15 @@ impl Shared {
     }
 
     /// What lies on disk for a name.
-    fn stored(self: &Arc<Self>, name: &CompactString) -> Result<Vec<StoredEntry>, Hangs> {
+    fn stored(self: &Arc<Self>, name: &CompactString) -> Result<Vec<StoredEntry>, String> {
         let keys = EntryKey::all_kinds(name);
         let stored = self.look(move |shared, disk| {
             // What is about to be removed is as good as gone.
             let keys = keys.into_iter().filter(|key| !shared.disk_writes.is_removed(key.borrowed()));
-            keys.filter_map(|key| disk.peek(&key)).collect()
+            keys.filter_map(|key| disk.peek(&key).transpose()).collect::<Result<_, _>>()
         });
-        stored.map(Option::unwrap_or_default)
+        let stored = stored.map_err(|Hangs| DISK_HANGS.to_owned())?;
+        stored.transpose().map(Option::unwrap_or_default).map_err(|error: DiskError| error.to_string())
     }
 
     fn certificates(
