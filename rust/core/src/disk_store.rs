@@ -25,12 +25,13 @@ mod shard;
 mod sweep;
 mod temporary;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::disk_format::{self, StoredEntry};
 use crate::entry::EntryKey;
@@ -50,7 +51,7 @@ use sweep::Writing;
 /// wait for each other, reads for nobody.
 pub struct DiskStore {
     root: PathBuf,
-    /// Whether the cache directory was ever seen.
+    /// Whether the cache directory was ever seen by this process.
     root_was_there: AtomicBool,
     entries: PathBuf,
     temporary: PathBuf,
@@ -66,6 +67,9 @@ impl DiskStore {
     /// who may be checking for the user that will run the server, any owner will do, if it owns all parts.
     pub fn check(directory: &Path) -> Result<(), DiskError> {
         let root = absolute(directory)?;
+        if !root.exists() && seen_roots().contains(&root) {
+            return Ok(()); // no reason to refuse a configuration: its reads and writes say that it is gone
+        }
         directory::check(&root, &[root.join("entries"), root.join("tmp")])
             .map_err(|error| directory::advise(&root, &["entries", "notes", "tmp"], error))
     }
@@ -75,8 +79,15 @@ impl DiskStore {
     pub fn open(directory: &Path, backend: &str) -> Result<Self, DiskError> {
         Self::check(directory)?;
         let root = absolute(directory)?;
+        let root_was_there = {
+            let mut seen = seen_roots();
+            if root.symlink_metadata().is_ok() {
+                seen.insert(root.clone());
+            }
+            seen.contains(&root)
+        };
         Ok(DiskStore {
-            root_was_there: AtomicBool::new(root.symlink_metadata().is_ok()),
+            root_was_there: AtomicBool::new(root_was_there),
             entries: root.join("entries").join(disk_format::directory_name(backend)),
             temporary: root.join("tmp"),
             root,
@@ -184,7 +195,9 @@ impl DiskStore {
     fn has_root(&self) -> Result<bool, DiskError> {
         let is_there = directory::is_private(&self.root)?;
         if is_there {
-            self.root_was_there.store(true, Ordering::Relaxed);
+            if !self.root_was_there.swap(true, Ordering::Relaxed) {
+                seen_roots().insert(self.root.clone());
+            }
         } else if self.root_was_there.load(Ordering::Relaxed) {
             return Err(DiskError::DirectoryGone(self.root.clone()));
         }
@@ -212,6 +225,12 @@ impl fmt::Debug for DiskStore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("DiskStore").field("entries", &self.entries).finish_non_exhaustive()
     }
+}
+
+/// The cache directories that were there, be it for a store that is closed by now.
+fn seen_roots() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    static SEEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    SEEN.lock()
 }
 
 /// Without a trailing slash, which would make the system follow a symbolic link.

@@ -69,6 +69,8 @@ struct State {
     wanted: HashMap<EntryKey, Wanted>,
     order: VecDeque<EntryKey>,
     saves: usize,
+    /// Whether the last save was in vain.
+    has_just_lost: bool,
     /// Those that take of the room for removals.
     removals: usize,
     unseen: usize,
@@ -179,6 +181,11 @@ impl DiskWrites {
         self.state.lock().saves
     }
 
+    /// Whether the last save found no room, or the disk has refused it.
+    pub(super) fn has_just_lost(&self) -> bool {
+        self.state.lock().has_just_lost
+    }
+
     /// Whether whoever can wait with a save should.
     pub(super) fn is_half_full(&self) -> bool {
         self.state.lock().saves >= MAX_SAVES / 2
@@ -209,6 +216,7 @@ impl DiskWrites {
         let takes_room = write.takes_room();
         let is_removal = write.removes().is_some();
         if !is_removal && previous.is_none() && state.saves >= MAX_SAVES {
+            state.has_just_lost = true;
             return Err(NoRoom::Save);
         }
         if matches!(write, DiskWrite::RemoveUnseen(_)) && previous.is_none() && state.unseen >= MAX_UNSEEN {
@@ -389,6 +397,9 @@ impl DiskWrites {
             return;
         }
         let removal = wanted.removal.filter(|_| !succeeded);
+        if wanted.write.removes().is_none() {
+            state.has_just_lost = !succeeded;
+        }
         state.forget(key);
         if let Some(up_to) = removal {
             let write = DiskWrite::Remove(up_to);

@@ -22,6 +22,8 @@ const NOT_TOLD: &str = "purged here, but the storage of the fleet has not taken 
 const NOT_HEARD: &str = "purged here, but this node can't open the journal of the fleet's purges (the log says why): nodes with other \
     keys go on serving it. Give all nodes the same encryption keys, and purge it again";
 
+const NOT_KEPT: &str = "the disk refuses to take certificates (the log says why): they are in memory only, and lost with a restart";
+
 /// How long an operation waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -148,7 +150,10 @@ impl Shared {
         loop {
             let waiting = self.disk_writes.saves();
             if waiting == 0 {
-                return Ok(());
+                return match self.disk_writes.has_just_lost() {
+                    false => Ok(()),
+                    true => Err(OperationError::Disk(NOT_KEPT.into())),
+                };
             }
             let made = self.counters.disk_writes.value() + self.counters.disk_errors.value();
             if made != last {
