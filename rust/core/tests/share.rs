@@ -62,6 +62,23 @@ fn a_wildcard_answers_for_one_label() {
 }
 
 #[test]
+fn a_purge_takes_all_that_answer_however_many() {
+    let (backend, mut host) = host(&[APEX, "*.example.com"], ON);
+    for n in 0..12 {
+        backend.tell(&covering(&["*.example.com"], false));
+        let token = support::host::next_token();
+        let (config, name) = (host.config.clone(), format!("n{n}.example.com"));
+        let mode = cached_http_core::engine::operations::AskMode::Refresh;
+        host.engine.ask(&config, name.as_bytes(), support::host::MODERN, mode, token);
+        assert!(matches!(host.pump_until(token), Outcome::Found(_)));
+    }
+    assert!(host.operate(r#"{"purge": {"names": ["n11.example.com"]}}"#).is_ok());
+    for n in 0..12 {
+        assert_eq!(host.look(&format!("n{n}.example.com")), Lookup::Miss, "n{n}");
+    }
+}
+
+#[test]
 fn until_its_lifetime_ends() {
     let (_backend, host) =
         host(&[APEX, WWW], r#","share_names":true,"stale_if_error_ms":900000000,"refresh_ahead":false"#);

@@ -90,6 +90,9 @@ fn a_cache_directory_that_is_gone_refuses_everything() {
         ];
         assert!(refusals.iter().all(|refusal| refusal.contains("is gone")), "{refusals:?}");
         assert!(!directory.exists());
+        // Another store of this process knows that it was there, as after a reload; which goes on.
+        let another = open(&directory);
+        assert!(message(another.remove(&key())).contains("is gone"));
         fs::rename(&elsewhere, &directory).unwrap();
         assert_eq!(store.load(&key()).unwrap(), Some(entry(1)));
     }

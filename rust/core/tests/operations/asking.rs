@@ -6,7 +6,7 @@ use cached_http_core::engine::Lookup;
 use cached_http_core::engine::operations::{AskMode, Asked};
 use cached_http_core::entry::ClientKind;
 use cached_http_core::events::{Event, Outcome};
-use cached_http_core::operations::Answer;
+use cached_http_core::operations::{Answer, OperationError};
 
 use crate::help::{Cache, ECDSA, ED25519, NAME, ecdsa, no_certificate, rsa};
 use crate::support::Step;
@@ -134,6 +134,20 @@ fn a_prefetch_gets_what_is_stale_or_was_denied_and_waits_after_failures() {
     assert!(matches!(ask(&mut cache, ECDSA, AskMode::Prefetch), Ok((Outcome::BackedOff(_), _))));
     cache.host.clock.advance(Duration::from_secs(2));
     assert!(matches!(ask(&mut cache, ECDSA, AskMode::Prefetch), Ok((Outcome::Found(_), _))));
+}
+
+#[test]
+fn a_sync_says_that_the_disk_takes_nothing() {
+    let mut cache = Cache::with(&ecdsa());
+    let directory = cache.directory.path.clone();
+    let elsewhere = directory.with_extension("not-mounted");
+    std::fs::rename(&directory, &elsewhere).unwrap();
+    cache.gets("other.example", ECDSA, &certificate_for("other.example"));
+    let answer = cache.host.operate(r#"{"sync": {}}"#);
+    assert!(matches!(answer, Err(OperationError::Disk(_))), "{answer:?}");
+    std::fs::rename(&elsewhere, &directory).unwrap();
+    cache.gets("third.example", ECDSA, &certificate_for("third.example"));
+    assert_eq!(cache.host.operate(r#"{"sync": {}}"#), Ok(Answer::Done {}));
 }
 
 #[test]

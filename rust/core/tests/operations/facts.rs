@@ -77,6 +77,14 @@ fn damage_is_not_told_and_left_for_a_lookup_to_find() {
 }
 
 #[test]
+fn a_folder_that_is_refused_is_told_and_not_taken_for_nothing() {
+    let mut cache = Cache::with(&ecdsa()).stop().restart();
+    crate::help::set_mode(&cache.directory.path, 0o750);
+    let known = facts(&mut cache);
+    assert!(known.entries.is_empty() && known.disk_error.is_some_and(|error| error.contains("0750")));
+}
+
+#[test]
 fn no_answer_has_key_or_pem_text() {
     let mut cache = Cache::with(&ecdsa());
     let json = String::from_utf8(Answer::Facts(facts(&mut cache)).to_json()).unwrap();
