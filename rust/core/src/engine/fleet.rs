@@ -173,6 +173,7 @@ impl Shared {
             match &*current {
                 Some(fleet) => {
                     *fleet.keys.write() = keys;
+                    fleet.journal.lock().outdate_turn();
                     let before = std::mem::replace(&mut *fleet.settings.lock(), wanted.clone());
                     is_another_storage = before.storage != wanted.storage;
                     Arc::clone(fleet)

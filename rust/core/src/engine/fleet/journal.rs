@@ -35,6 +35,8 @@ pub(in crate::engine) struct Journal {
     is_known: bool,
     /// Something came up during the turn.
     again: bool,
+    /// The keys may be others than those by which the turn has read: it must not write.
+    is_outdated: bool,
     /// Whether a turn comes soon, for what need not be told at once.
     pub(super) is_soon: bool,
     /// Of the next turn that is planned; any other is none any more.
@@ -61,6 +63,7 @@ impl Journal {
             has_begun: false,
             is_known: false,
             again: false,
+            is_outdated: false,
             is_soon: false,
             planned: 0,
             last_write: None,
@@ -82,6 +85,11 @@ impl Journal {
     pub(super) fn begin_anew(&mut self) {
         (self.has_begun, self.is_known, self.patience) = (false, false, PATIENCE);
         self.again = self.turn_is_under_way;
+    }
+
+    /// The keys are others now: what the turn under way has read with the former ones may be another fleet's.
+    pub(super) fn outdate_turn(&mut self) {
+        self.is_outdated = self.turn_is_under_way;
     }
 
     /// Whether it is known which purges there are, as far as the storage says.
@@ -163,7 +171,11 @@ impl Shared {
 impl Turn {
     fn begin(self) {
         let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
-        let last = fleet.journal.lock().last_read;
+        let last = {
+            let mut journal = fleet.journal.lock();
+            journal.is_outdated = false;
+            journal.last_read
+        };
         if self.waits_for(last) {
             return;
         }
@@ -230,7 +242,7 @@ impl Turn {
         let waits = self.waits_for(last);
         let (purges, unwritten) = {
             let mut journal = fleet.journal.lock();
-            let purges = match waits {
+            let purges = match waits || journal.is_outdated {
                 true => None,
                 false => {
                     let wanted = journal.purges.to_write(shown, Instant::now());
