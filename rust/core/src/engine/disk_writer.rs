@@ -74,7 +74,7 @@ impl Shared {
                 Some(Next::Removals(removals)) => self.remove_from(disk, removals),
                 // What waits to be written goes before the next step.
                 None => {
-                    sweeps = sweeps && !self.closed.load(Ordering::Acquire) && self.sweep(disk);
+                    sweeps = sweeps && !self.is_closed() && self.sweep(disk);
                     if !sweeps && self.disk_writes.rest() {
                         return;
                     }

@@ -86,7 +86,6 @@ impl Engine {
             fleet: RwLock::default(),
             due_before: AtomicU64::new(0),
             due_on_disk_before: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
             closed_at: OnceLock::new(),
         };
         Ok(Engine { shared: Arc::new(shared) })
@@ -139,10 +138,9 @@ impl Engine {
     /// [`Engine::next_events`] ends. Returns at once; a second call does nothing.
     pub fn close(&self) {
         let shared = &self.shared;
-        if shared.closed.swap(true, Ordering::AcqRel) {
+        if shared.closed_at.set(Instant::now()).is_err() {
             return;
         }
-        let _ = shared.closed_at.set(Instant::now());
         shared.retries.close();
         for (server_name, tokens) in shared.flights.detach_all() {
             let outcome = Outcome::Failed(CLOSED.into());

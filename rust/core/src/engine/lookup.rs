@@ -183,7 +183,7 @@ impl Shared {
         let is_only_source = self.disk.is_none() && self.fleet().is_none();
         let settled = || {
             // Nobody would be told any more.
-            if self.closed.load(Ordering::Acquire) {
+            if self.is_closed() {
                 return Some(Lookup::Closed);
             }
             let cached = self.cached_answer(config, key, request.peek, now).map(|cached| cached.answer);

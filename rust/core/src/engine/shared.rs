@@ -73,7 +73,6 @@ pub(super) struct Shared {
     pub(super) due_before: AtomicU64,
     /// The same of entries that come from disk.
     pub(super) due_on_disk_before: AtomicU64,
-    pub(super) closed: AtomicBool,
     pub(super) closed_at: OnceLock<Instant>,
 }
 
@@ -87,6 +86,10 @@ impl Shared {
     pub(super) fn interned_params(&self, handshake_params: &str) -> Arc<str> {
         let fitting = if handshake_params.len() <= MAX_PARAMS_LENGTH { handshake_params } else { "" };
         self.handshake_params.intern_within(MAX_PARAMS, &fitting.into()).unwrap_or_default()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed_at.get().is_some()
     }
 
     /// Tells the host of entries that left memory, if it had built something from them.

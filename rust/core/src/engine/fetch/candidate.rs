@@ -50,7 +50,7 @@ impl Candidate {
         let candidate = Candidate { fetch, entry: Arc::new(entry), source };
         shared.candidates.lock().insert(id, candidate);
         shared.events.push(Event::Candidate(id));
-        if shared.closed.load(Ordering::Acquire) {
+        if shared.is_closed() {
             // Nobody will decide on it, and it would hold the engine that holds it.
             let late = shared.candidates.lock().remove(&id);
             drop(late);

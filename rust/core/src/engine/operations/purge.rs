@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -129,7 +128,7 @@ impl Shared {
         // What others purge meanwhile is theirs to wait for.
         let ours = fleet.journal.lock().unwritten().clone();
         while !fleet.journal.lock().unwritten().is_disjoint(&ours) {
-            if Instant::now() >= deadline || self.closed.load(Ordering::Acquire) {
+            if Instant::now() >= deadline || self.is_closed() {
                 let over_a_restart = match self.note_purges(&fleet) {
                     true => ", also after a restart",
                     false => "; if it ends before, ask another to purge it",
@@ -159,7 +158,7 @@ impl Shared {
             if made != last {
                 (last, progress) = (made, Instant::now());
             }
-            if progress.elapsed() > DISK_TIMEOUT || self.closed.load(Ordering::Acquire) {
+            if progress.elapsed() > DISK_TIMEOUT || self.is_closed() {
                 return Err(OperationError::Disk(format!(
                     "the disk does not answer: {waiting} certificates are not written yet, and are lost with a restart"
                 )));
