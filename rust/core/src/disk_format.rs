@@ -121,7 +121,16 @@ pub fn directory_name(backend: &str) -> String {
 
 /// Whether a directory may be one of a backend.
 pub(crate) fn is_directory_name(name: &str) -> bool {
-    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    is_hexadecimal(name, 16)
+}
+
+/// Whether a file may be one of an entry.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    name.strip_suffix(".pem").is_some_and(|hash| is_hexadecimal(hash, 64))
+}
+
+fn is_hexadecimal(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Makes the text of an entry. A validator with control characters is left out: it only saves a transfer.

@@ -39,7 +39,7 @@ impl DiskStore {
 
     /// Whether this is where a page has ended.
     pub fn is_cursor(text: &str) -> bool {
-        super::shard::is_entry_name(text)
+        disk_format::is_file_name(text)
     }
 
     /// Reads the headers of up to `most` files, from where a page before has ended.
@@ -56,7 +56,7 @@ impl DiskStore {
             let mut names = directory::names(&shard).map_err(DiskError::io("read", &shard))?;
             names.sort_unstable();
             for name in &names {
-                let Some(name) = name.to_str().filter(|name| super::shard::is_entry_name(name)) else {
+                let Some(name) = name.to_str().filter(|name| disk_format::is_file_name(name)) else {
                     continue;
                 };
                 if from.is_some_and(|from| name <= from) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{DiskError, directory};
+use crate::disk_format;
 
 /// A file that a sweep may remove: it has an entry's name and is our own, whatever its mode or text.
 pub(super) struct Found {
@@ -23,7 +24,7 @@ pub(super) fn list(shard: &Path) -> Result<Vec<Found>, DiskError> {
         return Ok(Vec::new());
     }
     let mut names = directory::names(shard).map_err(DiskError::io("read", shard))?;
-    names.retain(|name| name.to_str().is_some_and(is_entry_name));
+    names.retain(|name| name.to_str().is_some_and(disk_format::is_file_name));
     let mut files = Vec::with_capacity(names.len());
     for path in names.into_iter().map(|name| shard.join(name)) {
         match look_at(&path) {
@@ -57,7 +58,7 @@ pub(super) fn remove_tree(tree: &Path, mut budget: usize) -> io::Result<usize> {
     for shard in ignore(&[NotFound, NotADirectory], directory::names(tree))? {
         let shard = tree.join(shard);
         let mut names = ignore(&[NotFound, NotADirectory], directory::names(&shard))?;
-        names.retain(|name| name.to_str().is_some_and(is_entry_name));
+        names.retain(|name| name.to_str().is_some_and(disk_format::is_file_name));
         for file in names {
             if budget == 0 {
                 return Ok(0);
@@ -75,7 +76,7 @@ pub(super) fn remove_tree(tree: &Path, mut budget: usize) -> io::Result<usize> {
 pub(super) fn count_tree(tree: &Path) -> u64 {
     let shards = directory::names(tree).unwrap_or_default().into_iter();
     let files = shards.flat_map(|shard| directory::names(&tree.join(shard)).unwrap_or_default());
-    files.filter(|name| name.to_str().is_some_and(is_entry_name)).count() as u64
+    files.filter(|name| name.to_str().is_some_and(disk_format::is_file_name)).count() as u64
 }
 
 fn look_at(path: &Path) -> io::Result<Option<Found>> {
@@ -84,12 +85,6 @@ fn look_at(path: &Path) -> io::Result<Option<Found>> {
         return Ok(None);
     }
     Ok(Some(Found { path: path.to_owned(), length: found.len(), modified: found.modified()? }))
-}
-
-/// Whether it is the name of an entry's file.
-pub(super) fn is_entry_name(name: &str) -> bool {
-    let hash = name.strip_suffix(".pem").unwrap_or_default();
-    hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn ignore<T: Default>(kinds: &[io::ErrorKind], result: io::Result<T>) -> io::Result<T> {
