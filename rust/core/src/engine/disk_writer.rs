@@ -55,9 +55,6 @@ impl Shared {
     fn make_writes(&self) {
         let Some(disk) = &self.disk else { return };
         let mut sweeps = self.disk_writes.is_sweep_due();
-        if sweeps {
-            self.disk_writes.retry(); // it may work again, though nothing is there to be saved
-        }
         loop {
             if let Some(last_number) = self.disk_writes.begin_clearing() {
                 self.clear(disk, last_number);
@@ -129,7 +126,7 @@ impl Shared {
             let shared = Arc::downgrade(self);
             let task = move || {
                 let Some(shared) = shared.upgrade() else { return };
-                shared.disk_writes.begin_retry();
+                shared.disk_writes.retry_as_planned();
                 shared.schedule_writes();
             };
             self.retries.after(SWEEP_INTERVAL, Box::new(task));
@@ -196,7 +193,6 @@ impl Turn {
     fn run(mut self) {
         self.shared.make_writes();
         self.is_over = true;
-        self.shared.plan_retry();
     }
 }
 
@@ -204,8 +200,8 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if !self.is_over {
             self.shared.disk_writes.give_up_turn();
-            self.shared.plan_retry();
         }
+        self.shared.plan_retry();
     }
 }
 

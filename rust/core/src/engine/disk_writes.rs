@@ -228,17 +228,11 @@ impl DiskWrites {
             return Ok(());
         }
         // The one before may be of more.
-        let (write, removal) = match write {
-            DiskWrite::Remove(up_to) => {
-                let up_to = earlier.map_or(up_to, |earlier| earlier.max(up_to));
-                (DiskWrite::Remove(up_to), Some(up_to))
-            }
-            DiskWrite::RemoveUnseen(up_to) => {
-                let up_to = earlier.map_or(up_to, |earlier| earlier.max(up_to));
-                (DiskWrite::RemoveUnseen(up_to), Some(up_to))
-            }
-            DiskWrite::Purge(names) => (DiskWrite::Purge(names), Some(ClientKind::Ed25519)),
-            save => (save, earlier),
+        let removal = earlier.max(write.removes());
+        let write = match (write, removal) {
+            (DiskWrite::Remove(_), Some(up_to)) => DiskWrite::Remove(up_to),
+            (DiskWrite::RemoveUnseen(_), Some(up_to)) => DiskWrite::RemoveUnseen(up_to),
+            (write, _) => write,
         };
         let is_queued = previous.is_some_and(|wanted| !wanted.has_failed);
         let is_queued_in_front = is_queued && previous.is_some_and(|wanted| wanted.write.removes().is_some());
@@ -275,10 +269,8 @@ impl DiskWrites {
         state.cleared = found.unwrap_or(state.cleared);
         if succeeded {
             let is_made = |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
-            state.wanted.retain(|_, wanted| !is_made(wanted));
-            let is_unseen = |wanted: &&Wanted| matches!(wanted.write, DiskWrite::RemoveUnseen(_));
-            state.removals = state.wanted.values().filter(|wanted| wanted.write.takes_room()).count();
-            state.unseen = state.wanted.values().filter(is_unseen).count();
+            let made = state.wanted.iter().filter(|(_, wanted)| is_made(wanted)).map(|(key, _)| key.clone());
+            made.collect::<Vec<_>>().iter().for_each(|key| state.forget(key));
         }
         // If it is wanted again by now, that comes next.
         if state.clearing == Clearing::UnderWay {
@@ -408,7 +400,7 @@ impl DiskWrites {
         }
     }
 
-    /// Whether the caller must see to it that what the disk has refused is tried again.
+    /// Whether the caller must see to it that what the disk has refused is tried again, by [`DiskWrites::retry_as_planned`].
     pub(super) fn plan_retry(&self) -> bool {
         let state = &mut *self.state.lock();
         let is_refused =
@@ -420,8 +412,9 @@ impl DiskWrites {
         true
     }
 
-    pub(super) fn begin_retry(&self) {
+    pub(super) fn retry_as_planned(&self) {
         self.state.lock().retry_is_planned = false;
+        self.retry();
     }
 
     /// Lines up what the disk has refused: it works again.
