@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testport"
 )
 
 const startLimit = 15 * time.Second
@@ -101,12 +103,11 @@ func reloadCaddy(ctx context.Context, caddy, caddyfile string, adminPort int, en
 func freePorts(count int) ([]int, error) {
 	ports := make([]int, count)
 	for i := range ports {
-		listener, err := net.Listen("tcp", loopback(0))
+		port, err := testport.Free()
 		if err != nil {
 			return nil, err
 		}
-		defer listener.Close()
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
+		ports[i] = port
 	}
 	return ports, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cached-http/caddy-cached-http/go/internal/testport"
 )
 
 const startLimit = 20 * time.Second
@@ -203,29 +204,13 @@ func (c *caddy) countInLog(text string) int {
 	return bytes.Count([]byte(c.logText()), []byte(text))
 }
 
-var ports atomic.Int64
-
-// freePort picks a port for TCP and UDP below those that outgoing connections get, so that no client takes it away
-// while Caddy starts or restarts.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 2000 {
-		port := 20_000 + (os.Getpid()*37+int(ports.Add(1)))%12_000
-		address := fmt.Sprintf("127.0.0.1:%d", port)
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			continue
-		}
-		packets, err := net.ListenPacket("udp", address)
-		_ = listener.Close()
-		if err != nil {
-			continue
-		}
-		_ = packets.Close()
-		return port
+	port, err := testport.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return 0
+	return port
 }
 
 func lastLines(text string, count int) string {

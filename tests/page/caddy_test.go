@@ -11,13 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
+	"github.com/cached-http/caddy-cached-http/go/internal/testport"
 )
 
 // caddyBinary is the Caddy under test: CACHED_HTTP_CADDY, or one built for this run.
@@ -181,18 +181,11 @@ func (c *caddy) refuses(name string) {
 	}
 }
 
-var ports atomic.Int64
-
-// freePort picks a port below those that outgoing connections get: no client takes it away while Caddy starts.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 1000 {
-		port := 20_000 + (os.Getpid()*41+int(ports.Add(1)))%12_000
-		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = listener.Close()
-			return port
-		}
+	port, err := testport.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return 0
+	return port
 }

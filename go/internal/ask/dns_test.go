@@ -18,14 +18,7 @@ import (
 // startDNS starts a DNS server, by UDP and TCP, and returns its address.
 func startDNS(t *testing.T, answer func(*dns.Msg, bool)) string {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, listener := onePort(t)
 	handler := dns.HandlerFunc(func(writer dns.ResponseWriter, query *dns.Msg) {
 		reply := new(dns.Msg).SetReply(query)
 		answer(reply, writer.LocalAddr().Network() == "udp")
@@ -39,6 +32,26 @@ func startDNS(t *testing.T, answer func(*dns.Msg, bool)) string {
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
 	return packets.LocalAddr().String()
+}
+
+// onePort binds one number by UDP and TCP. One that is free by UDP may be that of somebody's TCP connection.
+func onePort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var refused error
+	for range 100 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			return packets, listener
+		}
+		refused = err
+		_ = packets.Close()
+	}
+	t.Fatal(refused)
+	return nil, nil
 }
 
 func openDNS(t *testing.T, targets []string, servers ...string) *Client {
