@@ -102,6 +102,7 @@ fn a_no_beats_it_and_goes_on_doing_so() {
     let mut host = Host::new(&backend.backend, None, ON);
     backend.tell(&no_certificate());
     assert_eq!(host.ask(WWW), Outcome::NoCertificate);
+    host.clock.advance(Duration::from_secs(1));
     backend.tell(&covering(&[APEX, WWW], false));
     assert!(matches!(host.ask(APEX), Outcome::Found(_)));
     assert_eq!(host.look(WWW), Lookup::Negative);
@@ -118,6 +119,25 @@ fn a_no_beats_it_and_goes_on_doing_so() {
     host.clock.advance(Duration::from_secs(61));
     assert_eq!(host.look(WWW), Lookup::Miss, "the no is newer than the certificate");
     assert!(matches!(host.look(APEX), Lookup::Hit(_)));
+}
+
+#[test]
+fn a_no_beats_what_was_under_way_when_it_came() {
+    for (kind, of) in [(support::host::MODERN, "this kind"), (RSA_ONLY, "less can use it")] {
+        let backend = ToldBackend::start();
+        let mut host = Host::new(&backend.backend, None, ON);
+        let token = support::host::next_token();
+        assert_eq!(host.look_as(APEX, support::host::MODERN, Some(token)), Lookup::Pending);
+        let kept = backend.next();
+        host.clock.advance(Duration::from_secs(1));
+        backend.tell(&no_certificate());
+        assert_eq!(host.ask(WWW), Outcome::NoCertificate);
+        kept.answer(&covering(&[APEX, "*.example.com"], kind == RSA_ONLY));
+        assert!(matches!(host.pump_until(token), Outcome::Found(_)));
+        host.clock.advance(Duration::from_secs(61));
+        assert_eq!(host.look_as(WWW, kind, None), Lookup::Miss, "the no is over, and newer: {of}");
+        assert!(matches!(host.look_as("shop.example.com", kind, None), Lookup::Hit(_)), "{of}");
+    }
 }
 
 #[test]

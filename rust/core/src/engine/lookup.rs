@@ -12,6 +12,7 @@ use crate::engine::shared::Shared;
 use crate::engine::{Lookup, LookupConfig, LookupRequest};
 use crate::entry::{ClientKind, Entry, EntryKeyRef, ResponseMetadata};
 use crate::freshness::{self, Freshness};
+use crate::negative_store::Negative;
 use crate::server_name::{NameBuffer, ServerName};
 use crate::shared_names::MAX_ANSWERING;
 use crate::single_flight::Joined;
@@ -121,17 +122,22 @@ impl Shared {
         entry.metadata.fetched_at.0 < self.due_before.load(Ordering::Relaxed)
     }
 
-    /// An entry of another name, within its lifetime, that covers this one.
+    /// An entry of another name, within its lifetime, that covers this one and was asked for after each "no" for it, also
+    /// one that is over: the entry may have been under way when it came.
     fn shared_answer(
         &self,
         config: &LookupConfig,
         key: EntryKeyRef<'_>,
         now: Timestamp,
     ) -> Option<CachedAnswer> {
-        let (covering, asked_since) = self.shared_names.covering(key.name, MAX_ANSWERING);
+        let (covering, denied_at) = self.shared_names.covering(key.name, MAX_ANSWERING);
+        if covering.is_empty() {
+            return None;
+        }
+        let denied_at = self.negatives_of(key).map(|negative| negative.fetched_at).chain(denied_at).max();
         for id in covering {
             let Some(entry) = self.memory.entry(id) else { continue };
-            let is_older = asked_since.is_some_and(|since| entry.metadata.fetched_at <= since);
+            let is_older = denied_at.is_some_and(|denied_at| entry.metadata.fetched_at <= denied_at);
             if is_older || !key.client.can_use(entry.algorithm()) {
                 continue;
             }
@@ -148,10 +154,14 @@ impl Shared {
 
     /// Whether the backend has no certificate for such a client: it said so, or said so to one that can do more.
     fn is_negative(&self, config: &LookupConfig, key: EntryKeyRef<'_>, peek: bool, now: Timestamp) -> bool {
-        let as_capable = ClientKind::ALL.into_iter().filter(|kind| *kind >= key.client);
-        as_capable
-            .filter_map(|kind| self.negatives.negative(key.of(kind)))
+        self.negatives_of(key)
             .any(|negative| (peek || !negative.is_uncacheable) && negative.is_fresh(config.negative_ttl, now))
+    }
+
+    /// What is remembered of the backend's having nothing for such a client, or one that can do more.
+    fn negatives_of(&self, key: EntryKeyRef<'_>) -> impl Iterator<Item = Negative> {
+        let as_capable = ClientKind::ALL.into_iter().filter(move |kind| *kind >= key.client);
+        as_capable.filter_map(move |kind| self.negatives.negative(key.of(kind)))
     }
 
     /// Whether the fleet may have what the backend is not asked for: it was not looked for when this name failed.
