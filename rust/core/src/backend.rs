@@ -4,6 +4,7 @@
 //! here on purpose, since keys travel on this road.
 
 mod client_parameters;
+mod connections;
 mod error;
 mod resolver;
 mod response;
@@ -11,18 +12,17 @@ mod target;
 mod tls;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::header;
 use ureq::http::{Response, StatusCode, Uri};
-use ureq::unversioned::transport::{Connector, TcpConnector};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 pub use self::client_parameters::client_parameters;
+use self::connections::{Connections, MAX_IDLE_AGE};
 use self::error::Failure;
 pub use self::error::{BackendError, BackendErrorKind};
-use self::resolver::BackendResolver;
 use self::target::Target;
 use crate::clock::Timestamp;
 use crate::entry::ResponseMetadata;
@@ -39,14 +39,13 @@ const MAX_HEADER_LENGTH: usize = 16 * 1024;
 const INPUT_BUFFER_LENGTH: usize = MAX_HEADER_LENGTH + 4096;
 const OUTPUT_BUFFER_LENGTH: usize = 16 * 1024;
 
-/// Idle connections kept for reuse, and for how long: as many as there can be workers, or a burst of misses
-/// would open and close one each.
+/// Idle connections kept for reuse: as many as there can be workers, or a burst of misses would open and close one
+/// each.
 const MAX_IDLE_CONNECTIONS: usize = 1024;
-const MAX_IDLE_AGE: Duration = Duration::from_secs(15);
 
 /// A client for one backend. Thread-safe; its connections are pooled.
 pub struct Backend {
-    agent: Agent,
+    connections: Connections,
     target: Target,
 }
 
@@ -92,6 +91,9 @@ pub enum BackendResponse {
 }
 
 impl Backend {
+    /// How long a connection waits for the next request.
+    pub const IDLE_AGE: Duration = MAX_IDLE_AGE;
+
     /// Makes a client from the settings of a module instance; fails on an unusable URL, header or PEM text.
     /// Opens no connection.
     pub fn new(settings: &LookupSettings) -> Result<Self, BackendError> {
@@ -111,10 +113,7 @@ impl Backend {
             .timeout_global(Some(settings.timeout))
             .tls_config(tls::configuration(settings)?)
             .build();
-        // ureq's own chain of connectors without those for proxies: no variable can turn one on.
-        let connector = ().chain(TcpConnector::default()).chain(tls::SharedConnector::default());
-        let agent = Agent::with_parts(config, connector, BackendResolver::default());
-        Ok(Backend { agent, target })
+        Ok(Backend { connections: Connections::new(config), target })
     }
 
     /// Asks for one name; ends within `time_left`, whatever the backend does. Lifetimes are counted from
@@ -125,15 +124,16 @@ impl Backend {
         time_left: Duration,
         now: Timestamp,
     ) -> Result<BackendResponse, BackendError> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let uri = self.target.uri(request).map_err(|failure| self.error(failure))?;
         let validators = &request.validators;
-        let mut answer = self.call(&uri, validators, time_left, MAX_IDLE_AGE);
+        let agent = self.connections.lend();
+        let mut answer = self.call(&agent, &uri, validators, time_left, MAX_IDLE_AGE);
         // The server may close an idle connection just when it is reused, so a request that got no answer
         // is sent once more, on a new one (RFC 9110 9.2.2).
         if answer.as_ref().is_err_and(error::is_disconnect) {
             let time_left = time_left.saturating_sub(started.elapsed());
-            answer = self.call(&uri, validators, time_left, Duration::ZERO);
+            answer = self.call(&agent, &uri, validators, time_left, Duration::ZERO);
         }
         let response = answer.map_err(|error| self.error(Failure::from_ureq(error, time_left)))?;
         match response.status() {
@@ -147,18 +147,30 @@ impl Backend {
     /// Cuts requests under way and makes further ones fail at once. One that is still looking up a name or
     /// connecting ends with its deadline.
     pub fn shutdown(&self) {
-        self.agent.clone().shutdown();
+        self.connections.shut_down();
+    }
+
+    /// Whether somebody has to begin to call [`Backend::close_idle`], after [`Backend::IDLE_AGE`]: a request was made since
+    /// it last said that all are closed.
+    pub fn begin_watch(&self) -> bool {
+        self.connections.begin_watch()
+    }
+
+    /// Closes the connections that wait, if no request was made for their age; else says after how long to try again.
+    pub fn close_idle(&self, now: Instant) -> Option<Duration> {
+        self.connections.close_idle(now)
     }
 
     fn call(
         &self,
+        agent: &Agent,
         uri: &Uri,
         validators: &Validators,
         time_left: Duration,
         max_idle_age: Duration,
     ) -> Result<Response<Body>, ureq::Error> {
         // A little less for the connection, so that its want is told from the want of an answer.
-        let request = self.agent.get(uri).config().timeout_global(Some(time_left));
+        let request = agent.get(uri).config().timeout_global(Some(time_left));
         let request = request.timeout_connect(Some(time_left * 9 / 10));
         let mut request = request.max_idle_age(max_idle_age).build();
         for (name, value) in self.target.headers() {

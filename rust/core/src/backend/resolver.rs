@@ -25,8 +25,8 @@ const GIVEN_UP: Duration = Duration::from_secs(2 * 60);
 /// ureq takes no more addresses than these.
 const MAX_ADDRESSES: usize = 16;
 
-/// Resolves one host, the backend's. Thread-safe.
-#[derive(Debug, Default)]
+/// Resolves one host, the backend's. Thread-safe; clones share what they know.
+#[derive(Clone, Debug, Default)]
 pub(super) struct BackendResolver {
     shared: Arc<Shared>,
 }

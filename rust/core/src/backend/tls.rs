@@ -84,9 +84,9 @@ fn parse(option: &str, pem: &str) -> Result<Blocks, BackendError> {
 }
 
 /// ureq's TLS connector, told that a request's settings are the agent's: they differ by the deadline only.
-/// Otherwise it would read the trust store anew for each connection and resume no session.
-#[derive(Debug, Default)]
-pub(super) struct SharedConnector(RustlsConnector);
+/// Otherwise it would read the trust store anew for each connection and resume no session. Clones share both.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedConnector(Arc<RustlsConnector>);
 
 impl<In: Transport> Connector<In> for SharedConnector {
     type Out = Zeroized<<RustlsConnector as Connector<In>>::Out>;

@@ -129,7 +129,7 @@ impl Shared {
                 shared.disk_writes.retry_as_planned();
                 shared.schedule_writes();
             };
-            self.retries.after(SWEEP_INTERVAL, Box::new(task));
+            self.timer.after(SWEEP_INTERVAL, Box::new(task));
         }
     }
 

@@ -56,7 +56,7 @@ impl Engine {
             unsupported: NegativeStore::new(settings.max_negative_memory / UNSUPPORTED_SHARE),
             disk_reads: DiskReads::default(),
             disk_writes: DiskWrites::default(),
-            retries: Timer::default(),
+            timer: Timer::default(),
             issuers: Interner::default(),
             handshake_params: Interner::default(),
             back_off: BackOff::default(),
@@ -141,7 +141,7 @@ impl Engine {
         if shared.closed_at.set(Instant::now()).is_err() {
             return;
         }
-        shared.retries.close();
+        shared.timer.close();
         for (server_name, tokens) in shared.flights.detach_all() {
             let outcome = Outcome::Failed(CLOSED.into());
             let finished = Event::Finished {

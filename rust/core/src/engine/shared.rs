@@ -40,8 +40,8 @@ pub(super) struct Shared {
     pub(super) disk: Option<DiskStore>,
     pub(super) disk_reads: DiskReads,
     pub(super) disk_writes: DiskWrites,
-    /// When what the disk has refused is tried again.
-    pub(super) retries: Timer,
+    /// For what is done later: what the disk has refused, and connections that wait.
+    pub(super) timer: Timer,
     pub(super) issuers: Interner<Issuers>,
     pub(super) handshake_params: Interner<str>,
     pub(super) back_off: BackOff,

@@ -163,6 +163,11 @@ impl TestBackend {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// How many of them are open.
+    pub fn open_connections(&self) -> usize {
+        self.shared.open.lock().len()
+    }
+
     /// The requests so far, in the order of their arrival; no more than the first thousands.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().clone()

@@ -1,11 +1,14 @@
 //! The step to the backend: leave to ask, a worker, one request.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use crate::backend::{self, BackendRequest, BackendResponse, Validators};
+use crate::backend::{self, Backend, BackendRequest, BackendResponse, Validators};
 use crate::clock::Timestamp;
+use crate::engine::LookupConfig;
 use crate::engine::fetch::Fetch;
+use crate::engine::shared::Shared;
+use crate::engine::timer::Timer;
 use crate::events::Outcome;
 use crate::log_sampler::LogKind;
 use crate::worker_pool::SubmitError;
@@ -64,6 +67,7 @@ impl Fetch {
         let asked_at = Instant::now();
         let answer = self.config.backend.fetch(&request, time_left, now);
         shared.fetch_times.record(asked_at.elapsed());
+        shared.watch_connections(&self.config);
         match answer {
             Ok(BackendResponse::Found { pem, metadata }) => self.found(&pem, metadata),
             Ok(BackendResponse::NotModified { metadata }) => self.not_modified(metadata),
@@ -97,6 +101,25 @@ impl Fetch {
             _ => Validators::default(),
         }
     }
+}
+
+impl Shared {
+    /// Sees to it that connections close that wait for a request in vain, once per use.
+    fn watch_connections(&self, config: &Arc<LookupConfig>) {
+        if config.backend.begin_watch() {
+            close_when_idle(&self.timer, Arc::downgrade(config), Backend::IDLE_AGE);
+        }
+    }
+}
+
+fn close_when_idle(timer: &Timer, config: Weak<LookupConfig>, after: Duration) {
+    let again = timer.clone();
+    let task = move || {
+        if let Some(left) = config.upgrade().and_then(|config| config.backend.close_idle(Instant::now())) {
+            close_when_idle(&again, config, left);
+        }
+    };
+    timer.after(after, Box::new(task));
 }
 
 const RAISE_THE_LIMIT: &str = "if the backend can take more requests at once, raise max_concurrent_fetches";
