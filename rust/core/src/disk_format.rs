@@ -22,19 +22,21 @@
 //! The checksum finds damage; it is no signature. Who can write into the directory can forge an entry, and
 //! [`crate::disk_store`] makes sure that this is nobody but our own user.
 
+mod header;
 mod pem_text;
 
 use std::fmt;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
-use crate::entry::{ClientKind, EntryKey, ResponseMetadata};
-use crate::freshness::{FreshnessLifetime, ResponseFreshness};
+use crate::entry::{EntryKey, ResponseMetadata};
 
+pub(crate) use header::Header;
 pub use pem_text::pem_of;
+
+use header::client;
 
 /// The largest file that is written or read, in bytes.
 pub const MAX_FILE_LENGTH: usize = 1 << 20;
@@ -135,7 +137,7 @@ fn is_hexadecimal(text: &str, length: usize) -> bool {
 
 /// Makes the text of an entry. A validator with control characters is left out: it only saves a transfer.
 pub fn encode(entry: &StoredEntry, backend: &str) -> Result<Zeroizing<Vec<u8>>, FormatError> {
-    let header = header(entry, backend)?;
+    let header = header::write(entry, backend)?;
     let length = FIRST_LINE.len() + "checksum: \n".len() + CHECKSUM_LENGTH + header.len() + entry.pem.len();
     if length > MAX_FILE_LENGTH {
         return Err(FormatError::TooLarge);
@@ -163,7 +165,7 @@ pub fn decode(text: &[u8], backend: &str, key: &EntryKey) -> Result<StoredEntry,
     }
     let end = body.windows(2).position(|pair| pair == b"\n\n").ok_or(FormatError::NotAnEntry)? + 1;
     let header = std::str::from_utf8(&body[..end]).map_err(|_| FormatError::NotAnEntry)?;
-    let parsed = parse_header(header)?;
+    let parsed = header::parse(header)?;
     if parsed.backend != backend {
         return Err(FormatError::OtherBackend);
     }
@@ -180,7 +182,7 @@ pub(crate) fn decode_start(start: &[u8]) -> Option<Header<'_>> {
     let rest = start.strip_prefix(FIRST_LINE.as_bytes())?;
     let body = rest.get("checksum: \n".len() + CHECKSUM_LENGTH..)?;
     let end = body.windows(2).position(|pair| pair == b"\n\n")? + 1;
-    parse_header(std::str::from_utf8(&body[..end]).ok()?).ok()
+    header::parse(std::str::from_utf8(&body[..end]).ok()?).ok()
 }
 
 /// Tells an entry of another version from a text that is damaged or none of ours.
@@ -193,110 +195,6 @@ fn other_format(text: &[u8]) -> FormatError {
         }
         _ => FormatError::NotAnEntry,
     }
-}
-
-fn header(entry: &StoredEntry, backend: &str) -> Result<String, FormatError> {
-    let StoredEntry { key, metadata, not_after, .. } = entry;
-    let lifetime = match &metadata.freshness.lifetime {
-        FreshnessLifetime::Unspecified => "unspecified".to_owned(),
-        FreshnessLifetime::Explicit(lifetime) => {
-            u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).to_string()
-        }
-        FreshnessLifetime::Uncacheable(_) => return Err(FormatError::Uncacheable),
-    };
-    if has_control_characters(backend) {
-        return Err(FormatError::ControlCharacters("backend"));
-    }
-    if has_control_characters(&key.name) {
-        return Err(FormatError::ControlCharacters("server name"));
-    }
-    let must_revalidate = if metadata.freshness.must_revalidate { "yes" } else { "no" };
-    let mut header = format!(
-        "backend: {backend}\nserver-name: {name}\nclient: {client}\nfetched-at: {fetched_at}\n\
-         lifetime: {lifetime}\nmust-revalidate: {must_revalidate}\nnot-after: {not_after}\n",
-        name = key.name,
-        client = client(key),
-        fetched_at = metadata.fetched_at.0,
-        not_after = not_after.0,
-    );
-    for (name, value) in [("etag", &metadata.etag), ("last-modified", &metadata.last_modified)] {
-        if let Some(value) = value.as_deref().filter(|value| !has_control_characters(value)) {
-            header.extend([name, ": ", value, "\n"]);
-        }
-    }
-    header.push('\n');
-    Ok(header)
-}
-
-/// What a header says.
-pub(crate) struct Header<'a> {
-    pub(crate) backend: &'a str,
-    pub(crate) server_name: &'a str,
-    client: &'a str,
-    pub(crate) metadata: ResponseMetadata,
-    pub(crate) not_after: Timestamp,
-}
-
-fn parse_header(header: &str) -> Result<Header<'_>, FormatError> {
-    // Never written by us, and a validator with one makes no request.
-    if header.split('\n').any(has_control_characters) {
-        return Err(FormatError::NotAnEntry);
-    }
-    let mut fields = Fields(header);
-    let backend = fields.required("backend")?;
-    let server_name = fields.required("server-name")?;
-    let client = fields.required("client")?;
-    let fetched_at = Timestamp(number("fetched-at", fields.required("fetched-at")?)?);
-    let lifetime = match fields.required("lifetime")? {
-        "unspecified" => FreshnessLifetime::Unspecified,
-        text => FreshnessLifetime::Explicit(Duration::from_millis(number("lifetime", text)?)),
-    };
-    let must_revalidate = match fields.required("must-revalidate")? {
-        "yes" => true,
-        "no" => false,
-        _ => return Err(FormatError::Field("must-revalidate")),
-    };
-    let not_after = Timestamp(number("not-after", fields.required("not-after")?)?);
-    let etag = fields.optional("etag").map(Box::from);
-    let last_modified = fields.optional("last-modified").map(Box::from);
-    if !fields.0.is_empty() {
-        return Err(FormatError::NotAnEntry);
-    }
-    let freshness = ResponseFreshness { lifetime, must_revalidate };
-    let metadata = ResponseMetadata { fetched_at, freshness, etag, last_modified };
-    Ok(Header { backend, server_name, client, metadata, not_after })
-}
-
-/// The header's lines that are not yet read.
-struct Fields<'a>(&'a str);
-
-impl<'a> Fields<'a> {
-    fn optional(&mut self, name: &str) -> Option<&'a str> {
-        let (line, rest) = self.0.split_once('\n')?;
-        let value = line.strip_prefix(name)?.strip_prefix(": ")?;
-        self.0 = rest;
-        Some(value)
-    }
-
-    fn required(&mut self, name: &'static str) -> Result<&'a str, FormatError> {
-        self.optional(name).ok_or(FormatError::Field(name))
-    }
-}
-
-fn number(name: &'static str, text: &str) -> Result<u64, FormatError> {
-    text.parse().map_err(|_| FormatError::Field(name))
-}
-
-fn client(key: &EntryKey) -> &'static str {
-    match key.client {
-        ClientKind::RsaOnly => "rsa-only",
-        ClientKind::Ecdsa => "ecdsa",
-        ClientKind::Ed25519 => "ed25519",
-    }
-}
-
-fn has_control_characters(value: &str) -> bool {
-    value.chars().any(char::is_control)
 }
 
 fn sha256_hex<const N: usize>(parts: [&[u8]; N]) -> String {

@@ -1,5 +1,9 @@
+use std::time::Duration;
+
 use super::pem_text::write_blocks;
 use super::*;
+use crate::entry::ClientKind;
+use crate::freshness::{FreshnessLifetime, ResponseFreshness};
 use proptest::prelude::*;
 
 const BACKEND: &str = "https://backend.example:8443/certificates";
