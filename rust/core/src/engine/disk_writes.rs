@@ -1,5 +1,7 @@
 //! What waits to be written to disk or removed from it: for each key the last that was wanted, so that a save can't
-//! undo a later removal, nor a removal a later save. Who reads a key asks here first.
+//! undo a later removal, nor a removal a later save. Who reads a key asks here first; who writes goes by [`turns`].
+
+mod turns;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -8,8 +10,9 @@ use std::time::Instant;
 use compact_str::CompactString;
 use parking_lot::Mutex;
 
-use crate::disk_store::SWEEP_INTERVAL;
 use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+
+pub(super) use turns::{Next, Removal};
 
 /// What is to become of a key's file.
 #[derive(Clone)]
@@ -142,19 +145,6 @@ pub(super) enum Pending {
     Saved(Arc<Entry>, ResponseMetadata),
 }
 
-/// What the writer does next.
-pub(super) enum Next {
-    Save { key: EntryKey, number: u64, entry: Arc<Entry>, metadata: ResponseMetadata },
-    Removals(Vec<Removal>),
-}
-
-pub(super) struct Removal {
-    pub(super) key: EntryKey,
-    pub(super) number: u64,
-    pub(super) up_to: ClientKind,
-    pub(super) purged: Option<Arc<PurgedNames>>,
-}
-
 /// What has become of removals that somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outstanding {
@@ -248,36 +238,6 @@ impl DiskWrites {
         Ok(())
     }
 
-    /// Whether the caller must schedule the writer.
-    pub(super) fn schedule(&self) -> bool {
-        !std::mem::replace(&mut self.state.lock().is_scheduled, true)
-    }
-
-    /// Whether the caller is to remove everything; holds the last write that it stands for.
-    pub(super) fn begin_clearing(&self) -> Option<u64> {
-        let state = &mut *self.state.lock();
-        let is_wanted = state.clearing == Clearing::Wanted;
-        is_wanted.then(|| {
-            state.clearing = Clearing::UnderWay;
-            state.next_number
-        })
-    }
-
-    pub(super) fn end_clearing(&self, last_number: u64, found: Option<u64>) {
-        let state = &mut *self.state.lock();
-        let succeeded = found.is_some();
-        state.cleared = found.unwrap_or(state.cleared);
-        if succeeded {
-            let is_made = |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
-            let made = state.wanted.iter().filter(|(_, wanted)| is_made(wanted)).map(|(key, _)| key.clone());
-            made.collect::<Vec<_>>().iter().for_each(|key| state.forget(key));
-        }
-        // If it is wanted again by now, that comes next.
-        if state.clearing == Clearing::UnderWay {
-            state.clearing = if succeeded { Clearing::NotWanted } else { Clearing::HasFailed };
-        }
-    }
-
     /// How many files the last clearing has found.
     pub(super) fn cleared(&self) -> u64 {
         self.state.lock().cleared
@@ -290,36 +250,6 @@ impl DiskWrites {
         state.order.clear();
         (state.saves, state.removals, state.unseen) = (0, 0, 0);
         state.clearing = Clearing::Wanted;
-    }
-
-    /// The next save, or all removals up to it.
-    pub(super) fn next(&self) -> Option<Next> {
-        let state = &mut *self.state.lock();
-        let mut removals = Vec::new();
-        while let Some(key) = state.order.pop_front() {
-            let Some(wanted) = state.wanted.get(&key) else { continue };
-            let number = wanted.number;
-            match (&wanted.write, wanted.write.removes()) {
-                (write, Some(up_to)) => {
-                    let purged =
-                        if let DiskWrite::Purge(names) = write { Some(Arc::clone(names)) } else { None };
-                    removals.push(Removal { key, number, up_to, purged });
-                }
-                (DiskWrite::Save(entry, metadata), _) if removals.is_empty() => {
-                    return Some(Next::Save {
-                        key,
-                        number,
-                        entry: Arc::clone(entry),
-                        metadata: metadata.clone(),
-                    });
-                }
-                _ => {
-                    state.order.push_front(key);
-                    break;
-                }
-            }
-        }
-        (!removals.is_empty()).then_some(Next::Removals(removals))
     }
 
     /// Which of these removals are not made yet; `None` for everything that is to go. Those the disk has refused are
@@ -342,91 +272,6 @@ impl DiskWrites {
             None => clearing,
             Some(last) if last.has_failed && all_failed() => Outstanding::Refused,
             Some(_) => Outstanding::Some,
-        }
-    }
-
-    pub(super) fn note_sweep(&self) {
-        self.state.lock().swept_at = Some(Instant::now());
-    }
-
-    /// Ends the caller's turn, unless something came meanwhile.
-    pub(super) fn rest(&self) -> bool {
-        let state = &mut *self.state.lock();
-        state.is_scheduled = !state.order.is_empty() || state.clearing == Clearing::Wanted;
-        !state.is_scheduled
-    }
-
-    /// Ends a turn that has not rested: it was not begun, or has panicked. What it had taken in hand is tried again as if the
-    /// disk had refused it.
-    pub(super) fn give_up_turn(&self) {
-        let state = &mut *self.state.lock();
-        state.is_scheduled = false;
-        if state.clearing == Clearing::UnderWay {
-            state.clearing = Clearing::HasFailed;
-        }
-        let queued: HashSet<_> = state.order.iter().collect();
-        for (_, wanted) in state.wanted.iter_mut().filter(|(key, _)| !queued.contains(key)) {
-            wanted.has_failed = true;
-        }
-    }
-
-    /// Whether it is time for a step of the sweep.
-    pub(super) fn is_sweep_due(&self) -> bool {
-        self.state.lock().swept_at.is_none_or(|swept_at| swept_at.elapsed() >= SWEEP_INTERVAL)
-    }
-
-    /// Notes how a write ended. If something else is wanted of the key by now, that comes next.
-    pub(super) fn ended(&self, key: &EntryKey, number: u64, succeeded: bool) {
-        let state = &mut *self.state.lock();
-        let Some(wanted) = state.wanted.get_mut(key) else { return };
-        if wanted.number != number {
-            // A newer write came meanwhile and was not queued: queue it now.
-            state.order.push_back(key.clone());
-            return;
-        }
-        if wanted.write.removes().is_some() && !succeeded {
-            wanted.has_failed = true;
-            return;
-        }
-        let removal = wanted.removal.filter(|_| !succeeded);
-        if wanted.write.removes().is_none() {
-            state.has_just_lost = !succeeded;
-        }
-        state.forget(key);
-        if let Some(up_to) = removal {
-            let write = DiskWrite::Remove(up_to);
-            state.note(key.clone(), Wanted { number, write, removal, has_failed: false });
-            state.order.push_back(key.clone());
-        }
-    }
-
-    /// Whether the caller must see to it that what the disk has refused is tried again, by [`DiskWrites::retry_as_planned`].
-    pub(super) fn plan_retry(&self) -> bool {
-        let state = &mut *self.state.lock();
-        let is_refused =
-            || state.clearing == Clearing::HasFailed || state.wanted.values().any(|wanted| wanted.has_failed);
-        if state.retry_is_planned || !is_refused() {
-            return false;
-        }
-        state.retry_is_planned = true;
-        true
-    }
-
-    pub(super) fn retry_as_planned(&self) {
-        self.state.lock().retry_is_planned = false;
-        self.retry();
-    }
-
-    /// Lines up what the disk has refused: it works again.
-    pub(super) fn retry(&self) {
-        let state = &mut *self.state.lock();
-        if state.clearing == Clearing::HasFailed {
-            state.clearing = Clearing::Wanted;
-        }
-        let failed = state.wanted.iter_mut().filter(|(_, wanted)| wanted.has_failed);
-        for (key, wanted) in failed {
-            wanted.has_failed = false;
-            state.order.push_back(key.clone());
         }
     }
 }
