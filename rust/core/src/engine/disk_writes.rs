@@ -2,49 +2,20 @@
 //! undo a later removal, nor a removal a later save. Who reads a key asks here first; who writes goes by [`turns`].
 
 mod turns;
+mod wanted;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use compact_str::CompactString;
 use parking_lot::Mutex;
 
-use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef, ResponseMetadata};
+use crate::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
 
 pub(super) use turns::{Next, Removal};
+pub(super) use wanted::{DiskWrite, PurgedNames};
 
-/// What is to become of a key's file.
-#[derive(Clone)]
-pub(super) enum DiskWrite {
-    Save(Arc<Entry>, ResponseMetadata),
-    /// Remove it, unless its certificate is one that clients of this kind can't use.
-    Remove(ClientKind),
-    /// The same of a name of which nothing was ever seen, since the disk could not be read: a scanner chooses such names.
-    RemoveUnseen(ClientKind),
-    /// Remove it, whatever it is, and note that it was there: an operator wants that, and however many it are, each has
-    /// room.
-    Purge(Arc<PurgedNames>),
-}
-
-/// Names of which a purge has removed a file. Thread-safe.
-pub(super) type PurgedNames = Mutex<HashSet<CompactString>>;
-
-impl DiskWrite {
-    /// Of certificates for which clients it is, if it is a removal.
-    fn removes(&self) -> Option<ClientKind> {
-        match self {
-            DiskWrite::Save(..) => None,
-            DiskWrite::Remove(up_to) | DiskWrite::RemoveUnseen(up_to) => Some(*up_to),
-            DiskWrite::Purge(_) => Some(ClientKind::Ed25519),
-        }
-    }
-
-    /// Whether it takes of the room for removals.
-    fn takes_room(&self) -> bool {
-        matches!(self, DiskWrite::Remove(_))
-    }
-}
+use wanted::{Wanted, WantedWrites};
 
 /// Saves that may wait; beyond it an entry stays in memory only.
 const MAX_SAVES: usize = 8_192;
@@ -69,14 +40,10 @@ pub(super) struct DiskWrites {
 
 #[derive(Default)]
 struct State {
-    wanted: HashMap<EntryKey, Wanted>,
+    wanted: WantedWrites,
     order: VecDeque<EntryKey>,
-    saves: usize,
     /// Whether the last save was in vain.
     has_just_lost: bool,
-    /// Those that take of the room for removals.
-    removals: usize,
-    unseen: usize,
     retry_is_planned: bool,
     is_scheduled: bool,
     swept_at: Option<Instant>,
@@ -84,35 +51,6 @@ struct State {
     /// Files that the last clearing has found.
     cleared: u64,
     next_number: u64,
-}
-
-impl State {
-    fn note(&mut self, key: EntryKey, wanted: Wanted) {
-        self.forget(&key);
-        self.count(&wanted.write, 1);
-        self.wanted.insert(key, wanted);
-    }
-
-    fn forget(&mut self, key: &EntryKey) {
-        if let Some(wanted) = self.wanted.remove(key) {
-            self.count(&wanted.write, -1);
-        }
-    }
-
-    /// A removal that is not made yet, be it that a save has come in its place: the old file lies there until that is
-    /// made.
-    fn removal_of(&self, key: &EntryKey) -> Option<&Wanted> {
-        self.wanted.get(key).filter(|wanted| wanted.removal.is_some())
-    }
-
-    fn count(&mut self, write: &DiskWrite, more: isize) {
-        match write {
-            DiskWrite::Save(..) => self.saves = self.saves.saturating_add_signed(more),
-            DiskWrite::Remove(_) => self.removals = self.removals.saturating_add_signed(more),
-            DiskWrite::RemoveUnseen(_) => self.unseen = self.unseen.saturating_add_signed(more),
-            DiskWrite::Purge(_) => {}
-        }
-    }
 }
 
 /// Whether everything on disk is to go, since a removal found no room. Until it has, nothing of it is read.
@@ -124,16 +62,6 @@ enum Clearing {
     UnderWay,
     /// The disk has refused it, and it waits for a better moment.
     HasFailed,
-}
-
-struct Wanted {
-    number: u64,
-    write: DiskWrite,
-    /// A removal that may not be made yet: this one, or what a save came in place of. A save that fails leaves the
-    /// file that was to go.
-    removal: Option<ClientKind>,
-    /// Not in the order: the disk has refused it, and it waits for a better moment.
-    has_failed: bool,
 }
 
 /// What a reader has to know of a key.
@@ -168,7 +96,7 @@ impl DiskWrites {
 
     /// How many wait to be written.
     pub(super) fn saves(&self) -> usize {
-        self.state.lock().saves
+        self.state.lock().wanted.saves()
     }
 
     /// Whether the last save found no room, or the disk has refused it.
@@ -178,7 +106,7 @@ impl DiskWrites {
 
     /// Whether whoever can wait with a save should.
     pub(super) fn is_half_full(&self) -> bool {
-        self.state.lock().saves >= MAX_SAVES / 2
+        self.state.lock().wanted.saves() >= MAX_SAVES / 2
     }
 
     /// Whether the file of a key is as good as gone.
@@ -194,7 +122,7 @@ impl DiskWrites {
     }
 
     pub(super) fn is_pending(&self, key: EntryKeyRef<'_>) -> bool {
-        self.state.lock().wanted.contains_key(&key.to_owned())
+        self.state.lock().wanted.get(&key.to_owned()).is_some()
     }
 
     /// Notes what is wanted of a key in place of what was.
@@ -205,16 +133,19 @@ impl DiskWrites {
         let took_room = previous.is_some_and(|wanted| wanted.write.takes_room());
         let takes_room = write.takes_room();
         let is_removal = write.removes().is_some();
-        if !is_removal && previous.is_none() && state.saves >= MAX_SAVES {
+        if !is_removal && previous.is_none() && state.wanted.saves() >= MAX_SAVES {
             state.has_just_lost = true;
             return Err(NoRoom::Save);
         }
-        if matches!(write, DiskWrite::RemoveUnseen(_)) && previous.is_none() && state.unseen >= MAX_UNSEEN {
+        if matches!(write, DiskWrite::RemoveUnseen(_))
+            && previous.is_none()
+            && state.wanted.unseen() >= MAX_UNSEEN
+        {
             return Err(NoRoom::Removal);
         }
-        if takes_room && !took_room && state.removals >= MAX_REMOVALS {
+        if takes_room && !took_room && state.wanted.removals() >= MAX_REMOVALS {
             state.clearing = Clearing::Wanted;
-            state.forget(&key);
+            state.wanted.forget(&key);
             return Ok(());
         }
         // The one before may be of more.
@@ -228,7 +159,7 @@ impl DiskWrites {
         let is_queued_in_front = is_queued && previous.is_some_and(|wanted| wanted.write.removes().is_some());
         state.next_number += 1;
         let wanted = Wanted { number: state.next_number, write, removal, has_failed: false };
-        state.note(key.clone(), wanted);
+        state.wanted.note(key.clone(), wanted);
         match is_removal {
             // What must not come back goes before what would be good to have: the process may end at any moment.
             true if !is_queued_in_front => state.order.push_front(key),
@@ -246,9 +177,8 @@ impl DiskWrites {
     /// Everything on disk is to go, and what waits to be written before it is not to be.
     pub(super) fn want_clearing(&self) {
         let state = &mut *self.state.lock();
-        state.wanted.clear();
+        state.wanted = WantedWrites::default();
         state.order.clear();
-        (state.saves, state.removals, state.unseen) = (0, 0, 0);
         state.clearing = Clearing::Wanted;
     }
 
@@ -263,12 +193,12 @@ impl DiskWrites {
         };
         let Some(keys) = keys else { return clearing };
         // Not all of many are walked before it is worth it.
-        while keys.last().is_some_and(|last| state.removal_of(last).is_none()) {
+        while keys.last().is_some_and(|last| state.wanted.removal_of(last).is_none()) {
             keys.pop();
         }
         let all_failed =
-            || keys.iter().all(|key| state.removal_of(key).is_none_or(|wanted| wanted.has_failed));
-        match keys.last().and_then(|last| state.removal_of(last)) {
+            || keys.iter().all(|key| state.wanted.removal_of(key).is_none_or(|wanted| wanted.has_failed));
+        match keys.last().and_then(|last| state.wanted.removal_of(last)) {
             None => clearing,
             Some(last) if last.has_failed && all_failed() => Outstanding::Refused,
             Some(_) => Outstanding::Some,
@@ -279,6 +209,7 @@ impl DiskWrites {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::ClientKind;
 
     fn key(number: usize) -> EntryKey {
         EntryKey { name: format!("n{number}.example").into(), client: ClientKind::Ecdsa }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::disk_store::SWEEP_INTERVAL;
-use crate::engine::disk_writes::{Clearing, DiskWrite, DiskWrites, PurgedNames, Wanted};
+use crate::engine::disk_writes::wanted::{DiskWrite, PurgedNames, Wanted};
+use crate::engine::disk_writes::{Clearing, DiskWrites};
 use crate::entry::{ClientKind, Entry, EntryKey, ResponseMetadata};
 
 /// What the writer does next.
@@ -45,7 +46,7 @@ impl DiskWrites {
         if succeeded {
             let is_made = |wanted: &Wanted| wanted.number <= last_number && wanted.write.removes().is_some();
             let made = state.wanted.iter().filter(|(_, wanted)| is_made(wanted)).map(|(key, _)| key.clone());
-            made.collect::<Vec<_>>().iter().for_each(|key| state.forget(key));
+            made.collect::<Vec<_>>().iter().for_each(|key| state.wanted.forget(key));
         }
         // If it is wanted again by now, that comes next.
         if state.clearing == Clearing::UnderWay {
@@ -100,10 +101,10 @@ impl DiskWrites {
         if wanted.write.removes().is_none() {
             state.has_just_lost = !succeeded;
         }
-        state.forget(key);
+        state.wanted.forget(key);
         if let Some(up_to) = removal {
             let write = DiskWrite::Remove(up_to);
-            state.note(key.clone(), Wanted { number, write, removal, has_failed: false });
+            state.wanted.note(key.clone(), Wanted { number, write, removal, has_failed: false });
             state.order.push_back(key.clone());
         }
     }
@@ -141,8 +142,9 @@ impl DiskWrites {
     /// Whether the caller must see to it that what the disk has refused is tried again, by [`DiskWrites::retry_as_planned`].
     pub(in crate::engine) fn plan_retry(&self) -> bool {
         let state = &mut *self.state.lock();
-        let is_refused =
-            || state.clearing == Clearing::HasFailed || state.wanted.values().any(|wanted| wanted.has_failed);
+        let is_refused = || {
+            state.clearing == Clearing::HasFailed || state.wanted.iter().any(|(_, wanted)| wanted.has_failed)
+        };
         if state.retry_is_planned || !is_refused() {
             return false;
         }
