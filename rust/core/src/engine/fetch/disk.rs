@@ -1,13 +1,9 @@
 //! The disk step. Nothing here may fail a handshake. A read can't be interrupted, so the reading and a watching thread
-//! share the fetch; whoever takes it goes on with it.
+//! ([`watch`]) share the fetch; whoever takes it goes on with it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::{Duration, Instant};
+mod watch;
 
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use crate::disk_store::DiskStore;
 use crate::engine::LookupConfig;
@@ -18,55 +14,11 @@ use crate::engine::shared::Shared;
 use crate::engine::storing::OnDisk;
 use crate::entry::{ClientKind, Entry, EntryKey, EntryKeyRef};
 use crate::freshness::Freshness;
-use crate::log_sampler::LogKind;
 use crate::worker_pool::Priority;
 
-/// How long a read may take before the disk is taken to hang. A fetch waits for half of its own time at most.
-const READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// Polling interval for overdue reads.
-const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+pub(in crate::engine) use watch::DiskReads;
 
-/// The fetches that wait for the disk.
-#[derive(Default)]
-pub(in crate::engine) struct DiskReads {
-    waiting: Mutex<Waiting>,
-    /// Timed-out reads that have not returned.
-    hanging: AtomicU64,
-}
-
-#[derive(Default)]
-struct Waiting {
-    reads: Vec<Arc<PendingRead>>,
-    watched: bool,
-}
-
-/// Where a fetch waits, first in the queue and then for its read.
-struct PendingRead {
-    state: Mutex<ReadState>,
-    queued_at: Instant,
-    read_at: OnceLock<Instant>,
-    /// Half of the fetch's own time.
-    longest: Duration,
-}
-
-enum ReadState {
-    Waits(Fetch),
-    Gone,
-    /// The read that was waited for has not returned.
-    Hangs,
-}
-
-impl PendingRead {
-    /// Whether the read takes too long.
-    fn hangs(&self) -> bool {
-        self.read_at.get().is_some_and(|read_at| read_at.elapsed() >= READ_TIMEOUT.min(self.longest))
-    }
-
-    /// Whether the fetch has waited for long enough. A long queue says nothing of the disk's health.
-    fn is_overdue(&self, disk_hangs: bool) -> bool {
-        self.hangs() || disk_hangs && self.read_at.get().is_none() || self.queued_at.elapsed() >= self.longest
-    }
-}
+use watch::PendingRead;
 
 /// The reader's side of a pending read. Dropped with the fetch inside (queue full, panic), it sends the fetch to the
 /// backend.
@@ -82,14 +34,12 @@ impl Fetch {
     /// Reads the entry from disk, or goes on to the backend if it has none to use, or does not answer.
     pub(in crate::engine) fn queue_read(self) {
         let shared = Arc::clone(&self.shared);
-        if shared.disk_reads.hanging.load(Ordering::Relaxed) > 0 {
+        if shared.disk_reads.any_hangs() {
             return self.queue_load();
         }
         let (key, handshake_params) = (self.key.clone(), Arc::clone(&self.handshake_params));
         let config = Arc::clone(&self.config);
-        let (queued_at, read_at, longest) = (Instant::now(), OnceLock::new(), self.config.timeout / 2);
-        let pending =
-            Arc::new(PendingRead { state: Mutex::new(ReadState::Waits(self)), queued_at, read_at, longest });
+        let pending = Arc::new(PendingRead::new(self));
         let read = Read {
             shared: Arc::clone(&shared),
             pending: Arc::clone(&pending),
@@ -123,13 +73,12 @@ enum Found {
 impl Read {
     fn run(self) {
         // If nobody waits any more, the disk has enough to do.
-        let somebody_waits = matches!(*self.pending.state.lock(), ReadState::Waits(_));
-        let _ = self.pending.read_at.set(Instant::now());
+        let somebody_waits = self.pending.begin();
         let findings = somebody_waits.then(|| self.find());
         #[cfg(feature = "failpoints")]
         fail::fail_point!("disk_loaded");
         if let Some(Findings { entry, on_disk }) = findings
-            && let ReadState::Waits(mut fetch) = self.take()
+            && let Some(mut fetch) = self.pending.take(&self.shared.disk_reads)
         {
             fetch.on_disk = on_disk;
             match entry {
@@ -207,20 +156,11 @@ impl Read {
         let handshake_params = shared.interned_params(&self.handshake_params);
         Found::Entry(Entry::new(key.to_owned(), bundle, metadata, handshake_params))
     }
-
-    /// Takes the fetch, if it still waits. A read that was given up hangs no more.
-    fn take(&self) -> ReadState {
-        let state = std::mem::replace(&mut *self.pending.state.lock(), ReadState::Gone);
-        if matches!(state, ReadState::Hangs) {
-            self.shared.disk_reads.hanging.fetch_sub(1, Ordering::Relaxed);
-        }
-        state
-    }
 }
 
 impl Drop for Read {
     fn drop(&mut self) {
-        if let ReadState::Waits(fetch) = self.take() {
+        if let Some(fetch) = self.pending.take(&self.shared.disk_reads) {
             fetch.queue_load();
         }
     }
@@ -237,55 +177,3 @@ impl Fetch {
         Candidate::offer(self, entry, Source::Disk);
     }
 }
-
-impl Shared {
-    /// Sends a fetch on to the backend when its patience ends. One thread looks after all of them, while there are any.
-    fn watch(self: &Arc<Self>, pending: Arc<PendingRead>) {
-        let mut waiting = self.disk_reads.waiting.lock();
-        waiting.reads.push(pending);
-        if !waiting.watched {
-            let shared = Arc::clone(self);
-            let watcher = thread::Builder::new().name("cached_http_wd".into()).stack_size(WATCHER_STACK_SIZE);
-            // A panic ends what is sent on, by its own guards, and no watch.
-            let look = move || catch_unwind(AssertUnwindSafe(|| shared.look_after_reads())).unwrap_or(true);
-            waiting.watched = watcher.spawn(move || while look() {}).is_ok();
-        }
-    }
-
-    /// Waits for a moment and sends on whoever has waited for too long; false if nobody waits any more.
-    fn look_after_reads(self: &Arc<Self>) -> bool {
-        thread::sleep(WATCH_INTERVAL);
-        let mut overdue = Vec::new();
-        let anybody = {
-            let mut waiting = self.disk_reads.waiting.lock();
-            let hanging = &self.disk_reads.hanging;
-            waiting.reads.retain(|pending| {
-                let mut state = pending.state.lock();
-                match *state {
-                    ReadState::Waits(_) if !pending.is_overdue(hanging.load(Ordering::Relaxed) > 0) => {
-                        return true;
-                    }
-                    ReadState::Waits(_) if pending.hangs() => {
-                        hanging.fetch_add(1, Ordering::Relaxed);
-                        overdue.push(std::mem::replace(&mut *state, ReadState::Hangs));
-                    }
-                    ReadState::Waits(_) => overdue.push(std::mem::replace(&mut *state, ReadState::Gone)),
-                    ReadState::Gone | ReadState::Hangs => {}
-                }
-                false
-            });
-            waiting.watched = !waiting.reads.is_empty();
-            waiting.watched
-        };
-        for state in overdue {
-            let ReadState::Waits(fetch) = state else { continue };
-            self.counters.disk_errors.increment();
-            self.log(LogKind::Disk, fetch.key.borrowed(), || NO_ANSWER.into());
-            fetch.queue_load();
-        }
-        anybody
-    }
-}
-
-const NO_ANSWER: &str = "the disk under cache_dir does not answer in time; the backend is asked instead, and nothing is read from disk until it does";
-const WATCHER_STACK_SIZE: usize = 256 * 1024;
