@@ -5,12 +5,12 @@
 //! the journal of purges ([`journal`]). Nothing here waits; what takes time goes on in a [`Timer`]'s task or on a worker.
 
 pub(super) mod journal;
+mod membership;
 mod note;
 mod operations;
 mod purging;
 mod writes;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -22,11 +22,12 @@ use crate::engine::shared::Shared;
 use crate::engine::timer::{Task, Timer};
 use crate::entry::EntryKeyRef;
 use crate::log_sampler::LogKind;
-use crate::record::{KeyFileError, KeyRing, RecordError};
+use crate::record::{KeyRing, RecordError};
 use crate::settings::FleetSettings;
 use crate::storage::{RequestId, StorageAnswer, StorageOperation};
 use crate::worker_pool::{Job, Priority, WorkerPool};
 
+pub(super) use membership::check;
 pub(super) use operations::{Ended, LEFT_ALONE, Lane};
 pub(super) use writes::{FleetWrite, split};
 
@@ -148,71 +149,10 @@ impl Fleet {
     }
 }
 
-/// Whether the keys of a fleet can be read.
-pub(super) fn check(key_files: &[PathBuf]) -> Result<(), KeyFileError> {
-    KeyRing::read(key_files).map(drop)
-}
-
 impl Shared {
     /// The fleet, if this node is part of one.
     pub(super) fn fleet(&self) -> Option<Arc<Fleet>> {
         self.fleet.read().clone()
-    }
-
-    /// Becomes part of a fleet, or stays so with other settings, or leaves it.
-    pub(super) fn join_fleet(self: &Arc<Self>, wanted: Option<&FleetSettings>) -> Result<(), KeyFileError> {
-        let Some(wanted) = wanted else {
-            let left = self.fleet.write().take();
-            left.iter().for_each(|fleet| self.leave(fleet));
-            return Ok(());
-        };
-        let keys = KeyRing::read(&wanted.key_files)?;
-        let mut is_another_storage = false;
-        let fleet = {
-            let mut current = self.fleet.write();
-            match &*current {
-                Some(fleet) => {
-                    *fleet.keys.write() = keys;
-                    fleet.journal.lock().outdate_turn();
-                    let before = std::mem::replace(&mut *fleet.settings.lock(), wanted.clone());
-                    is_another_storage = before.storage != wanted.storage;
-                    Arc::clone(fleet)
-                }
-                None => {
-                    let journal = Journal::new(self.clock.now());
-                    let fleet = Arc::new(Fleet::new(&self.backend_name, wanted.clone(), keys, journal));
-                    *current = Some(Arc::clone(&fleet));
-                    fleet
-                }
-            }
-        };
-        if is_another_storage {
-            fleet.journal.lock().begin_anew();
-            let steps = fleet.operations.begin_anew();
-            self.carry_out(&fleet, steps);
-        }
-        let steps = fleet.operations.resize(wanted.max_concurrent as usize);
-        self.carry_out(&fleet, steps);
-        self.read_purges(&fleet);
-        Ok(())
-    }
-
-    /// Ends the fleet's operations. What the storage has not taken of this node's purges nobody can tell now.
-    pub(super) fn leave(&self, fleet: &Fleet) {
-        let untold = fleet.journal.lock().unwritten().len();
-        if untold > 0 {
-            let hope = match self.disk {
-                Some(_) => "; the next to use this cache_dir with the fleet tells them",
-                None => "",
-            };
-            self.log_of(LogKind::Advice, None, || {
-                format!(
-                    "{untold} purges by this node are not told to the others, since the storage of the fleet has not taken \
-                     them: purge on those, too{hope}"
-                )
-            });
-        }
-        fleet.close();
     }
 
     /// Has the host's storage do something; `then` goes on with the outcome on a worker. False if it is not begun, and
