@@ -3,14 +3,16 @@
 //! the host's threads as there are places, and then is left alone.
 
 mod breakers;
+mod places;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::engine::fleet::operations::breakers::{Breakers, Way};
+use crate::engine::fleet::operations::places::{Places, UnderWay, Waiting};
 use crate::storage::{RequestId, StorageAnswer, StorageOperation, StorageRequest};
 
 /// What became of an operation.
@@ -58,9 +60,8 @@ pub(in crate::engine) enum Lane {
     Write,
 }
 
-const LANES: [Lane; 3] = [Lane::Journal, Lane::Read, Lane::Write];
 /// So many may wait for a place in each lane.
-const MAX_QUEUED: usize = 4_096;
+const MAX_WAITING: usize = 4_096;
 /// So many may be left behind on storages that are no longer used. Beyond it they hold their places.
 const MAX_LEFT_BEHIND: usize = 64;
 
@@ -78,62 +79,19 @@ pub(super) struct Operations {
 
 #[derive(Default)]
 struct State {
-    places: usize,
-    under_way: HashMap<RequestId, UnderWay>,
-    queues: [VecDeque<Queued>; LANES.len()],
+    places: Places,
     /// What a storage that was left has not returned yet. It holds no place.
     left_behind: HashSet<RequestId>,
     breakers: Breakers,
     closed: bool,
 }
 
-struct Queued {
-    id: RequestId,
-    key: String,
-    operation: StorageOperation,
-    then: Then,
-}
-
-struct UnderWay {
-    lane: Lane,
-    way: Way,
-    name: &'static str,
-    begun_at: Instant,
-    /// Gone, once nobody waits any more.
-    then: Option<Then>,
-}
-
 impl State {
-    /// Begins what there is a place for.
-    fn begin(&mut self, steps: &mut Vec<Step>) {
-        for lane in LANES {
-            while self.has_place(lane) {
-                let Some(Queued { id, key, operation, then }) = self.queues[lane as usize].pop_front() else {
-                    break;
-                };
-                let (way, name) = (Way::from(&operation), operation.name());
-                let under_way = UnderWay { lane, way, name, begun_at: Instant::now(), then: Some(then) };
-                self.under_way.insert(id, under_way);
-                steps.push(Step::Want(StorageRequest { id, key, operation }));
-            }
-        }
-    }
-
-    fn has_place(&self, lane: Lane) -> bool {
-        let of_lane = || self.under_way.values().filter(|operation| operation.lane == lane).count();
-        match lane {
-            Lane::Journal => self.under_way.len() < self.places,
-            // One place is for the journal.
-            Lane::Read => self.under_way.len() + 1 < self.places.max(2),
-            Lane::Write => self.under_way.len() + 1 < self.places && of_lane() < (self.places / 2).max(1),
-        }
-    }
-
     /// Lets those go on in vain that wait for a storage which fails.
     fn skip_in_vain(&mut self, steps: &mut Vec<Step>) {
         for way in Way::BOTH.into_iter().filter(|way| self.breakers.is_open(*way)) {
-            let waiting = self.queues[way.lane() as usize].drain(..);
-            steps.extend(waiting.map(|queued| Step::End(queued.then, Ended::Skipped)));
+            let waiting = self.places.drain(way.lane());
+            steps.extend(waiting.map(|waiting| Step::End(waiting.then, Ended::Skipped)));
         }
     }
 }
@@ -141,8 +99,8 @@ impl State {
 impl Operations {
     pub(super) fn resize(&self, places: usize) -> Vec<Step> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
-        state.places = places;
-        state.begin(&mut steps);
+        state.places.resize(places);
+        state.places.begin(&mut steps);
         steps
     }
 
@@ -150,13 +108,13 @@ impl Operations {
     pub(super) fn begin_anew(&self) -> Vec<Step> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
         state.breakers = Breakers::default();
-        if state.left_behind.len() + state.under_way.len() <= MAX_LEFT_BEHIND {
-            for (id, operation) in std::mem::take(&mut state.under_way) {
+        if state.left_behind.len() + state.places.held() <= MAX_LEFT_BEHIND {
+            for (id, operation) in state.places.free_all() {
                 state.left_behind.insert(id);
                 steps.extend(operation.then.map(|then| Step::End(then, Ended::Skipped)));
             }
         }
-        state.begin(&mut steps);
+        state.places.begin(&mut steps);
         steps
     }
 
@@ -171,13 +129,13 @@ impl Operations {
     ) -> Result<(RequestId, Vec<Step>), Then> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
         let is_left_alone = lane != Lane::Journal && state.breakers.is_open(Way::from(&operation));
-        if state.closed || is_left_alone || state.queues[lane as usize].len() >= MAX_QUEUED {
+        if state.closed || is_left_alone || state.places.waiting(lane) >= MAX_WAITING {
             return Err(then);
         }
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
-        state.queues[lane as usize].push_back(Queued { id, key, operation, then });
-        state.begin(&mut steps);
+        state.places.queue(lane, Waiting { id, key, operation, then });
+        state.places.begin(&mut steps);
         Ok((id, steps))
     }
 
@@ -187,7 +145,7 @@ impl Operations {
         if state.left_behind.remove(&id) {
             return Some(steps);
         }
-        let UnderWay { lane, way, name, then, .. } = state.under_way.remove(&id)?;
+        let UnderWay { lane, way, name, then, .. } = state.places.free(id)?;
         let ended = match answer {
             StorageAnswer::Found(value) => Ended::Found(value),
             StorageAnswer::Missing => Ended::Missing,
@@ -205,14 +163,14 @@ impl Operations {
             state.skip_in_vain(&mut steps);
             steps.push(Step::End(then, ended));
         }
-        state.begin(&mut steps);
+        state.places.begin(&mut steps);
         Some(steps)
     }
 
     /// Ends the waiting for an operation that has not returned, or not been begun.
     pub(super) fn give_up(&self, id: RequestId, after: Duration) -> Vec<Step> {
         let (mut state, mut steps) = (self.state.lock(), Vec::new());
-        if let Some(operation) = state.under_way.get_mut(&id) {
+        if let Some(operation) = state.places.get_mut(id) {
             let Some(then) = operation.then.take() else { return steps };
             let (way, name) = (operation.way, operation.name);
             // One that has waited for its place says little of the storage, but its places are all held.
@@ -224,14 +182,7 @@ impl Operations {
             steps.push(Step::End(then, Ended::Failed(reason)));
             return steps;
         }
-        for queue in &mut state.queues {
-            if let Some(place) = queue.iter().position(|queued| queued.id == id)
-                && let Some(queued) = queue.remove(place)
-            {
-                steps.push(Step::End(queued.then, Ended::Skipped));
-                break;
-            }
-        }
+        steps.extend(state.places.leave_queue(id).map(|waiting| Step::End(waiting.then, Ended::Skipped)));
         steps
     }
 
@@ -262,25 +213,24 @@ impl Operations {
 
     /// For how long one has been under way that has not returned.
     pub(super) fn age(&self, id: RequestId) -> Option<Duration> {
-        self.state.lock().under_way.get(&id).map(|operation| operation.begun_at.elapsed())
+        self.state.lock().places.get(id).map(|operation| operation.begun_at.elapsed())
     }
 
     /// Whether a write has not returned, or waits for its place.
     pub(super) fn is_under_way(&self, id: RequestId) -> bool {
         let state = self.state.lock();
-        state.under_way.contains_key(&id)
-            || state.queues[Lane::Write as usize].iter().any(|queued| queued.id == id)
+        state.places.get(id).is_some() || state.places.waits(Lane::Write, id)
     }
 
     /// How many wait for a place.
     pub(super) fn queued(&self, lane: Lane) -> usize {
-        self.state.lock().queues[lane as usize].len()
+        self.state.lock().places.waiting(lane)
     }
 
     /// How many have not returned.
     pub(super) fn len(&self) -> usize {
         let state = self.state.lock();
-        state.under_way.len() + state.left_behind.len()
+        state.places.held() + state.left_behind.len()
     }
 
     /// Drops what waits; nobody is told.
@@ -288,7 +238,7 @@ impl Operations {
         let dropped = {
             let mut state = self.state.lock();
             state.closed = true;
-            (std::mem::take(&mut state.under_way), std::mem::take(&mut state.queues))
+            std::mem::take(&mut state.places)
         };
         // Outside the lock: what is dropped may call back.
         drop(dropped);
