@@ -14,6 +14,7 @@ mod outage;
 mod shared;
 mod storing;
 mod timer;
+mod withdrawals;
 
 use std::io::{self, PipeReader};
 use std::sync::Arc;

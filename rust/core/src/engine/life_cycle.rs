@@ -19,6 +19,7 @@ use crate::engine::operations::looks::{LOOKERS, MAX_QUEUED_LOOKS};
 use crate::engine::operations::{MAX_QUEUED_OPERATIONS, OPERATORS, WAITERS};
 use crate::engine::shared::Shared;
 use crate::engine::timer::Timer;
+use crate::engine::withdrawals::Withdrawals;
 use crate::engine::{Engine, LookupConfig, OpenError};
 use crate::events::{Event, EventQueue, Outcome};
 use crate::freshness::FreshnessSettings;
@@ -56,6 +57,7 @@ impl Engine {
             unsupported: NegativeStore::new(settings.max_negative_memory / UNSUPPORTED_SHARE),
             disk_reads: DiskReads::default(),
             disk_writes: DiskWrites::default(),
+            withdrawals: Withdrawals::default(),
             timer: Timer::default(),
             issuers: Interner::default(),
             handshake_params: Interner::default(),

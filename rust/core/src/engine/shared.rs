@@ -19,6 +19,7 @@ use crate::engine::fetch::candidate::Candidate;
 use crate::engine::fetch::disk::DiskReads;
 use crate::engine::fleet::Fleet;
 use crate::engine::timer::Timer;
+use crate::engine::withdrawals::Withdrawals;
 use crate::entry::{Entry, EntryId, EntryKeyRef};
 use crate::events::{Event, EventQueue, LogLevel, LogRecord};
 use crate::interner::Interner;
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) disk: Option<DiskStore>,
     pub(super) disk_reads: DiskReads,
     pub(super) disk_writes: DiskWrites,
+    pub(super) withdrawals: Withdrawals,
     /// For what is done later: what the disk has refused, and connections that wait.
     pub(super) timer: Timer,
     pub(super) issuers: Interner<Issuers>,

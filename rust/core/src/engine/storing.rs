@@ -88,6 +88,9 @@ impl Shared {
                 DiskCopy::Remove => self.remove_copies(entry.key()),
                 DiskCopy::IsThere => {}
             }
+            if source != Source::Disk {
+                self.withdrawals.contradict(entry.key(), fetched_at);
+            }
             self.flights.note_stored(entry.key());
             if let Some(dns_names) = &dns_names {
                 // What was only confirmed is shared if it was.
@@ -127,6 +130,9 @@ impl Shared {
             let is_elsewhere = found.is_in_fleet || found.on_disk == OnDisk::Something;
             let on_disk = if flight.has_stored() { OnDisk::Something } else { found.on_disk };
             let removed = self.remove(key, key.client, on_disk);
+            if !removed.is_empty() || is_elsewhere {
+                self.withdrawals.note(key, negative.fetched_at);
+            }
             let removed_keys = removed.iter().map(|entry| entry.key());
             self.withdraw_from_fleet(key, removed_keys.chain(is_elsewhere.then_some(key)));
             self.flights.withdraw(flight);
@@ -178,6 +184,7 @@ impl Shared {
         retired: &mut Vec<Arc<Entry>>,
     ) -> bool {
         let mut known = false;
+        self.withdrawals.note(name.of(ClientKind::Ed25519), self.clock.now());
         for key in name.all_kinds() {
             self.queue_write(key, removal.clone());
             retired.extend(self.memory.remove(key));
@@ -194,6 +201,15 @@ impl Shared {
             self.memory.remove(key)
         };
         self.retire(retired);
+    }
+
+    /// Has a file removed that is there again though it was withdrawn.
+    pub(super) fn remove_again(self: &Arc<Self>, key: EntryKeyRef<'_>) {
+        let _change = self.changes.lock();
+        // Another may have been stored meanwhile.
+        if self.memory.peek(key).is_none() && !self.disk_writes.is_pending(key) {
+            self.queue_write(key, DiskWrite::Remove(ClientKind::Ed25519));
+        }
     }
 
     /// Has the file of an entry removed, and its record.

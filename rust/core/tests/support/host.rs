@@ -168,7 +168,7 @@ impl Host {
     }
 }
 
-fn engine_settings(backend: &TestBackend, directory: Option<&Path>) -> EngineSettings {
+pub fn engine_settings(backend: &TestBackend, directory: Option<&Path>) -> EngineSettings {
     EngineSettings {
         backend: backend.url(),
         cache_dir: directory.map(Path::to_owned),

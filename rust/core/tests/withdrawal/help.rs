@@ -12,7 +12,7 @@ use cached_http_core::events::{Event, Outcome};
 use cached_http_core::single_flight::Token;
 
 use crate::support::Step;
-use crate::support::host::{CacheDirectory, Host, bundle, next_token};
+use crate::support::host::{CacheDirectory, Host, bundle, engine_settings, next_token};
 use crate::support::told::ToldBackend;
 
 pub(crate) const NAME: &str = "shop.example";
@@ -75,6 +75,14 @@ impl Cache {
                 }
             }
         }
+    }
+
+    /// Drives all entries out of memory.
+    pub(crate) fn forget_memory(&mut self) {
+        let mut settings = engine_settings(&self.backend.backend, Some(&self.directory.path));
+        settings.max_memory = 1;
+        self.host.engine.resize(&settings).unwrap();
+        self.host.resize(&self.backend.backend, Some(&self.directory.path));
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

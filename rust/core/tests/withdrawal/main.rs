@@ -8,5 +8,6 @@ mod late;
 mod purge;
 #[cfg(feature = "failpoints")]
 mod races;
+mod replaced;
 #[path = "../support/mod.rs"]
 mod support;

@@ -139,10 +139,18 @@ impl Read {
                 Ok(None) => return Found::Nothing,
                 Ok(Some(stored)) => {
                     // Not worth a word: an entry of long ago whose certificate has ended is simply fetched again.
-                    match shared.checked_bundle(&stored.pem, &key.to_owned(), shared.clock.now()) {
-                        Ok(bundle) => (Arc::new(bundle), stored.metadata),
+                    let bundle = match shared.checked_bundle(&stored.pem, &key.to_owned(), shared.clock.now())
+                    {
+                        Ok(bundle) => Arc::new(bundle),
                         Err(_) => return Found::Unusable,
+                    };
+                    let (algorithm, fetched_at) =
+                        (bundle.private_key().algorithm(), stored.metadata.fetched_at);
+                    if shared.withdrawals.cover(key, algorithm, fetched_at) {
+                        shared.remove_again(key);
+                        return Found::Nothing;
                     }
+                    (bundle, stored.metadata)
                 }
                 Err(error) => {
                     shared.disk_failed(key, &error);

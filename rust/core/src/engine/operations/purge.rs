@@ -78,7 +78,9 @@ impl Shared {
         self.purge_all_in_fleet(by);
         self.queue_clearing();
         self.memory.invalidate();
-        self.shared_names.purged_all(self.clock.now());
+        let now = self.clock.now();
+        self.shared_names.purged_all(now);
+        self.withdrawals.note_all(now);
         self.negatives.clear();
         self.unsupported.clear();
         self.back_off.forget_all();
