@@ -122,7 +122,7 @@ impl Engine {
         let mut buffer = NameBuffer::default();
         let name = ServerName::parse(server_name, &mut buffer)?;
         let key = EntryKeyRef { name: name.as_str(), client: ClientKind::RsaOnly };
-        Ok(self.shared.purge(key, &DiskWrite::Remove(ClientKind::Ed25519), &PurgedBy::ThisNode))
+        Ok(self.shared.purge(key, &DiskWrite::Remove(ClientKind::Ed25519), &PurgedBy::ThisNode).was_known)
     }
 
     /// The entry with this id, while it is a candidate or in memory.

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use cached_http_core::engine::Lookup;
@@ -9,7 +11,7 @@ use cached_http_core::events::Outcome;
 use cached_http_core::operations::Answer;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
 use support::Step;
-use support::host::{CacheDirectory, Host, RSA_ONLY};
+use support::host::{CacheDirectory, Host, RSA_ONLY, files_below};
 use support::told::ToldBackend;
 
 const ON: &str = r#","share_names":true"#;
@@ -154,6 +156,27 @@ fn what_covers_a_purged_name_goes_with_it() {
         let other = host.look("other.example");
         assert_eq!(matches!(other, Lookup::Hit(_)), !operation.contains("all"), "{operation}");
     }
+}
+
+#[test]
+fn a_purge_waits_for_the_file_of_what_covers_its_name() {
+    let (backend, directory) = (ToldBackend::start(), CacheDirectory::new());
+    let mut host = Host::new(&backend.backend, Some(&directory.path), ON);
+    backend.tell(&covering(&[APEX, WWW], false));
+    assert!(matches!(host.ask(APEX), Outcome::Found(_)));
+    host.operate(r#"{"sync": {}}"#).unwrap();
+    let files = || files_below(&directory.path.join("entries"));
+    let shard = files()[0].parent().unwrap().to_owned();
+    let set_mode = |mode| fs::set_permissions(&shard, Permissions::from_mode(mode)).unwrap();
+    set_mode(0o755); // which the disk's writer refuses
+    let refused = host.operate(r#"{"purge": {"names": ["www.example.com"]}}"#);
+    assert!(
+        refused.as_ref().is_err_and(|error| error.to_string().contains("refuses to remove")),
+        "{refused:?}"
+    );
+    set_mode(0o700);
+    host.operate(r#"{"purge": {"names": ["example.com"]}}"#).unwrap();
+    assert!(files().is_empty());
 }
 
 #[test]

@@ -4,10 +4,11 @@
 mod turns;
 mod wanted;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use compact_str::CompactString;
 use parking_lot::Mutex;
 
 use crate::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
@@ -172,6 +173,14 @@ impl DiskWrites {
     /// How many files the last clearing has found.
     pub(super) fn cleared(&self) -> u64 {
         self.state.lock().cleared
+    }
+
+    /// Names that were seen and are to go, whose files may be there yet.
+    pub(super) fn unremoved_names(&self) -> HashSet<CompactString> {
+        let state = self.state.lock();
+        let is_seen = |wanted: &Wanted| !matches!(wanted.write, DiskWrite::RemoveUnseen(_));
+        let unremoved = state.wanted.iter().filter(|(_, wanted)| wanted.removal.is_some() && is_seen(wanted));
+        unremoved.map(|(key, _)| key.name.clone()).collect()
     }
 
     /// Everything on disk is to go, and what waits to be written before it is not to be.

@@ -3,8 +3,11 @@
 //! each other, and a withdrawal marks the flights under way: as its last step, so that a flight which it does not mark
 //! has found nothing in memory, and finds nothing on disk.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use compact_str::CompactString;
 
 use crate::engine::disk_writes::DiskWrite;
 use crate::engine::fetch::candidate::Source;
@@ -39,6 +42,14 @@ pub(super) enum OnDisk {
 pub(super) struct FoundOf {
     pub(super) on_disk: OnDisk,
     pub(super) is_in_fleet: bool,
+}
+
+/// What a purge of a name has found.
+pub(super) struct Forgotten {
+    /// Whether anything was known of it.
+    pub(super) was_known: bool,
+    /// Other names whose certificates went with it.
+    pub(super) along: HashSet<CompactString>,
 }
 
 /// Who wants a purge.
@@ -149,31 +160,33 @@ impl Shared {
         }
     }
 
-    /// Forgets all that is known of a name, and of those whose certificates answer for it; true if that was anything. Who comes
-    /// from now on is answered anew. The removal of files is queued as `removal`.
+    /// Forgets all that is known of a name, and of those whose certificates answer for it. Who comes from now on is answered
+    /// anew. The removal of files is queued as `removal`.
     pub(super) fn purge(
         self: &Arc<Self>,
         name: EntryKeyRef<'_>,
         removal: &DiskWrite,
         by: &PurgedBy<'_>,
-    ) -> bool {
+    ) -> Forgotten {
         let mut retired = Vec::new();
-        let known = {
+        let (known, along) = {
             let _change = self.changes.lock();
             let (covering, _) = self.shared_names.covering(name.name, usize::MAX);
             let covering: Vec<_> = covering.into_iter().filter_map(|id| self.memory.entry(id)).collect();
             self.shared_names.purged(self.clock.now());
             let others = covering.iter().map(|entry| entry.key()).filter(|other| other.name != name.name);
+            let mut along = HashSet::new();
             for other in others {
                 self.forget(other, removal, &mut retired);
                 self.purge_in_fleet(other, by);
+                along.insert(other.name.into());
             }
             self.purge_in_fleet(name, by);
-            self.forget(name, removal, &mut retired)
+            (self.forget(name, removal, &mut retired), along)
         };
-        let known = known || !retired.is_empty();
+        let was_known = known || !retired.is_empty();
         self.retire(retired);
-        known
+        Forgotten { was_known, along }
     }
 
     /// Forgets a name; true if anything but a certificate was known. The caller holds `changes`.

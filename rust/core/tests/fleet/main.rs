@@ -10,4 +10,5 @@ mod purges;
 mod reading;
 mod records;
 mod refresh;
+mod removals;
 mod storage;

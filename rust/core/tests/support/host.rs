@@ -1,7 +1,7 @@
 //! A host of a engine, as `rust/ffi` and Go are, and a backend with names to ask for.
 
 use std::io::{PipeReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -191,6 +191,15 @@ impl CacheDirectory {
         let parent = tempfile::tempdir().unwrap();
         CacheDirectory { path: parent.path().join("cache"), _parent: parent }
     }
+}
+
+/// The files in a folder and those below, in no order.
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for found in std::fs::read_dir(directory).into_iter().flatten().map(|found| found.unwrap().path()) {
+        if found.is_dir() { files.extend(files_below(&found)) } else { files.push(found) }
+    }
+    files
 }
 
 pub fn request(name: &str, client: ClientKind, token: Option<Token>) -> LookupRequest<'_> {

@@ -12,6 +12,7 @@ use cached_http_core::events::{Event, Outcome};
 use cached_http_core::single_flight::Token;
 
 use crate::support::Step;
+pub(crate) use crate::support::host::files_below;
 use crate::support::host::{CacheDirectory, Host, bundle, engine_settings, next_token};
 use crate::support::told::ToldBackend;
 
@@ -175,12 +176,4 @@ fn file_in(directory: &CacheDirectory) -> PathBuf {
     let files = files_below(&directory.path.join("entries"));
     assert_eq!(files.len(), 1, "{files:?}");
     files[0].clone()
-}
-
-pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for found in fs::read_dir(directory).into_iter().flatten().map(|found| found.unwrap().path()) {
-        if found.is_dir() { files.extend(files_below(&found)) } else { files.push(found) }
-    }
-    files
 }

@@ -1,5 +1,6 @@
 //! What a node keeps of the journal on its own disk, over a restart.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use crate::engine::fleet::Fleet;
 use crate::engine::fleet::journal::LONGEST_UNREAD;
 use crate::engine::shared::Shared;
 use crate::log_sampler::LogKind;
-use crate::purge_journal::{self, Purge, PurgeId};
+use crate::purge_journal::{self, Purge, PurgeId, Purged};
 
 /// What outlives the process, if there is a disk.
 #[derive(Default)]
@@ -94,23 +95,25 @@ impl Shared {
         let Some(disk) = &self.disk else { return false };
         let _noting = fleet.noting.lock();
         self.recall_purges(fleet);
-        let (note, is_known) = {
+        let mut note = {
             let journal = fleet.journal.lock();
             let Some(noted) = &journal.noted else { return false };
-            let note = Note {
+            Note {
                 purges: journal.purges.carried_out(),
                 untold: journal.purges.unconfirmed(),
                 read_at: journal.read_at.unwrap_or(noted.read_at),
-            };
-            let is_known = noted.purges == note.purges && noted.untold == note.untold;
-            if is_known && note.read_at.saturating_since(noted.read_at) < NOTE_INTERVAL {
-                return true;
             }
-            (note, is_known)
         };
-        // After the look at what is known: one that comes now is not among them.
-        if !is_known && self.disk_writes.outstanding(None) != Outstanding::None {
+        // After the look at what is carried out: one that comes now is not among it.
+        if !self.leave_out_unremoved(&mut note) {
             return false;
+        }
+        let is_known = fleet.journal.lock().noted.as_ref().is_some_and(|noted| {
+            let is_young = note.read_at.saturating_since(noted.read_at) < NOTE_INTERVAL;
+            is_young && noted.purges == note.purges && noted.untold == note.untold
+        });
+        if is_known {
+            return true;
         }
         let saved = disk.save_note(note.encode().as_bytes());
         match &saved {
@@ -118,5 +121,24 @@ impl Shared {
             Err(error) => self.log_of(LogKind::Disk, None, || error.to_string()),
         }
         saved.is_ok()
+    }
+
+    /// Leaves out the purges whose files may be there yet: the next start carries them out again. False if that can be any.
+    fn leave_out_unremoved(&self, note: &mut Note) -> bool {
+        if self.disk_writes.outstanding(None) != Outstanding::None {
+            return false;
+        }
+        let unremoved = self.disk_writes.unremoved_names();
+        // A purge takes what covers its name along, under other names.
+        if self.shares_names.load(Ordering::Relaxed) && !unremoved.is_empty() {
+            return false;
+        }
+        note.purges.retain(|purge| match &purge.purged {
+            Purged::All => true,
+            Purged::Name(name) | Purged::Withdrawn(name) => !unremoved.contains(name),
+        });
+        let noted: HashSet<_> = note.purges.iter().map(|purge| purge.id).collect();
+        note.untold.retain(|id| noted.contains(id));
+        true
     }
 }

@@ -30,7 +30,7 @@ const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 pub(in crate::engine) struct Purge {
     /// What was known in memory.
     known: Known,
-    /// The keys whose files are to go; all if there are none.
+    /// The keys whose files are to go, what goes along included; all if there are none.
     keys: Option<Vec<EntryKey>>,
 }
 
@@ -61,12 +61,14 @@ impl Shared {
         let names = names.iter().map(|name| normalised(name)).collect::<Result<Vec<_>, _>>()?;
         let on_disk = Arc::<PurgedNames>::default();
         let removal = DiskWrite::Purge(Arc::clone(&on_disk));
-        let is_known = |name: &&CompactString| {
+        let (mut in_memory, mut along) = (HashSet::new(), HashSet::new());
+        for name in &names {
             let key = EntryKeyRef { name, client: ClientKind::RsaOnly };
-            self.purge(key, &removal, &PurgedBy::ThisNode)
-        };
-        let in_memory = names.iter().filter(is_known).cloned().collect();
-        let keys = names.iter().flat_map(EntryKey::all_kinds).collect();
+            let forgotten = self.purge(key, &removal, &PurgedBy::ThisNode);
+            in_memory.extend(forgotten.was_known.then(|| name.clone()));
+            along.extend(forgotten.along);
+        }
+        let keys = names.iter().chain(&along).flat_map(EntryKey::all_kinds).collect();
         Ok(Purge { known: Known::Names { in_memory, on_disk }, keys: Some(keys) })
     }
 
