@@ -98,6 +98,11 @@ impl DiskStore {
         })
     }
 
+    /// The folder of its entries: another one for each cache directory and backend.
+    pub fn folder(&self) -> &Path {
+        &self.entries
+    }
+
     /// Sets how many bytes the entries may take; applies from the next write or step of a sweep on.
     pub fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Relaxed);

@@ -43,8 +43,12 @@ impl Engine {
             Some(directory) => Some(DiskStore::open(directory, &settings.backend)?),
             None => None,
         };
+        let events = EventQueue::new().map_err(OpenError::Pipe)?;
+        // From here on nothing fails: what the last one has left is its own now.
+        let disk_writes = DiskWrites::default();
         if let Some(disk) = &disk {
             disk.set_limit(settings.max_disk.get());
+            disk_writes.take_over(disk.folder());
         }
         let shared = Shared {
             clock,
@@ -56,7 +60,7 @@ impl Engine {
             disk,
             unsupported: NegativeStore::new(settings.max_negative_memory / UNSUPPORTED_SHARE),
             disk_reads: DiskReads::default(),
-            disk_writes: DiskWrites::default(),
+            disk_writes,
             withdrawals: Withdrawals::default(),
             timer: Timer::default(),
             issuers: Interner::default(),
@@ -79,7 +83,7 @@ impl Engine {
             waiters: WorkerPool::without_reserve("cached_http_wa", WAITERS, MAX_QUEUED_OPERATIONS),
             lookers: WorkerPool::without_reserve("cached_http_lo", LOOKERS, MAX_QUEUED_LOOKS),
             lookup_configs: Mutex::default(),
-            events: EventQueue::new().map_err(OpenError::Pipe)?,
+            events,
             log_sampler: LogSampler::default(),
             counters: Counters::default(),
             fetch_times: FetchTimes::default(),
@@ -171,9 +175,13 @@ impl Engine {
         drop(undecided);
         // A lookup config that a late handshake still holds would keep all of it, keys included.
         shared.memory.clear();
+        let left = shared.disk.as_ref().map(|disk| shared.disk_writes.leave(disk.folder()));
         let last = Arc::clone(shared);
         let drained = move || {
             last.make_last_writes();
+            if let (Some(disk), Some(number)) = (&last.disk, left) {
+                last.disk_writes.leave_rest(disk.folder(), number);
+            }
             last.events.close();
             last.disk_writer.close();
         };

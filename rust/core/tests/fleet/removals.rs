@@ -35,6 +35,10 @@ fn one_that_the_disk_refuses_is_carried_out_again_after_a_restart() {
     thread::sleep(READ_INTERVAL * 8); // turns in which it might be noted
     drop(one);
     set_mode(0o700);
+    // As another process finds it: under a name of which this one knows nothing.
+    let restarted = disk.with_extension("restarted");
+    fs::rename(&disk, &restarted).unwrap();
+    let disk = restarted;
 
     world.backend_says(Says::Nothing);
     let again = world.node_with_disk(&disk);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cached_http_core::clock::Timestamp;
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::help::{Cache, ECDSA, NAME, ecdsa, set_mode};
+use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below, set_mode};
 use crate::support::Step;
 
 #[test]
@@ -100,7 +100,33 @@ fn a_no_while_the_cache_directory_is_gone_holds_when_it_is_back() {
     fs::rename(&elsewhere, &directory).unwrap();
     assert!(!cache.serves(ECDSA), "it is not read, whatever lies there");
     crate::help::until("the file is removed, though nobody asks for anything", || {
-        crate::help::files_below(&directory.join("entries")).is_empty()
+        files_below(&directory.join("entries")).is_empty()
     });
     assert!(!cache.stop().restart().serves(ECDSA));
+}
+
+/// Another `cache_dir` or backend by a reload, and back: the process is the same.
+#[test]
+fn what_the_disk_has_not_removed_is_not_read_by_the_next_cache_of_the_process() {
+    let ways: [fn(&mut Cache); 3] = [
+        |cache| assert!(cache.host.operate(r#"{"purge": {"names": ["shop.example"]}}"#).is_err()),
+        |cache| assert!(cache.host.operate(r#"{"purge_all": {}}"#).is_err()),
+        |cache| cache.is_told_no(ECDSA),
+    ];
+    for withdraw in ways {
+        let cache = Cache::with(&ecdsa());
+        let directory = cache.directory.path.clone();
+        let elsewhere = directory.with_extension("not-mounted");
+        let mut cache = cache.stop().restart();
+        assert!(cache.serves(ECDSA));
+        fs::rename(&directory, &elsewhere).unwrap();
+        cache.advance(10_001);
+        withdraw(&mut cache);
+        let stopped = cache.stop().restart().stop(); // one that serves nobody, as of a configuration that is refused
+        fs::rename(&elsewhere, &directory).unwrap();
+        let mut cache = stopped.restart_with(r#","stale_if_error_ms":86400000,"refresh_ahead":true"#);
+        assert!(!cache.serves(ECDSA));
+        crate::help::until("the file is removed", || files_below(&directory.join("entries")).is_empty());
+        assert!(!cache.stop().restart().serves(ECDSA));
+    }
 }
