@@ -251,7 +251,7 @@ fn shutdown_cuts_requests_under_way_and_later_ones() {
     });
     let later = error(ask(&backend, PATIENT)).message;
     assert!(later.ends_with("shut down"), "{later}");
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < PATIENT / 2);
     assert_eq!(server.count(), 1);
 }
 
@@ -263,7 +263,7 @@ fn a_backend_that_is_not_there() {
     let started = Instant::now();
     let message = error(ask(&client("http://u:secret@name.invalid/secret"), Duration::from_secs(5))).message;
     assert!(message.starts_with("backend name.invalid: ") && !message.contains("secret"), "{message}");
-    assert!(started.elapsed() < Duration::from_millis(5300));
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn a_silent_tls_handshake_ends_in_time() {
     let started = Instant::now();
     let url = server.url().replace("http://", "https://user:secret@");
     let message = error(ask(&client(&url), Duration::from_millis(500))).message;
-    assert!(started.elapsed() < Duration::from_millis(800), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENT / 2, "{:?}", started.elapsed());
     assert_eq!(message, format!("backend {}: no answer within 500ms", server.address()));
 }
 

@@ -275,7 +275,7 @@ fn closing_ends_a_hung_fetch_and_tells_who_waits() {
     let told = host.engine.next_events(1).expect("whoever waits is told before the end");
     assert!(matches!(&told[..], [Event::Finished { tokens, .. }] if tokens[..] == [token]), "{told:?}");
     assert_eq!(host.look_as("known.example", MODERN, Some(token)), Lookup::Closed);
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert!(begin.elapsed() < Duration::from_secs(4), "less than a request's own time");
     host.logs.clear();
 }
 

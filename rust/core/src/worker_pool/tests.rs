@@ -15,7 +15,7 @@ fn runs_jobs_side_by_side_and_no_more_than_allowed() {
         };
         pool.submit(Priority::Background, Box::new(job)).unwrap();
     }
-    let patience = Duration::from_secs(5);
+    let patience = Duration::from_secs(20);
     assert_eq!([starts.recv_timeout(patience), starts.recv_timeout(patience)].iter().flatten().count(), 2);
     assert!(starts.recv_timeout(Duration::from_millis(50)).is_err(), "a third ran beside two");
     release.send(()).unwrap();
@@ -49,14 +49,14 @@ fn a_panicking_job_leaves_the_pool_working() {
     pool.submit(Priority::Foreground, Box::new(|| panic!("planted"))).unwrap();
     let (done, finished) = channel();
     pool.submit(Priority::Foreground, Box::new(move || done.send(()).unwrap())).unwrap();
-    assert!(finished.recv_timeout(Duration::from_secs(5)).is_ok());
+    assert!(finished.recv_timeout(Duration::from_secs(20)).is_ok());
 }
 
 #[test]
 fn the_worker_that_went_idle_last_is_woken_first() {
     let pool = WorkerPool::new("test", 2, 10);
     let (ran, runs) = channel();
-    let patience = Duration::from_secs(5);
+    let patience = Duration::from_secs(20);
     let idle = |count| {
         let until = Instant::now() + patience;
         while pool.shared.state.lock().idle.len() != count {
@@ -94,7 +94,7 @@ fn a_storm_of_foreground_jobs_leaves_the_reserve_alone() {
         };
         pool.submit(Priority::Foreground, Box::new(job)).unwrap();
     }
-    let patience = Duration::from_secs(5);
+    let patience = Duration::from_secs(20);
     for _ in 0..7 {
         starts.recv_timeout(patience).unwrap();
     }

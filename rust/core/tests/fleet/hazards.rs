@@ -64,7 +64,7 @@ fn a_restart_with_a_journal_that_fails_once_brings_nothing_back_from_before_a_pu
         let node = world.node_with_disk(&disk);
         let old = gets_and_purges_all(&world, &node);
         node.operate(r#"{"sync":{}}"#).unwrap();
-        thread::sleep(READ_INTERVAL * 6); // it is noted on disk
+        thread::sleep(READ_INTERVAL * 25); // it is noted on disk
         old
     };
     assert_eq!(world.storage.records().len(), 1, "records can't be listed");
@@ -95,7 +95,7 @@ fn a_start_drops_nothing_that_came_after_the_purges_of_names() {
         let fetched = node.gets("a.example");
         assert!(fetched != before);
         node.operate(r#"{"sync":{}}"#).unwrap();
-        thread::sleep(READ_INTERVAL * 6); // it is noted on disk
+        thread::sleep(READ_INTERVAL * 25); // it is noted on disk
         fetched
     };
     world.backend_says(Says::Nothing);
@@ -219,12 +219,8 @@ fn a_node_that_was_down_for_longer_than_purges_are_told_looks_for_all_anew() {
     let again = world.node_with_disk(&disk);
     until(|| again.engine.sizes().fleet_purges_read_at.is_some());
     let first = again.gets("a.example");
-    thread::sleep(READ_INTERVAL * 10);
-    let later = (0..20).find(|_| {
-        thread::sleep(Duration::from_millis(20));
-        again.holds("a.example").as_ref() != Some(&old)
-    });
-    assert!(later.is_some(), "purged, and served for a day (at first: {})", first == old);
+    println!("at first it is the old one: {}", first == old);
+    until(|| again.holds("a.example").as_ref() != Some(&old)); // or what is purged is served for a day
 }
 
 #[test]
@@ -272,8 +268,7 @@ fn a_node_that_closes_while_somebody_inspects_loses_no_thread() {
     thread::sleep(Duration::from_millis(50));
     node.engine.close();
     drop(node);
-    thread::sleep(TIMEOUT * 3);
-    assert_eq!(threads(), 0);
+    until(|| threads() == 0); // those of the tests beside this one come and go
 }
 
 /// Held: nodes that are slow, start anew and purge at the same time.
@@ -313,7 +308,10 @@ fn whatever_happens_at_once_nothing_purged_is_served_again() {
         });
         nodes.iter().for_each(|node| gone.extend(node.holds(name)));
         world.renew();
-        let purger = &nodes[fastrand::usize(0..3)];
+        let number = fastrand::usize(0..3);
+        let purger = &nodes[number];
+        let heard = || nodes.iter().map(|node| node.counters().fleet_purges).collect::<Vec<_>>();
+        let before = heard();
         thread::scope(|scope| {
             for node in &nodes {
                 scope.spawn(|| (0..3).for_each(|_| drop(node.gets(name))));
@@ -322,6 +320,9 @@ fn whatever_happens_at_once_nothing_purged_is_served_again() {
                 true => drop(purger.operate(r#"{"purge_all":{}}"#).unwrap()),
                 false => drop(purger.purge(name).unwrap()),
             }
+        });
+        until(|| {
+            heard().iter().zip(&before).enumerate().all(|(n, (now, before))| n == number || now > before)
         });
         thread::sleep(READ_INTERVAL * 8);
         for (number, node) in nodes.iter().enumerate() {

@@ -10,6 +10,9 @@ use cached_http_core::operations::{Answer, OperationError};
 use crate::node::{Node, READ_INTERVAL, Says, World, until, write_key};
 use crate::storage::{Kind, Mood};
 
+/// How long the machine may be busy with something else; certificates live for an hour.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// Both hold the same certificate of these names.
 fn two_nodes(world: &World, names: &[&str]) -> (Node, Node) {
     let (one, two) = (world.node(), world.node());
@@ -30,7 +33,7 @@ fn what_is_purged_on_one_node_is_gone_on_all_and_comes_back_from_nowhere() {
     assert_eq!(one.purge("a.example"), Ok(Answer::Purged { purged: 1 }));
     let begun = Instant::now();
     until(|| two.holds("a.example").is_none());
-    assert!(begun.elapsed() < READ_INTERVAL * 5, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < READ_INTERVAL * 5 + BUSY, "{:?}", begun.elapsed());
     one.has_written();
     assert_eq!(world.storage.records().len(), 1, "that of the other name");
     let new = two.gets("a.example");
@@ -94,7 +97,7 @@ fn a_node_that_was_down_hears_of_a_purge_when_it_starts_and_carries_out_each_onc
         assert_ne!(up.gets("a.example"), old);
         up.operate(r#"{"sync":{}}"#).unwrap();
         // It is noted that this purge is carried out, in one of the next turns.
-        thread::sleep(READ_INTERVAL * 6);
+        thread::sleep(READ_INTERVAL * 25);
     }
     world.storage.becomes_for(Kind::Load, Mood::Works);
     let again = world.node_with_disk(&disk);

@@ -218,8 +218,12 @@ pub fn lookup_settings(backend: &TestBackend, options: &str) -> LookupSettings {
         true => "",
         false => r#","stale_if_error_ms":0,"refresh_ahead":false"#,
     };
+    let timeout = match options.contains("timeout_ms") {
+        true => "",
+        false => r#","timeout_ms":5000"#,
+    };
     let json = format!(
-        r#"{{"url":"{}","default_ttl_ms":3600000,"negative_ttl_ms":60000,"timeout_ms":5000{options}{rest}}}"#,
+        r#"{{"url":"{}","default_ttl_ms":3600000,"negative_ttl_ms":60000{timeout}{options}{rest}}}"#,
         backend.url()
     );
     LookupSettings::from_json(json.as_bytes()).unwrap()

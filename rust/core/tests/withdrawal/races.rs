@@ -1,7 +1,7 @@
 //! Writes and reads under way, held by points of failure.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cached_http_core::engine::Lookup;
@@ -10,12 +10,43 @@ use cached_http_core::operations::{Answer, Operation, OperationError};
 use fail::FailScenario;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below};
+use crate::help::{Cache, ECDSA, NAME, ecdsa, files_below, until};
 use crate::support::Step;
 use crate::support::host::{RSA_ONLY, bundle, next_token};
 
 /// Points of failure belong to the process: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A point of failure that holds whoever comes there, and tells that somebody has.
+struct Held {
+    point: &'static str,
+    has_come: Arc<AtomicBool>,
+    may_go: Arc<AtomicBool>,
+}
+
+impl Held {
+    fn at(point: &'static str) -> Self {
+        let held = Held { point, has_come: Arc::default(), may_go: Arc::default() };
+        let (has_come, may_go) = (Arc::clone(&held.has_come), Arc::clone(&held.may_go));
+        fail::cfg_callback(point, move || {
+            has_come.store(true, Ordering::SeqCst);
+            while !may_go.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        })
+        .unwrap();
+        held
+    }
+
+    fn until_somebody_comes(&self) {
+        until(self.point, || self.has_come.load(Ordering::SeqCst));
+    }
+
+    fn release(self) {
+        fail::remove(self.point);
+        self.may_go.store(true, Ordering::SeqCst);
+    }
+}
 
 struct Scenario {
     scenario: FailScenario<'static>,
@@ -94,12 +125,12 @@ fn a_removal_does_not_wait_behind_saves() {
 fn a_save_under_way_does_not_undo_a_later_purge() {
     let scenario = Scenario::begin();
     let mut cache = Cache::open();
-    fail::cfg("disk_save", "pause").unwrap();
+    let save = Held::at("disk_save");
     cache.gets(NAME, ECDSA, &ecdsa());
-    std::thread::sleep(Duration::from_millis(50));
+    save.until_somebody_comes();
     cache.host.engine.purge(NAME.as_bytes()).unwrap();
     assert_eq!(files(&cache), 0, "the save is still under way");
-    fail::remove("disk_save");
+    save.release();
     let stopped = cache.stop();
     assert_eq!(stopped.files(), 0);
     scenario.end();
@@ -111,17 +142,17 @@ fn a_purge_is_answered_when_the_old_file_is_gone_though_a_save_has_come_in_its_p
     let mut cache = Cache::with(&ecdsa());
     let file = cache.file();
     let old = std::fs::read(&file).unwrap();
-    fail::cfg("disk_save", "pause").unwrap();
-    cache.gets("other.example", ECDSA, &found("other.example")); // the writer hangs in this save
-    std::thread::sleep(Duration::from_millis(50));
+    let save = Held::at("disk_save");
+    cache.gets("other.example", ECDSA, &found("other.example"));
+    save.until_somebody_comes(); // the writer hangs in this save
     let purge = Operation::Purge { names: vec![NAME.into()] };
     let config = cache.host.config.clone();
     cache.host.engine.operate(&config, purge, next_token()).unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    until("the purge has begun", || cache.host.look(NAME) == Lookup::Miss);
     cache.gets(NAME, ECDSA, &ecdsa()); // the next handshake
     std::thread::sleep(Duration::from_millis(100));
     assert!(cache.host.answers.is_empty() && std::fs::read(&file).unwrap() == old);
-    fail::remove("disk_save");
+    save.release();
     let answer = cache.host.next_answer();
     assert_eq!(answer, Ok(Answer::Purged { purged: 1 }));
     assert!(std::fs::read(&file).unwrap() != old);
@@ -163,11 +194,11 @@ fn a_read_under_way_does_not_undo_a_later_purge() {
     let scenario = Scenario::begin();
     let mut cache = Cache::with(&ecdsa()).stop().restart();
     cache.backend.tell(&ecdsa());
-    fail::cfg("disk_loaded", "pause").unwrap();
+    let read = Held::at("disk_loaded");
     let waits = cache.starts(ECDSA);
-    std::thread::sleep(Duration::from_millis(50));
+    read.until_somebody_comes();
     cache.host.engine.purge(NAME.as_bytes()).unwrap();
-    fail::remove("disk_loaded");
+    read.release();
     assert!(matches!(cache.host.pump_until(waits), Outcome::Found(_)));
     assert_eq!(cache.host.look(NAME), Lookup::Miss);
     assert!(!cache.still_has(ECDSA));
