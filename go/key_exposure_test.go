@@ -5,11 +5,13 @@ package cachedhttp
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/subtle"
 	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,9 +41,12 @@ func masked(plain []byte) []byte {
 	return result
 }
 
+var maskBlock = bytes.Repeat([]byte{secretMask}, 4096)
+
+// mask works block by block: the race detector looks at each byte that Go code writes, and the whole memory would take minutes.
 func mask(data []byte) {
-	for index := range data {
-		data[index] ^= secretMask
+	for block := range slices.Chunk(data, len(maskBlock)) {
+		subtle.XORBytes(block, block, maskBlock)
 	}
 }
 
@@ -144,7 +149,7 @@ func TestTheSearchFindsAPlantedKey(t *testing.T) {
 // expectHandles waits until no more mapped handles than these are left: the garbage collector gives back keys.
 func expectHandles(t *testing.T, left uint64) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); native.LiveHandles() > left; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); native.LiveHandles() > left; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("%d mapped handles are open, not %d", native.LiveHandles(), left)
 			return
@@ -154,8 +159,19 @@ func expectHandles(t *testing.T, left uint64) {
 }
 
 // expectCopies searches for all secrets. Of each number there are at least and at most so many copies, of text at
-// most so many.
+// most so many, as soon as the engine's threads have done what a handshake does not wait for.
 func expectCopies(t *testing.T, when string, secrets []secret, least int, allowed limits) {
+	t.Helper()
+	complaints := countCopies(t, when, secrets, least, allowed)
+	for end := time.Now().Add(10 * time.Second); len(complaints) > 0 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		complaints = countCopies(t, when, secrets, least, allowed)
+	}
+	for _, complaint := range complaints {
+		t.Error(complaint)
+	}
+}
+
+func countCopies(t *testing.T, when string, secrets []secret, least int, allowed limits) (complaints []string) {
 	t.Helper()
 	copies := make(map[string]map[string]int) // by what, and where
 	lines := 0
@@ -182,7 +198,8 @@ func expectCopies(t *testing.T, when string, secrets []secret, least int, allowe
 		}
 		t.Logf("%s: %s: %d copies, %v", when, what, total, places)
 		if total < least || total > most {
-			t.Errorf("%s: %d copies of %s, not %d to %d", when, total, what, least, most)
+			complaints = append(complaints, fmt.Sprintf("%s: %d copies of %s, not %d to %d", when, total, what, least, most))
 		}
 	}
+	return complaints
 }
