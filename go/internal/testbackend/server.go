@@ -5,11 +5,13 @@ import (
 	"io"
 	"log"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
@@ -20,6 +22,7 @@ const Path = "/certificates"
 // Server is a running backend on a loopback port. Safe for concurrent use.
 type Server struct {
 	server *httptest.Server
+	closed sync.Once
 
 	mutex    sync.Mutex
 	answers  map[string]Answer
@@ -122,8 +125,23 @@ func (s *Server) Address() string {
 	return s.server.Listener.Addr().String()
 }
 
-// Close ends the server at once: who is being answered is cut off.
+// Close ends the server at once: who is being answered is cut off. Until the process ends its port is nobody else's, who
+// would answer in its place.
 func (s *Server) Close() {
 	s.server.CloseClientConnections()
 	s.server.Close()
+	s.closed.Do(func() { keepClosed(s.server.Listener.Addr().(*net.TCPAddr)) })
+}
+
+// keepClosed binds an address and does not listen: connections are refused. Where that fails, the address is let go.
+func keepClosed(address *net.TCPAddr) {
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return
+	}
+	syscall.CloseOnExec(socket)
+	_ = syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	if syscall.Bind(socket, &syscall.SockaddrInet4{Port: address.Port, Addr: [4]byte(address.IP.To4())}) != nil {
+		_ = syscall.Close(socket)
+	}
 }
