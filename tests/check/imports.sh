@@ -80,7 +80,7 @@ go_against_the_arrows() {
 			rank["go/internal/issuance"] = 1 # knows nothing of the others
 			rank["go/internal/config"] = rank["go/internal/native"] = 1
 			rank["go/internal/command"] = 1 # a client of the admin API: knows none of the others
-			rank["go/internal/testca"] = rank["go/internal/testport"] = 4 # for tests alone
+			rank["go/internal/testca"] = rank["go/internal/testport"] = rank["go/internal/testleak"] = 4 # for tests alone
 		}
 		{
 			importer = $1
