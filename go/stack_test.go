@@ -100,7 +100,7 @@ func expectRequests(t testing.TB, backend *testbackend.Backend, name string, num
 
 // expectNoHandles waits for the garbage collector to give the last keys back.
 func expectNoHandles() error {
-	for deadline := time.Now().Add(10 * time.Second); native.LiveHandles() != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); native.LiveHandles() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%d native handles are still open", native.LiveHandles())
 		}

@@ -21,6 +21,9 @@ import (
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
+// patience is for an endpoint that answers, on a machine that may be busy.
+const patience = 10 * time.Second
+
 func options(endpoint string, timeout time.Duration) *config.Permission {
 	return &config.Permission{
 		Ask: endpoint, Timeout: caddy.Duration(timeout),
@@ -54,7 +57,7 @@ func TestAnEndpointThatHangsIsNotWaitedForLongerThanItsTime(t *testing.T) {
 	endpoint := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer endpoint.Close()
 	defer close(release)
-	const timeout = 2 * time.Second
+	const timeout = 5 * time.Second
 	client := open(t, endpoint.URL, timeout)
 	var waiting sync.WaitGroup
 	var atOnce, late atomic.Int64
@@ -64,9 +67,10 @@ func TestAnEndpointThatHangsIsNotWaitedForLongerThanItsTime(t *testing.T) {
 			if answer := allowed(client, fmt.Sprintf("n%d.example", n)); answer == "yes" || answer == "no" {
 				t.Error(answer)
 			}
-			if took := time.Since(begin); took < timeout/2 {
+			// Who waits does so for all of its time, whatever else the machine does.
+			if took := time.Since(begin); took < timeout {
 				atOnce.Add(1)
-			} else if took > timeout+time.Second {
+			} else if took > 3*timeout {
 				late.Add(1)
 			}
 		})
@@ -81,12 +85,12 @@ func TestAnAnswerIsRememberedOverAReload(t *testing.T) {
 	var asked atomic.Int64
 	endpoint := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	defer endpoint.Close()
-	old, err := Open(options(endpoint.URL, time.Second))
+	old, err := Open(options(endpoint.URL, patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = allowed(old, "a.example")
-	renewed := open(t, endpoint.URL, time.Second)
+	renewed := open(t, endpoint.URL, patience)
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +165,7 @@ func TestTheEndpointKnowsWhoAsks(t *testing.T) {
 		"no authority":   {config.Client{ClientCertificate: full.ClientCertificate}, "unknown authority"},
 		"no certificate": {config.Client{TrustedCA: full.TrustedCA}, "certificate required"},
 	} {
-		options := options(endpoint.URL, time.Second)
+		options := options(endpoint.URL, patience)
 		options.Client = test.client
 		if err := options.Prepare(); err != nil {
 			t.Fatal(err)
@@ -180,7 +184,7 @@ func TestTheEndpointKnowsWhoAsks(t *testing.T) {
 	if header.Load() != "s3cret for ask.internal" {
 		t.Error(header.Load())
 	}
-	bad := options(endpoint.URL, time.Second)
+	bad := options(endpoint.URL, patience)
 	bad.TrustedCA = []string{file("bad.pem", []byte("hello"))}
 	if _, err := Open(bad); err == nil || !strings.Contains(err.Error(), "trusted_ca") {
 		t.Error(err)

@@ -89,7 +89,8 @@ func TestTheHostsFileSaysNothing(t *testing.T) {
 		}
 	})
 	client := openDNS(t, []string{"127.0.0.1", "::1", "2001:db8::7"}, server)
-	if answer := allowed(client, "localhost"); answer != "no" || asked.Load() != 2 {
+	// For both kinds of addresses; a question whose answer is late is asked once more.
+	if answer := allowed(client, "localhost"); answer != "no" || asked.Load() < 2 {
 		t.Errorf("%s after %d questions", answer, asked.Load())
 	}
 	if answer := allowed(client, "hosts.example"); answer != "yes" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,15 @@ func finish(t *testing.T, command *exec.Cmd) outcome {
 		t.Fatal(err)
 	}
 	return outcome{out.String(), notes.String(), command.ProcessState.ExitCode()}
+}
+
+// summaryTime is how long something took, in a summary.
+var summaryTime = regexp.MustCompile(`(names?) in (?:\d+ (?:s|min|h|d) ?\b)+`)
+
+// atOnce is the same without the time that a busy machine took for it: 2 names in 0 s.
+func (o outcome) atOnce() outcome {
+	zero := func(text string) string { return summaryTime.ReplaceAllString(text, "$1 in 0 s") }
+	return outcome{zero(o.out), zero(o.err), o.code}
 }
 
 // is compares standard output, and the code with 0.

@@ -16,7 +16,7 @@ func TestListThatBreaks(t *testing.T) {
 	fake := startPrefetcher(t, 0)
 	command := prepare(t, "prefetch", "--address", fake.address)
 	command.Stdin = strings.NewReader("a.example\n\nb.example\n" + strings.Repeat("x", 2000) + "\nc.example\n")
-	said := finish(t, command)
+	said := finish(t, command).atOnce()
 	if said.code != 1 || said.out != "2 names in 0 s: 2 found\n" || !strings.Contains(said.err, "line 4 is longer than 1024 bytes") {
 		t.Errorf("%+v", said)
 	}

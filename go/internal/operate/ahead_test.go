@@ -11,6 +11,7 @@ import (
 func TestAheadIsBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	name := strings.Repeat("x", 1000)
+	const full = maxAheadOfOne / (1000 + nameOverhead)
 	fill := func() (q *queue, end func()) {
 		q, end = newQueue(ctx)
 		go func() {
@@ -24,31 +25,29 @@ func TestAheadIsBounded(t *testing.T) {
 		defer ahead.Unlock()
 		return len(q.names), q.bytes
 	}
-	settle := func(q *queue) (names int) {
+	// settle waits until a queue holds so many names, and for a while for more.
+	settle := func(q *queue, want int) {
 		t.Helper()
-		for last := -1; ; time.Sleep(50 * time.Millisecond) {
-			now, bytes := held(q)
-			if bytes > maxAheadOfOne {
-				t.Fatalf("%d bytes", bytes)
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if names, _ := held(q); names >= want {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("%d names, not %d", names, want)
 			}
-			if now == last {
-				return now
-			}
-			last = now
+		}
+		time.Sleep(50 * time.Millisecond)
+		if names, bytes := held(q); names > want+1 || bytes > maxAheadOfOne {
+			t.Fatalf("%d names, not %d; %d bytes", names, want, bytes)
 		}
 	}
 	first, endFirst := fill()
-	settle(first)
+	settle(first, full)
 	second, endSecond := fill()
-	settle(second)
+	settle(second, full)
 	third, endThird := fill()
-	if names := settle(third); names < fewAhead || names > fewAhead+1 {
-		t.Errorf("without room, %d names", names)
-	}
+	settle(third, fewAhead)
 	endFirst() // makes room for the others
-	if names := settle(third); names < 10*fewAhead {
-		t.Errorf("with room, %d names", names)
-	}
+	settle(third, full)
 	if got, more := third.pop(); got != name || !more {
 		t.Error("no name")
 	}

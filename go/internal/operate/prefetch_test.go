@@ -66,7 +66,7 @@ func TestPrefetchTellsOfABrokenBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = connection.SetDeadline(time.Now().Add(time.Minute))
 	_, _ = io.WriteString(connection, "POST /prefetch HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n")
 	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 	if err != nil {
@@ -134,11 +134,12 @@ func TestPrefetchEndsWithItsClient(t *testing.T) {
 		for range cache.share {
 			select {
 			case <-ended:
-			case <-time.After(5 * time.Second):
+			case <-time.After(20 * time.Second):
 				t.Fatal("it goes on")
 			}
 		}
 		_ = names.Close()
+		eventually(t, "none is under way", func() bool { return cache.underWay.Load() == 0 })
 		if after := cache.changes(); after != before {
 			t.Errorf("%d more were asked for", after-before)
 		}
@@ -164,7 +165,7 @@ func TestPrefetchOfManyNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(time.Minute))
+	_ = connection.SetDeadline(time.Now().Add(5 * time.Minute))
 	_, err = fmt.Fprintf(connection, "POST /prefetch HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", names.Len(), names.String())
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +188,7 @@ func TestPrefetchsLastLineArrives(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer connection.Close()
-		_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = connection.SetDeadline(time.Now().Add(time.Minute))
 		rest := strings.Repeat("b.example\n", 1_500_000) // more than a connection holds
 		body := "a.example\n" + strings.Repeat("x", 2000) + "\n" + rest
 		if _, err := fmt.Fprintf(connection, "POST /prefetch HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {

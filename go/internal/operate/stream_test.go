@@ -203,13 +203,13 @@ func TestStreamsEndWithTheConfiguration(t *testing.T) {
 			t.Errorf("%q", texts(got))
 		}
 	}
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("it took %v to tell them", took)
 	}
 	for range 4 {
 		select {
 		case <-returned:
-		case <-time.After(3 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Fatal("a request goes on")
 		}
 	}
@@ -225,27 +225,29 @@ func TestStreamsOutliveTheServersTimeouts(t *testing.T) {
 		select {
 		case <-ctx.Done():
 			return store.OutcomeFailed
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(time.Second):
 			return store.OutcomeFound
 		}
 	}
-	server := serve(t, serviceOver(cache), func(s *httptest.Server) {
-		s.Config.ReadTimeout, s.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
-	})
+	// Long enough for a request to begin on a busy machine.
+	const limit = 3 * time.Second
+	server := serve(t, serviceOver(cache), func(s *httptest.Server) { s.Config.ReadTimeout, s.Config.WriteTimeout = limit, limit })
 	names := slices.Repeat([]string{"a.example"}, 16)
 	list, _ := json.Marshal(map[string]any{"names": names})
-	if got := lines(t, post(t, server, "/refresh", strings.NewReader(string(list)))); len(got) != len(names) {
-		t.Errorf("refresh: %d answers", len(got))
-	}
+	refreshed := post(t, server, "/refresh", strings.NewReader(string(list)))
 	body, writer := io.Pipe()
 	go func() {
 		for _, name := range names {
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(limit / 12)
 			_, _ = fmt.Fprintln(writer, name)
 		}
 		_ = writer.Close()
 	}()
-	if got := lines(t, post(t, server, "/prefetch", body)); len(got) != len(names) {
+	prefetched := post(t, server, "/prefetch", body)
+	if got := lines(t, refreshed); len(got) != len(names) {
+		t.Errorf("refresh: %d answers", len(got))
+	}
+	if got := lines(t, prefetched); len(got) != len(names) {
 		t.Errorf("prefetch: %d answers", len(got))
 	}
 }
@@ -253,9 +255,9 @@ func TestStreamsOutliveTheServersTimeouts(t *testing.T) {
 // 100,000 names, by a client that reads while it sends and by one that first sends all of them.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("not after 10 s:", what)
+			t.Fatal("not after 30 s:", what)
 		}
 	}
 }

@@ -16,7 +16,7 @@ func TestLogRecords(t *testing.T) {
 	fake.Events <- native.Event{Kind: native.EventLog, Level: native.LevelWarn, Text: `{"message":"bad","server_name":"a.example","n":3}`}
 	fake.Events <- native.Event{Kind: native.EventLog, Level: native.LevelInfo, Text: `{"message":"` + strings.Repeat("x", 5000) + `"}`}
 	fake.Events <- native.Event{Kind: native.EventLog, Level: 99, Text: `not json`}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for host.logs.Len() < 3 && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}

@@ -206,7 +206,7 @@ func TestARetiredEntryIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	fake.Events <- native.Event{Kind: native.EventRetired, Entry: 7}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for lease.HotCertificate(7) != nil {
 		if time.Now().After(deadline) {
 			t.Fatal("it is still there")

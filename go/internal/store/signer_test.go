@@ -98,7 +98,7 @@ func TestAKeyIsGivenBackWithItsSigner(t *testing.T) {
 	if _, err := store.BuildCertificate(fake, 1); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !key.IsClosed() {
 		if time.Now().After(deadline) {
 			t.Fatal("the key is still open")

@@ -41,7 +41,7 @@ func answer(t *testing.T, fake *storetest.Engine, wanted native.Event) storetest
 	wanted.Kind, wanted.Request = native.EventStorage, 7
 	before := len(fake.StorageAnswers())
 	fake.Events <- wanted
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if answers := fake.StorageAnswers(); len(answers) > before {
 			return answers[before]
 		}

@@ -30,8 +30,8 @@ func Within[T any](tb testing.TB, channel <-chan T, what string) T {
 	select {
 	case value := <-channel:
 		return value
-	case <-time.After(5 * time.Second):
-		tb.Fatalf("no %s within 5 s", what)
+	case <-time.After(30 * time.Second):
+		tb.Fatalf("no %s within 30 s", what)
 		panic("unreachable")
 	}
 }
