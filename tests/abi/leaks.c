@@ -156,7 +156,7 @@ static void run(int port, long rounds) {
 
 /* Threads of a closed engine end by themselves. */
 static void settle(int wanted) {
-  for (int waited_ms = 0; threads() > wanted && waited_ms < 5000; waited_ms += 10) usleep(10000);
+  for (int waited_ms = 0; threads() > wanted && waited_ms < 30000; waited_ms += 10) usleep(10000);
 }
 
 int main(int argc, char **argv) {

@@ -76,7 +76,7 @@ func (d *demo) handshake(ctx context.Context, name string) (string, time.Duratio
 // settleRequests reads the backend's log. A line is written just after its answer is sent, so the expected count may
 // come a moment late, and one too many as well.
 func (d *demo) settleRequests(expected int) {
-	for deadline := time.Now().Add(2 * time.Second); countLines(d.backendLog) < expected && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(20 * time.Second); countLines(d.backendLog) < expected && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	time.Sleep(50 * time.Millisecond)

@@ -72,14 +72,14 @@ CADDYFILE
 pid=$!
 
 served=
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	kill -0 "$pid" 2>/dev/null || break
 	served=$(openssl s_client -connect "127.0.0.1:$port" -servername shop.example </dev/null 2>/dev/null |
 		openssl x509 -noout -subject 2>/dev/null) && break
 	sleep 0.1
 done
 [[ $served == *shop.example* ]] || die "no certificate is served: $(tail -n 3 "$work/log")"
-for _ in $(seq 50); do
+for _ in $(seq 300); do
 	found=$(find "$work/private/caddy/certificates" -name '*.pem' -perm 0600 2>/dev/null | wc -l)
 	[ "$found" -gt 0 ] && break
 	sleep 0.1
