@@ -16,7 +16,7 @@ import (
 	"github.com/cached-http/caddy-cached-http/go/internal/testport"
 )
 
-const startLimit = 20 * time.Second
+const startLimit = time.Minute
 
 // caddy is one Caddy with its folder; its process may be stopped and started again.
 type caddy struct {
@@ -146,7 +146,20 @@ func (c *caddy) reload(s site) {
 	}
 	// Caddy says that it has reloaded when the old server has begun to close: a connection made in that moment may still
 	// be the old one's (caddyhttp/app.go, stop).
+	eventually(c.t, startLimit, "the old server has closed", func() bool { return c.listening() < 2 })
 	time.Sleep(100 * time.Millisecond)
+}
+
+// listening is how many sockets listen at Caddy's port; 0 where that can't be told.
+func (c *caddy) listening() (count int) {
+	sockets, _ := os.ReadFile("/proc/net/tcp")
+	address, listens := fmt.Sprintf("0100007F:%04X", c.port), "0A"
+	for line := range strings.Lines(string(sockets)) {
+		if fields := strings.Fields(line); len(fields) > 3 && fields[1] == address && fields[3] == listens {
+			count++
+		}
+	}
+	return count
 }
 
 // run runs another command of the same Caddy: adapt, validate, reload. Both its streams are returned, and kept where

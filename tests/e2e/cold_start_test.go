@@ -44,7 +44,7 @@ func comeAtOnce(t *testing.T, c *caddy, names []string) (failures int64, most co
 	var clients sync.WaitGroup
 	for _, name := range names {
 		clients.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			asked := time.Now()
 			if _, err := c.handshakeWithin(ctx, name); err != nil && failed.Add(1) == 1 {

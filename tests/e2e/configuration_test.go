@@ -164,7 +164,7 @@ func TestForeignFolderIsNotWrittenTo(t *testing.T) {
 	}
 	c.start(site{url: backend.URL(), options: []string{"cache_dir " + path}})
 	c.handshakes("a.example.com", "a.example.com")
-	eventually(t, 5*time.Second, "the log says so", func() bool { return len(c.notable("owned by uid 65534", path)) > 0 })
+	eventually(t, 20*time.Second, "the log says so", func() bool { return len(c.notable("owned by uid 65534", path)) > 0 })
 	if files, err := os.ReadDir(path); err != nil || len(files) > 0 {
 		t.Errorf("%v, %v", files, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
@@ -32,7 +31,7 @@ func TestSitesThatTheCaddyfileNames(t *testing.T) {
 		"permission cached_http":        {"", nil, []string{"on_demand_tls {", "\tpermission cached_http", "}"}, testbackend.Status(http.StatusNoContent), false},
 		"a backend that fails":          {"", nil, nil, testbackend.Status(http.StatusInternalServerError), false},
 		"permission, and it fails":      {"", nil, []string{"on_demand_tls {", "\tpermission cached_http", "}"}, testbackend.Status(http.StatusInternalServerError), false},
-		"a backend that doesn't answer": {"", []string{"timeout 500ms"}, nil, testbackend.Hang(), false},
+		"a backend that doesn't answer": {"", []string{"timeout 2s"}, nil, testbackend.Hang(), false},
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +67,7 @@ func TestSitesThatTheCaddyfileNames(t *testing.T) {
 // trustsLocalAuthority makes a client trust what Caddy issues itself.
 func (c *caddy) trustsLocalAuthority(config *tls.Config) {
 	var root []byte
-	eventually(c.t, 5*time.Second, "Caddy has an authority", func() (found bool) {
+	eventually(c.t, startLimit, "Caddy has an authority", func() (found bool) {
 		var err error
 		root, err = os.ReadFile(c.folder + "/storage/pki/authorities/local/root.crt")
 		return err == nil

@@ -27,7 +27,7 @@ func TestSoakWithFaults(t *testing.T) {
 		names[i] = fmt.Sprintf("shop-%d.example.com", i)
 	}
 	c := prepareCaddy(t)
-	c.start(site{url: backend.URL(), options: []string{"timeout 2s", "cache_dir " + c.folder + "/cache"}})
+	c.start(site{url: backend.URL(), options: []string{"timeout 4s", "cache_dir " + c.folder + "/cache"}})
 	c.handshakes(names...)
 	backend.AnswerOthers(faulty(good))
 	fetched := len(backend.Requests())

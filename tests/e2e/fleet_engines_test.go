@@ -115,7 +115,7 @@ func (f *fleet) promises(title string) {
 	f.written()
 
 	warm := f.nodes[0]
-	eventually(f.t, 5*time.Second, "all are on disk", func() bool { return len(entries(f.t, warm.folder+"/cache")) == len(names) })
+	eventually(f.t, 20*time.Second, "all are on disk", func() bool { return len(entries(f.t, warm.folder+"/cache")) == len(names) })
 	f.backend.Close()
 	warm.restart()
 	f.start(1)

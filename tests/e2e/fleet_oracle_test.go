@@ -172,7 +172,7 @@ func TestFleetStorageTellsNothing(t *testing.T) {
 	f.nodes[0].adminDoor().purge(`{"names": ["shop-3.example.com"]}`, 1)
 	f.nodes[1].handshakes(names...)
 	var journal string
-	eventually(t, 5*time.Second, "the purge is on the storage", func() bool {
+	eventually(t, 20*time.Second, "the purge is on the storage", func() bool {
 		found, _ := filepath.Glob(filepath.Join(f.folder, "cached_http", "*", "purges"))
 		journal = strings.Join(found, " ")
 		return len(found) == 1

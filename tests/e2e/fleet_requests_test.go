@@ -58,7 +58,7 @@ func TestFleetAsksTogether(t *testing.T) {
 // What each kind of handshake costs the storage.
 func TestFleetOperations(t *testing.T) {
 	t.Parallel()
-	const lifetime = 6 // seconds
+	const lifetime = 10 // seconds
 	names := fleetNames(50)
 	f := startFleet(t, 1, fmt.Sprint("s-maxage=", lifetime))
 	n := f.nodes[0]
@@ -71,7 +71,7 @@ func TestFleetOperations(t *testing.T) {
 	if misses["load"] > len(names) || misses["store"] > len(names) || misses["delete"] > 0 {
 		t.Error("more operations than that")
 	}
-	for time.Since(begin) < lifetime/2*time.Second {
+	for time.Since(begin) < 3*time.Second { // refreshes come ahead of the lifetime's end, and the machine may be busy
 		n.handshakes(names...)
 	}
 	hits := n.onRecords()
@@ -82,8 +82,8 @@ func TestFleetOperations(t *testing.T) {
 	requests := len(f.backend.Requests())
 	time.Sleep(time.Until(fetched.Add((lifetime + 1) * time.Second)))
 	n.handshakes(names...)
-	eventually(t, 5*time.Second, "all are refreshed", func() bool { return len(f.backend.Requests()) == requests+len(names) })
-	eventually(t, 5*time.Second, "all are written", func() bool { return n.onRecords()["store"] == 2*len(names) })
+	eventually(t, 20*time.Second, "all are refreshed", func() bool { return len(f.backend.Requests()) == requests+len(names) })
+	eventually(t, 20*time.Second, "all are written", func() bool { return n.onRecords()["store"] == 2*len(names) })
 	refreshes := n.onRecords().without(hits)
 	t.Logf("%d refreshes: %v (target <= 1 Load + 1 Store each)", len(names), refreshes)
 	if refreshes["load"] > len(names) || refreshes["store"] > len(names) || refreshes["delete"] > 0 {

@@ -23,7 +23,7 @@ func TestFleetNewNodeInAnOutage(t *testing.T) {
 			f.settled(len(names))
 			f.nodes[1].handshakes(names...)
 			warm := f.nodes[0]
-			eventually(t, 5*time.Second, "all are on disk", func() bool { return len(entries(t, warm.folder+"/cache")) == len(names) })
+			eventually(t, 20*time.Second, "all are on disk", func() bool { return len(entries(t, warm.folder+"/cache")) == len(names) })
 			f.backend.Close()
 
 			// One handshake for a name of no node: what a process does the first time is none of the storage's doing.

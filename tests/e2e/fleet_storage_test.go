@@ -70,7 +70,7 @@ func TestFleetStormOfStorageFaults(t *testing.T) {
 				t.Error("handshakes failed")
 			}
 			// Machines are noisy, and 4 MiB take a storage milliseconds; a miss that waits for one that fails takes 70 ms and more.
-			if slowest > headStart+slack || late > 2*afterwards {
+			if slowest > headStart+slack || late > afterwards+slack/2 {
 				t.Error("misses are too late")
 			}
 			if hits.p99 > 2*quietHits.p99+slack {
@@ -105,9 +105,9 @@ func TestFleetStopsOnAHungStorage(t *testing.T) {
 				t.Errorf("%d handshakes failed", failed)
 			}
 		}
-		begin := time.Now()
+		watch := startWatch()
 		n.reload()
-		took[state+", reload"] = time.Since(begin)
+		took[state+", reload"] = watch.took()
 		f.options = []string{"negative_ttl 10s"}
 		n.reload()
 		n.handshakes(coldNames("a", 20)...)
@@ -115,9 +115,9 @@ func TestFleetStopsOnAHungStorage(t *testing.T) {
 		if most := n.report().Most; most > maxConcurrent {
 			t.Errorf("%d operations at once", most)
 		}
-		begin = time.Now()
+		watch = startWatch()
 		n.stop()
-		took[state+", stop"] = time.Since(begin)
+		took[state+", stop"] = watch.took()
 	}
 	for _, what := range []string{"reload", "stop"} {
 		well, hung := took["well, "+what], took["hung, "+what]

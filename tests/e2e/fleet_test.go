@@ -215,10 +215,10 @@ func (n *node) timedEach(names []string, clients int) (took []time.Duration, fai
 	for range clients {
 		all.Go(func() {
 			for name := range queue {
-				begin := time.Now()
+				watch := startWatch()
 				_, err := n.handshake(name)
 				mutex.Lock()
-				took = append(took, time.Since(begin))
+				took = append(took, watch.took())
 				if err != nil {
 					failed++
 					n.t.Logf("%s: %v", name, err)
@@ -265,7 +265,7 @@ func (f *fleet) sealed() (paths []string) {
 // settled waits until as many records are on the storage.
 func (f *fleet) settled(count int) {
 	f.t.Helper()
-	eventually(f.t, 10*time.Second, fmt.Sprintf("%d records are on the storage", count), func() bool { return len(f.sealed()) == count })
+	eventually(f.t, 30*time.Second, fmt.Sprintf("%d records are on the storage", count), func() bool { return len(f.sealed()) == count })
 }
 
 func isJournal(key string) bool { return strings.HasSuffix(key, "/purges") }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -49,13 +50,19 @@ func TestFetchOutlivesItsClient(t *testing.T) {
 		for company, others := range map[string]int{"alone": 0, "with others": 5} {
 			t.Run(transport+" "+company, func(t *testing.T) {
 				t.Parallel()
-				c, backend := startSlow(t)
+				hasLeft, certificate := make(chan struct{}), testbackend.Certificate(authority, testca.P256, "s-maxage=600")
+				backend := startBackend(t, func(response http.ResponseWriter, request *http.Request, name string) {
+					<-hasLeft
+					certificate(response, request, name)
+				})
+				answer := sync.OnceFunc(func() { close(hasLeft) })
+				defer answer()
+				c := startCaddy(t, site{url: backend.URL()})
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
 				first := make(chan error, 1)
 				go func() { first <- open(c, ctx) }()
 				eventually(t, 10*time.Second, "the backend is asked", func() bool { return backend.Count(slowName) == 1 })
-				answered := time.Now().Add(1200 * time.Millisecond)
 
 				var clients sync.WaitGroup
 				for range others {
@@ -66,8 +73,8 @@ func TestFetchOutlivesItsClient(t *testing.T) {
 				if err := <-first; err == nil {
 					t.Error("the first client did not leave")
 				}
+				answer()
 				clients.Wait()
-				time.Sleep(time.Until(answered))
 				c.handshakes(slowName)
 				if count := backend.Count(slowName); count != 1 {
 					t.Errorf("%d requests", count)

@@ -64,7 +64,7 @@ func TestIssuanceOfWhatHasEnded(t *testing.T) {
 
 	// An order that fails ends its handshake, and the name cools.
 	i.names.fail(true)
-	if took, err := c.visitOnce(name); err == nil || took > 10*time.Second {
+	if took, err := c.visitOnce(name); err == nil || took > orderAtOnce {
 		t.Errorf("%v after %v", err, took)
 	}
 	if facts := c.inspectOrders(name); facts.Failures != 1 {

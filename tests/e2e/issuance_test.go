@@ -124,9 +124,9 @@ func (i *issuer) site(backend string, onDemand []string) site {
 // waitForOrder opens a handshake that waits for an order, if there is one, and returns how long it took and the error. What
 // Pebble issues leads to a root that it makes up.
 func (c *caddy) waitForOrder(ctx context.Context, name string) (time.Duration, error) {
-	begin := time.Now()
+	watch := startWatch()
 	_, err := c.handshakeWithin(ctx, name, trustAnyone)
-	return time.Since(begin), err
+	return watch.took(), err
 }
 
 // yes is an `ask` that says yes to every name.

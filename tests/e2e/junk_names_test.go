@@ -39,7 +39,7 @@ func TestJunkNamesTakeNoGoodNameDown(t *testing.T) {
 				customers[i] = fmt.Sprintf("customer-%d.example.com", i)
 				backend.Answer(customers[i], good)
 			}
-			c := startCaddy(t, site{url: backend.URL(), options: []string{"ttl 2s", "stale_if_error off", "timeout 1s"}})
+			c := startCaddy(t, site{url: backend.URL(), options: []string{"ttl 2s", "stale_if_error off", "timeout 3s"}})
 			c.handshakes(known...)
 
 			end := time.Now().Add(duration)

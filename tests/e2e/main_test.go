@@ -39,6 +39,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	watchTheMachine()
 	if !isSet("parallel") {
 		_ = flag.Set("test.parallel", "6") // most of a test is waiting
 	}

@@ -102,9 +102,12 @@ func TestLifetimes(t *testing.T) {
 				t.Errorf("%d requests, want %d", count, test.requests)
 			}
 			// What is never kept is said once, with the way out.
-			warnings := len(c.notable("cache-control", "ttl"))
-			if uncached := test.requests == 3 && test.cacheControl != ""; uncached && warnings != 1 {
-				t.Errorf("%d warnings that answers are not kept", warnings)
+			if test.requests == 3 && test.cacheControl != "" {
+				warnings := func() int { return len(c.notable("cache-control", "ttl")) }
+				eventually(t, startLimit, "a warning that answers are not kept", func() bool { return warnings() > 0 })
+				if warnings := warnings(); warnings != 1 {
+					t.Errorf("%d warnings that answers are not kept", warnings)
+				}
 			}
 		})
 	}
@@ -116,7 +119,7 @@ func TestExpiredCertificateIsNotServed(t *testing.T) {
 	const name = "a.example.com"
 	backend := startBackend(t, testbackend.Status(http.StatusNoContent))
 	c := startCaddy(t, site{url: backend.URL(), options: []string{"ttl 1h"}})
-	ends := time.Now().Add(3 * time.Second)
+	ends := time.Now().Add(8 * time.Second)
 	old := authority.Issue(testca.Leaf{Names: []string{name}, NotAfter: ends})
 	renewed := authority.Issue(testca.Leaf{Names: []string{name}})
 	backend.AnswerOthers(testbackend.Text(old.PEM(), "s-maxage=3600"))
@@ -124,7 +127,7 @@ func TestExpiredCertificateIsNotServed(t *testing.T) {
 		t.Fatalf("the first certificate is not served: %v", err)
 	}
 	backend.AnswerOthers(testbackend.Text(renewed.PEM(), "s-maxage=3600"))
-	time.Sleep(time.Until(ends))
+	time.Sleep(time.Until(ends) + 20*time.Millisecond) // Caddy's clock is a coarse one
 	if certificate, err := c.handshake(name); err != nil || !bytes.Equal(certificate.Raw, renewed.Chain[0]) {
 		t.Errorf("the renewed certificate is not served: %v", err)
 	}

@@ -43,7 +43,7 @@ func startOperated(t *testing.T) (*caddy, *testbackend.Server, []*operator) {
 	c.handshakes(fineName, staleName)
 	c.refused(negativeName)
 	c.refused(failingName)
-	eventually(t, 5*time.Second, "both are on disk", func() bool { return len(entries(t, c.folder+"/cache")) == 2 })
+	eventually(t, 20*time.Second, "both are on disk", func() bool { return len(entries(t, c.folder+"/cache")) == 2 })
 	time.Sleep(1100 * time.Millisecond)
 	return c, backend, c.doors(port)
 }

@@ -104,7 +104,7 @@ func TestAClientWithoutSNIOrdersNothing(t *testing.T) {
 	})
 	nameless := func() {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
 		_, err := c.handshakeWithin(ctx, "", trustAnyone)
 		if err == nil || ctx.Err() != nil {

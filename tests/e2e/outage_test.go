@@ -33,7 +33,7 @@ func TestOutageIsBridged(t *testing.T) {
 			t.Parallel()
 			const lifetime = 2 // seconds
 			backend := startBackend(t, testbackend.Certificate(authority, testca.P256, fmt.Sprint("s-maxage=", lifetime)))
-			c := startCaddy(t, site{url: backend.URL(), options: []string{"timeout 1s"}})
+			c := startCaddy(t, site{url: backend.URL(), options: []string{"timeout 3s"}})
 			names := make([]string, 40)
 			for i := range names {
 				names[i] = fmt.Sprintf("shop-%d.example.com", i)
@@ -100,17 +100,22 @@ func TestFailingNameIsAskedSeldom(t *testing.T) {
 	t.Parallel()
 	backend := startBackend(t, testbackend.Status(http.StatusBadGateway))
 	c := startCaddy(t, site{url: backend.URL()})
-	begin := time.Now()
-	for range 300 {
+	begin, handshakes := time.Now(), 0
+	for ; time.Since(begin) < 3500*time.Millisecond; handshakes++ {
 		c.refused("a.example.com")
 		time.Sleep(10 * time.Millisecond)
 	}
-	count := backend.Count("a.example.com")
-	t.Logf("300 handshakes in %s: %d requests", time.Since(begin).Round(time.Second), count)
-	if count < 2 || count > 4 {
-		t.Errorf("%d requests", count)
+	took, count := time.Since(begin), backend.Count("a.example.com")
+	t.Logf("%d handshakes in %s: %d requests", handshakes, took.Round(time.Second), count)
+	most := 1 // after one second, two, four and so on; up to a fifth less
+	for end, wait := time.Duration(0), 800*time.Millisecond; end+wait < took; wait *= 2 {
+		end += wait
+		most++
 	}
-	if lines := c.notable("a.example.com", "502"); len(lines) < 300 {
+	if count < 2 || count > most {
+		t.Errorf("%d requests, not 2 to %d", count, most)
+	}
+	if lines := c.notable("a.example.com", "502"); len(lines) < handshakes {
 		t.Errorf("the reason stands in %d lines", len(lines))
 	}
 }
@@ -143,7 +148,7 @@ func TestMetrics(t *testing.T) {
 	}
 	// At debug level Caddy itself logs each event that it emits.
 	for _, event := range []string{"cached_http.fetched", "cached_http.no_certificate"} {
-		eventually(t, 5*time.Second, event, func() bool { return c.countInLog(`"name":"`+event+`"`) == 1 })
+		eventually(t, 20*time.Second, event, func() bool { return c.countInLog(`"name":"`+event+`"`) == 1 })
 	}
 }
 

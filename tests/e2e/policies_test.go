@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
 	"github.com/cached-http/caddy-cached-http/go/internal/testca"
@@ -47,18 +46,16 @@ func TestAManagerOfOneSiteDecidesNothingAboutAnother(t *testing.T) {
 				sites: fmt.Sprintf("https://*.corp.example.com:PORT {\n\tbind 127.0.0.1\n\ttls {\n\t\tget_certificate cached_http %s {\n\t\t\t%s\n\t\t}\n\t}\n\trespond hello\n}\n",
 					corporate.URL(), test.option),
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-			defer cancel()
-			_, err := c.handshakeWithin(ctx, unknownName)
-			if err == nil {
+			// Whether Caddy may order a certificate, ask alone says.
+			orders := func() bool { return strings.Contains(c.logText(), `"msg":"obtaining new certificate"`) }
+			if err := c.failsOrOrders(unknownName, test.allows, orders); err == nil {
 				t.Error("it got a certificate")
 			}
 			if asked.Load() != 1 || len(corporate.Requests()) > 0 {
 				t.Errorf("ask was asked %d times, the other site's backend %d times", asked.Load(), len(corporate.Requests()))
 			}
-			// Whether Caddy may order a certificate, ask alone says.
-			if orders := strings.Contains(c.logText(), `"msg":"obtaining new certificate"`); orders != test.allows {
-				t.Errorf("an order: %v", orders)
+			if orders() != test.allows {
+				t.Errorf("an order: %v", orders())
 			}
 		})
 	}
@@ -81,11 +78,11 @@ func TestDefaultSNIOfASiteThatTheCaddyfileNames(t *testing.T) {
 				sites:   "https://" + internal + ":PORT {\n\tbind 127.0.0.1\n\ttls internal\n\trespond hello\n}\n",
 			})
 			// Caddy makes the certificate of the named site right after it has started.
-			eventually(t, 5*time.Second, "the named site's certificate", func() bool {
+			eventually(t, startLimit, "the named site's certificate", func() bool {
 				_, err := c.handshake(internal, c.trustsLocalAuthority)
 				return err == nil
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), handshakeLimit)
 			defer cancel()
 			certificate, err := c.handshakeWithin(ctx, "", trustAnyone)
 			if err != nil {

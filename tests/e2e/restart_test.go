@@ -32,7 +32,7 @@ func TestRestartIsWarm(t *testing.T) {
 	c.handshakes(fresh...)
 	c.handshakes(short...)
 	c.refused(unknownName)
-	eventually(t, 5*time.Second, "5 entries are on disk", func() bool { return len(entries(t, c.folder+"/cache")) == 5 })
+	eventually(t, 20*time.Second, "5 entries are on disk", func() bool { return len(entries(t, c.folder+"/cache")) == 5 })
 	passed := time.Now().Add(1100 * time.Millisecond)
 	c.stop()
 
@@ -40,7 +40,7 @@ func TestRestartIsWarm(t *testing.T) {
 	c.start(s)
 	c.handshakes(short...)
 	for _, name := range short {
-		eventually(t, 5*time.Second, name+" is asked for again", func() bool { return backend.Count(name) == 2 })
+		eventually(t, 20*time.Second, name+" is asked for again", func() bool { return backend.Count(name) == 2 })
 	}
 	c.refused(unknownName)
 	if count := backend.Count(unknownName); count != 2 {
@@ -59,15 +59,15 @@ func TestRestartIsWarm(t *testing.T) {
 func TestRestartKeepsRemainingLifetime(t *testing.T) {
 	t.Parallel()
 	const name = "a.example.com"
-	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=4"))
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=10"))
 	c := prepareCaddy(t)
 	s := site{url: backend.URL(), options: []string{"cache_dir " + c.folder + "/cache"}}
 	c.start(s)
 	c.handshakes(name)
-	passed := time.Now().Add(4100 * time.Millisecond)
+	passed := time.Now().Add(10100 * time.Millisecond)
 	eventually(t, 3*time.Second, "it is on disk", func() bool { return len(entries(t, c.folder+"/cache")) == 1 })
 	c.stop()
-	time.Sleep(time.Until(passed.Add(-2 * time.Second)))
+	time.Sleep(time.Until(passed.Add(-6 * time.Second))) // refreshes come ahead of the lifetime's end
 	c.start(s)
 	c.handshakes(name)
 	if count := backend.Count(name); count != 1 {
@@ -75,7 +75,7 @@ func TestRestartKeepsRemainingLifetime(t *testing.T) {
 	}
 	time.Sleep(time.Until(passed))
 	c.handshakes(name)
-	eventually(t, 3*time.Second, "it is asked for again", func() bool { return backend.Count(name) == 2 })
+	eventually(t, 10*time.Second, "it is asked for again", func() bool { return backend.Count(name) == 2 })
 }
 
 // no-store is used for the handshakes that wait for it, and kept neither in memory nor on disk.
@@ -89,7 +89,7 @@ func TestNoStoreIsNeverKept(t *testing.T) {
 	c.start(s)
 	c.handshakes("secret.example.com", "secret.example.com", "kept.example.com")
 	// One writer: what came before the kept entry would be there before it.
-	eventually(t, 5*time.Second, "the other is on disk", func() bool { return len(entries(t, c.folder+"/cache")) > 0 })
+	eventually(t, 20*time.Second, "the other is on disk", func() bool { return len(entries(t, c.folder+"/cache")) > 0 })
 	c.stop()
 	c.start(s)
 	c.handshakes("secret.example.com", "kept.example.com")
@@ -115,7 +115,7 @@ func TestFilesArePrivate(t *testing.T) {
 	cache := c.folder + "/cache"
 	c.start(site{url: backend.URL(), options: []string{"cache_dir " + cache}})
 	c.handshakes("a.example.com", "b.example.com")
-	eventually(t, 5*time.Second, "both are on disk", func() bool { return len(entries(t, cache)) == 2 })
+	eventually(t, 20*time.Second, "both are on disk", func() bool { return len(entries(t, cache)) == 2 })
 	c.stop()
 	walk(t, cache, func(path string, info fs.FileInfo) {
 		want := fs.FileMode(0o600)

@@ -45,12 +45,12 @@ func TestOddServerNames(t *testing.T) {
 // rawServerName sends a ClientHello with any bytes as its server name and returns what the server said. A name it
 // serves is an error as well, of the client's own: it has signed another ClientHello.
 func (c *caddy) rawServerName(name string) error {
-	connection, err := net.DialTimeout("tcp", c.address(), time.Second)
+	connection, err := net.DialTimeout("tcp", c.address(), handshakeLimit)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(3 * time.Second))
+	_ = connection.SetDeadline(time.Now().Add(handshakeLimit))
 	placeholder := strings.Repeat("p.", len(name)/2) + strings.Repeat("p", len(name)%2)
 	placeholder = placeholder[:len(name)-1] + "p"
 	config := &tls.Config{ServerName: placeholder, InsecureSkipVerify: true}

@@ -20,7 +20,7 @@ func TestAWithdrawnCertificateDoesNotComeBackFromADamagedFile(t *testing.T) {
 	s := site{url: backend.URL(), options: []string{"cache_dir " + cache, "negative_ttl 1s"}}
 	c.start(s)
 	c.handshakes(name)
-	eventually(t, 5*time.Second, "it is on disk", func() bool { return len(entries(t, cache)) == 1 })
+	eventually(t, 20*time.Second, "it is on disk", func() bool { return len(entries(t, cache)) == 1 })
 	c.stop()
 
 	whole := make(map[string][]byte)
@@ -38,7 +38,7 @@ func TestAWithdrawnCertificateDoesNotComeBackFromADamagedFile(t *testing.T) {
 	c.start(s)
 	c.refused(name)
 	// Nothing is left, under this name or another, that a later start would take for the entry.
-	eventually(t, 5*time.Second, "it is gone", func() bool {
+	eventually(t, 20*time.Second, "it is gone", func() bool {
 		for path := range whole {
 			if _, err := os.Stat(path); err == nil {
 				return false
