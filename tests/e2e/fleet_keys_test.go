@@ -8,12 +8,15 @@ import (
 	"testing"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/testbackend"
+	"github.com/cached-http/caddy-cached-http/go/internal/testca"
 )
 
 // A key is replaced while the fleet runs: add the new one, seal with it, take the old one away.
 func TestFleetKeyRotation(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "s-maxage=3600")
+	certificates := testbackend.Certificate(authority, testca.P256, "s-maxage=3600")
+	f.backend.AnswerOthers(certificates)
 	older, newer := f.keys[0], newKey(t)
 	f.start(2)
 	var names, want []string
@@ -52,7 +55,7 @@ func TestFleetKeyRotation(t *testing.T) {
 				t.Errorf("%s: a node serves others than the first was sent", step.title)
 			}
 		}
-		f.replaced()
+		f.backend.AnswerOthers(certificates)
 		newcomer.stop()
 		if i == 2 { // before the old key goes, everything is sealed with the new one
 			header := newOracle(t, newer).header()
