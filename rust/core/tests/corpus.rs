@@ -197,7 +197,7 @@ fn private_keys() {
             continue;
         };
         let go_accepts = file.verdict == "accept";
-        let der = Zeroizing::new(der.into());
+        let der: Zeroizing<Box<[u8]>> = Zeroizing::new(der.into());
         match timed(&file.path, &mut slowest, || PrivateKey::from_der(der.clone())) {
             Ok(key) => {
                 signs(&key.signing_key().expect("a key that was accepted"), &file.path);

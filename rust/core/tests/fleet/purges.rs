@@ -175,11 +175,11 @@ fn one_read_of_the_journal_that_hangs_is_no_reason_to_hear_nothing() {
     let world = World::new();
     let (mut one, two) = two_nodes(&world, &["a.example"]);
     world.storage.journal_becomes(Kind::Load, Some(Mood::Hangs));
-    until(|| two.engine.sizes().fleet_operations > 0 && one.engine.sizes().fleet_operations > 0);
+    until(|| world.storage.hanging() == 2); // a read of each
     world.storage.journal_becomes(Kind::Load, None);
     one.purge("a.example").unwrap_err();
     until(|| two.holds("a.example").is_none());
-    assert_eq!(two.engine.sizes().fleet_operations, 1, "it hangs still");
+    until(|| two.engine.sizes().fleet_operations == 1); // it hangs still
     world.storage.becomes(Mood::Fails);
     one.purge("b.example").unwrap_err();
     one.leaves();

@@ -157,6 +157,11 @@ impl Storage {
         asked.into_iter().filter(|(_, key)| !key.ends_with("/purges")).map(|(kind, _)| kind).collect()
     }
 
+    /// How many operations hang.
+    pub(crate) fn hanging(&self) -> usize {
+        self.state.lock().hanging.len()
+    }
+
     pub(crate) fn most_inside(&self) -> usize {
         self.state.lock().most_inside
     }
