@@ -17,18 +17,25 @@ import (
 func TestStormOfColdNames(t *testing.T) {
 	const count = 3_000
 	needFiles(t, count+1000)
-	backend := startBackend(t, testbackend.After(time.Second, testbackend.Certificate(authority, testca.P256, "s-maxage=600")))
 	names := make([]string, count)
 	for i := range names {
 		names[i] = fmt.Sprintf("shop-%d.example.com", i)
 	}
-	c := startCaddy(t, site{url: backend.URL()})
-	before := c.status("VmRSS")
-	failed, most := comeAtOnce(t, c, names)
-	t.Logf("%d cold names at once, a backend that takes 1 s: %d failed, all done after %s; %d threads, RSS %d KiB more",
-		count, failed, most.slowest.Round(10*time.Millisecond), most.threads, c.status("VmRSS")-before)
-	if failed > 0 || len(backend.Requests()) != count {
-		t.Errorf("%d failed, %d requests", failed, len(backend.Requests()))
+	// They have ten seconds, of which a busy machine may take four; a limit that is too low turns some away each time.
+	for tries := 3; ; tries-- {
+		backend := startBackend(t, testbackend.After(time.Second, testbackend.Certificate(authority, testca.P256, "s-maxage=600")))
+		c := startCaddy(t, site{url: backend.URL()})
+		before := c.status("VmRSS")
+		failed, most := comeAtOnce(t, c, names)
+		t.Logf("%d cold names at once, a backend that takes 1 s: %d failed, all done after %s; %d threads, RSS %d KiB more",
+			count, failed, most.slowest.Round(10*time.Millisecond), most.threads, c.status("VmRSS")-before)
+		c.stop()
+		if failed == 0 && len(backend.Requests()) == count {
+			return
+		}
+		if tries == 1 {
+			t.Fatalf("%d failed, %d requests", failed, len(backend.Requests()))
+		}
 	}
 }
 
