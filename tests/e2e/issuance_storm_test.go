@@ -145,7 +145,8 @@ func (s orderStorm) run(t *testing.T, long time.Duration) (result orderResult) {
 	if s.maxOpen < 0 {
 		return result
 	}
-	if stillOpen > s.maxOpen || p95 > 100*time.Millisecond {
+	// Who waits for an order does so for a second and more; a handshake takes what it takes on a busy machine.
+	if stillOpen > s.maxOpen || p95 > 100*time.Millisecond+10*quiet.p99 {
 		t.Errorf("%d handshakes are open, p95 %s", stillOpen, p95)
 	}
 	if s.newServed && slowest > 3*time.Second {
