@@ -11,30 +11,27 @@ import (
 const tick = 5 * time.Millisecond
 
 var (
-	stoodStill atomic.Int64 // since the suite began
-	lastTick   atomic.Int64
+	watchBegan = time.Now()
+	lastTick   atomic.Int64 // since then
+	stoodStill atomic.Int64 // for so long, as ticks have told
 )
 
-// watchTheMachine notes by how much its own ticks are late.
+// watchTheMachine notes for as long as the suite runs by how much its own ticks are late.
 func watchTheMachine() {
-	begun := time.Now()
-	lastTick.Store(0)
+	lastTick.Store(int64(time.Since(watchBegan)))
 	go func() {
 		for {
 			time.Sleep(tick)
-			now := time.Since(begun)
-			stoodStill.Add(late(now))
+			now := time.Since(watchBegan)
+			stoodStill.Add(int64(late(now)))
 			lastTick.Store(int64(now))
 		}
 	}()
-	sinceWatched = func() time.Duration { return time.Since(begun) }
 }
 
-var sinceWatched func() time.Duration
-
 // late is by how much a tick is, or would be now. A few milliseconds are usual.
-func late(now time.Duration) int64 {
-	if late := int64(now) - lastTick.Load() - int64(tick); late > int64(4*tick) {
+func late(now time.Duration) time.Duration {
+	if late := now - time.Duration(lastTick.Load()) - tick; late > 4*tick {
 		return late
 	}
 	return 0
@@ -42,7 +39,7 @@ func late(now time.Duration) int64 {
 
 // standstill is how long the machine has stood still so far.
 func standstill() time.Duration {
-	return time.Duration(stoodStill.Load() + late(sinceWatched()))
+	return time.Duration(stoodStill.Load()) + late(time.Since(watchBegan))
 }
 
 // stopwatch measures how long something takes, without standstills.
