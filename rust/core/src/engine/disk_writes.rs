@@ -6,7 +6,6 @@ mod turns;
 mod wanted;
 
 use std::collections::{HashSet, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +17,6 @@ use crate::entry::{Entry, EntryKey, EntryKeyRef, ResponseMetadata};
 pub(super) use turns::{Next, Removal};
 pub(super) use wanted::{DiskWrite, PurgedNames};
 
-use leftovers::Removals;
 use wanted::{Wanted, WantedWrites};
 
 /// Saves that may wait; beyond it an entry stays in memory only.
@@ -184,39 +182,6 @@ impl DiskWrites {
         let is_seen = |wanted: &Wanted| !matches!(wanted.write, DiskWrite::RemoveUnseen(_));
         let unremoved = state.wanted.iter().filter(|(_, wanted)| wanted.removal.is_some() && is_seen(wanted));
         unremoved.map(|(key, _)| key.name.clone()).collect()
-    }
-
-    /// Begins with what the last cache of a folder has left.
-    pub(super) fn take_over(&self, folder: &Path) {
-        let left = Removals::take(folder);
-        if left.all {
-            self.want_clearing();
-        }
-        for (key, removal) in left.keys {
-            let _ = self.want(key, removal); // which had room there
-        }
-    }
-
-    /// Leaves the removals that are not made yet to the next cache of a folder; [`DiskWrites::leave_rest`] takes the number.
-    pub(super) fn leave(&self, folder: &Path) -> u64 {
-        let number = fastrand::u64(..);
-        self.removals().leave(folder, number);
-        number
-    }
-
-    /// Leaves those that are still not made instead.
-    pub(super) fn leave_rest(&self, folder: &Path, number: u64) {
-        self.removals().leave_instead(folder, number);
-    }
-
-    fn removals(&self) -> Removals {
-        let state = self.state.lock();
-        let of = |wanted: &Wanted| match wanted.write {
-            DiskWrite::RemoveUnseen(up_to) => Some(DiskWrite::RemoveUnseen(up_to)),
-            _ => wanted.removal.map(DiskWrite::Remove),
-        };
-        let keys = state.wanted.iter().filter_map(|(key, wanted)| Some((key.clone(), of(wanted)?))).collect();
-        Removals { all: state.clearing != Clearing::NotWanted, keys }
     }
 
     /// Everything on disk is to go, and what waits to be written before it is not to be.
