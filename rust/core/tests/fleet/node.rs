@@ -342,8 +342,9 @@ pub(crate) fn usually<T: PartialEq + std::fmt::Debug>(wanted: T, mut run: impl F
     assert_eq!(last, wanted);
 }
 
+/// Longer than a breaker leaves a storage alone, which is half a minute at most.
 pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < end, "it does not come about");
         thread::sleep(Duration::from_millis(2));

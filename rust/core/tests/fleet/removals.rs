@@ -47,7 +47,8 @@ fn one_that_the_disk_refuses_is_carried_out_again_after_a_restart() {
     assert!(matches!(again.ask("b.example"), Outcome::Found(_)));
     // Now it is carried out.
     until(|| shards_of(&disk).iter().map(|shard| fs::read_dir(shard).unwrap().count()).sum::<usize>() == 1);
-    thread::sleep(READ_INTERVAL * 8);
+    let is_noted = |note: PathBuf| fs::read_to_string(note).unwrap().contains("a.example");
+    until(|| fs::read_dir(disk.join("notes")).unwrap().any(|note| is_noted(note.unwrap().path())));
     drop(again);
     let third = world.node_with_disk(&disk);
     until(|| third.engine.sizes().fleet_purges_read_at.is_some());

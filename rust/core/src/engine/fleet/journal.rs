@@ -19,6 +19,8 @@ pub(super) const LONGEST_UNREAD: Duration = Duration::from_secs(NAME_LIFETIME.as
 /// never return it. One that obeys its context has returned long before.
 const PATIENCE: u32 = 8;
 
+const MAX_UNHEARD: usize = 65_536;
+
 /// What a node knows of the journal, and how far its turn has come.
 pub(in crate::engine) struct Journal {
     pub(super) purges: PurgeJournal,
@@ -44,6 +46,8 @@ pub(in crate::engine) struct Journal {
     patience: u32,
     /// Whether what lies on the storage can't be opened with this node's keys.
     is_foreign: bool,
+    /// Purges by this node that were written over such a one: who has written that hears of none.
+    unheard: HashSet<PurgeId>,
     /// Purges that a restart would not carry out again; unknown until the disk is asked.
     pub(super) noted: Option<Note>,
     pub(super) begun_at: Timestamp,
@@ -66,6 +70,7 @@ impl Journal {
             last_read: None,
             patience: PATIENCE,
             is_foreign: false,
+            unheard: HashSet::new(),
             noted: None,
             begun_at: now,
             read_at: None,
@@ -111,9 +116,19 @@ impl Journal {
         }
     }
 
-    /// Whether nodes with other keys have written it, which can't know what this one purges.
-    pub(in crate::engine) fn is_foreign(&self) -> bool {
-        self.is_foreign
+    /// Whether nodes with other keys have written it, which can't know of these purges by this one.
+    pub(in crate::engine) fn is_unheard(&self, purges: &HashSet<PurgeId>) -> bool {
+        self.is_foreign || !self.unheard.is_disjoint(purges)
+    }
+
+    /// The storage has taken these.
+    fn has_taken(&mut self, purges: &HashSet<PurgeId>, over_a_foreign_one: bool) {
+        self.unwritten.retain(|id| !purges.contains(id));
+        // Whoever waits for one looks within seconds.
+        if self.unheard.len() > MAX_UNHEARD {
+            self.unheard.clear();
+        }
+        self.unheard.extend(purges.iter().filter(|_| over_a_foreign_one));
     }
 
     /// The purges by this node that the storage has not taken.

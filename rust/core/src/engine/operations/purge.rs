@@ -141,7 +141,7 @@ impl Shared {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        match fleet.journal.lock().is_foreign() {
+        match fleet.journal.lock().is_unheard(&ours) {
             true => Err(OperationError::Storage(NOT_HEARD.into())),
             false => Ok(()),
         }

@@ -121,10 +121,11 @@ impl Turn {
             shared.write_to_fleet(&fleet);
         }
         // One that can't be read is written over only by who has something to say.
-        self.write(&shown.unwrap_or_default(), must_write);
+        self.write(shown.as_deref(), must_write);
     }
 
-    fn write(self, shown: &[Purge], must_write: bool) {
+    fn write(self, shown: Option<&[Purge]>, must_write: bool) {
+        let (is_foreign, shown) = (shown.is_none(), shown.unwrap_or_default());
         let (shared, fleet) = (Arc::clone(&self.shared), Arc::clone(&self.fleet));
         // Of two writes under way, the older might come last, and would be mended by who finds his purge missing.
         let last = fleet.journal.lock().last_write;
@@ -147,7 +148,7 @@ impl Turn {
             if matches!(ended, Ended::Done) {
                 self.fleet.writes.retry();
                 self.shared.write_to_fleet(&self.fleet);
-                self.fleet.journal.lock().unwritten.retain(|id| !unwritten.contains(id));
+                self.fleet.journal.lock().has_taken(&unwritten, is_foreign);
             }
         };
         let id = shared.use_storage(&fleet, Lane::Journal, key, StorageOperation::Store(record), then);
