@@ -4,13 +4,19 @@
 //! Only what the backend has sent in this process is shared. What comes from disk may be older than a "no" or a purge that
 //! nobody remembers, and what was asked for before a purge may hold the key that was withdrawn.
 
+mod denials;
+
 use std::collections::HashMap;
 
 use compact_str::CompactString;
 use parking_lot::RwLock;
 
 use crate::clock::Timestamp;
-use crate::entry::{Entry, EntryId};
+use crate::entry::{ClientKind, Entry, EntryId, EntryKeyRef};
+
+pub use denials::Denied;
+
+use denials::Denials;
 
 /// Entries by the names they cover. Thread-safe.
 #[derive(Default)]
@@ -21,14 +27,20 @@ pub struct SharedNames {
 #[derive(Default)]
 struct State {
     /// By exact name, or by what is behind a wildcard's star, from the dot on; the newest last.
-    by_name: HashMap<CompactString, Vec<EntryId>>,
-    /// Names that the backend has no certificate for, and when it said so: what is older does not answer for them.
-    denied: HashMap<CompactString, Timestamp>,
-    last_purge: Option<Timestamp>,
+    by_name: HashMap<CompactString, Vec<Holder>>,
+    denials: Denials,
+    /// The last purge, or a denial that is forgotten: what was asked for until then enters no more.
+    closed_until: Option<Timestamp>,
 }
 
-/// Names whose denial is remembered; beyond it nothing is shared that was fetched before.
-const MAX_DENIED: usize = 16_384;
+/// An entry that covers a name.
+struct Holder {
+    id: EntryId,
+    fetched_at: Timestamp,
+    /// The least capable kind of client that can use it.
+    kind: ClientKind,
+}
+
 /// Entries that share one name: as many names of a wildcard as are asked for at once before the first is there.
 const MAX_HOLDERS: usize = 1_024;
 /// Those of them that a lookup looks at, the newest.
@@ -39,18 +51,20 @@ pub const MAX_NAMES: usize = 256;
 pub const WEIGHT_OF_NAME: usize = 128;
 
 impl SharedNames {
-    /// Notes an entry under the DNS names of its certificate, if it was asked for since the last purge.
+    /// Notes an entry under the DNS names of its certificate, unless it was asked for before the last purge.
     pub fn insert(&self, entry: &Entry, dns_names: &[CompactString]) {
         let mut state = self.state.write();
-        if state.last_purge.is_some_and(|last| entry.metadata.fetched_at <= last) {
+        let fetched_at = entry.metadata.fetched_at;
+        if state.closed_until.is_some_and(|until| fetched_at <= until) {
             return;
         }
+        let kind = ClientKind::for_key(entry.algorithm());
         for place in dns_names.iter().filter_map(|pattern| place_of(pattern)).take(MAX_NAMES) {
             let holders = state.by_name.entry(place.into()).or_default();
             if holders.len() == MAX_HOLDERS {
                 holders.remove(0);
             }
-            holders.push(entry.id);
+            holders.push(Holder { id: entry.id, fetched_at, kind });
         }
     }
 
@@ -58,7 +72,9 @@ impl SharedNames {
     pub fn contains(&self, id: EntryId, dns_names: &[CompactString]) -> bool {
         let state = self.state.read();
         let mut places = dns_names.iter().filter_map(|pattern| place_of(pattern));
-        places.any(|place| state.by_name.get(place).is_some_and(|holders| holders.contains(&id)))
+        places.any(|place| {
+            state.by_name.get(place).is_some_and(|holders| holders.iter().any(|holder| holder.id == id))
+        })
     }
 
     /// Forgets an entry that has left memory.
@@ -70,55 +86,79 @@ impl SharedNames {
         let mut state = self.state.write();
         for place in patterns.iter().filter_map(|pattern| place_of(pattern)) {
             let Some(holders) = state.by_name.get_mut(place) else { continue };
-            holders.retain(|id| *id != entry.id);
+            holders.retain(|holder| holder.id != entry.id);
             if holders.is_empty() {
                 state.by_name.remove(place);
             }
         }
     }
 
-    /// The entries that cover a name, exact ones first, the newest of them first and so many at most of either; and since when
-    /// they must have been asked for.
-    pub fn covering(&self, name: &str, most: usize) -> (Vec<EntryId>, Option<Timestamp>) {
+    /// The entries that cover a name, exact ones first, the newest of them first and so many at most of either; and what of
+    /// them is denied.
+    pub fn covering(&self, name: &str, most: usize) -> (Vec<EntryId>, Denied) {
         let state = self.state.read();
-        let wildcard = name.find('.').map(|dot| &name[dot..]);
-        let places = [Some(name), wildcard].into_iter().flatten();
-        let holders = places.filter_map(|place| state.by_name.get(place));
-        let covering = holders.flat_map(|ids| ids.iter().rev().take(most).copied()).collect();
-        (covering, state.denied.get(name).copied())
+        let holders = places_covering(name).filter_map(|place| state.by_name.get(place));
+        let covering = holders.flat_map(|holders| holders.iter().rev().take(most).map(|holder| holder.id));
+        let denied = places_covering(name).map(|place| state.denials.of(place, name));
+        (covering.collect(), denied.fold(Denied::default(), Denied::or))
     }
 
-    /// The backend has no certificate for a name.
-    pub fn deny(&self, name: &str, at: Timestamp) {
-        if self.covering(name, 1).0.is_empty() {
+    /// The backend has no certificate for such a client: what it could have used does not answer for the name, if it is
+    /// older.
+    pub fn deny(&self, key: EntryKeyRef<'_>, at: Timestamp) {
+        let EntryKeyRef { name, client } = key;
+        if !places_covering(name).any(|place| self.state.read().may_serve(place, client)) {
             return;
         }
-        let mut state = self.state.write();
-        if state.denied.len() >= MAX_DENIED {
-            state.forget_all(at);
-        } else {
-            state.denied.insert(name.into(), at);
+        let state = &mut *self.state.write();
+        for place in places_covering(name) {
+            if state.may_serve(place, client) {
+                let forgotten = state.denials.note(place, name, client, at);
+                forgotten.iter().for_each(|(place, denied)| state.close(place, *denied));
+            }
         }
     }
 
     /// Something was purged: what was asked for before is shared no more, beyond what is noted already.
     pub fn purged(&self, at: Timestamp) {
-        let mut state = self.state.write();
-        state.last_purge = state.last_purge.max(Some(at));
+        self.state.write().close_until(Some(at));
     }
 
     /// Everything was purged.
     pub fn purged_all(&self, at: Timestamp) {
-        self.state.write().forget_all(at);
+        let mut state = self.state.write();
+        state.by_name.clear();
+        state.denials = Denials::default();
+        state.close_until(Some(at));
     }
 }
 
 impl State {
-    fn forget_all(&mut self, at: Timestamp) {
-        self.by_name.clear();
-        self.denied.clear();
-        self.last_purge = self.last_purge.max(Some(at));
+    /// Whether there is something at a place that such a client can use.
+    fn may_serve(&self, place: &str, client: ClientKind) -> bool {
+        self.by_name.get(place).is_some_and(|holders| holders.iter().any(|holder| holder.kind <= client))
     }
+
+    /// Forgets what lies at a place and is denied there to a name that nobody remembers.
+    fn close(&mut self, place: &str, denied: Denied) {
+        if let Some(holders) = self.by_name.get_mut(place) {
+            holders.retain(|holder| denied.until(holder.kind) < Some(holder.fetched_at));
+            if holders.is_empty() {
+                self.by_name.remove(place);
+            }
+        }
+        self.close_until(denied.newest());
+    }
+
+    fn close_until(&mut self, at: Option<Timestamp>) {
+        self.closed_until = self.closed_until.max(at);
+    }
+}
+
+/// Where the certificates are that cover a name: under itself, and under what is behind a wildcard's star.
+fn places_covering(name: &str) -> impl Iterator<Item = &str> {
+    let wildcard = name.find('.').map(|dot| &name[dot..]);
+    [Some(name), wildcard].into_iter().flatten()
 }
 
 /// Where a certificate's name is looked for; `None` for what covers nothing.

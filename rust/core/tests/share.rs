@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use cached_http_core::engine::Lookup;
+use cached_http_core::entry::ClientKind;
 use cached_http_core::events::Outcome;
 use cached_http_core::operations::Answer;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
@@ -254,4 +255,46 @@ fn settings_without_it_take_nothing_from_those_with_it() {
     assert_eq!(host.look(WWW), Lookup::Miss);
     host.config = with;
     assert!(matches!(host.look(WWW), Lookup::Hit(_)));
+}
+
+#[test]
+fn a_no_to_clients_that_can_use_none_takes_no_sharing_from_others() {
+    let (backend, mut host) = host(&[APEX, WWW], ON);
+    backend.tell(&no_certificate());
+    assert_eq!(host.ask_as(WWW, RSA_ONLY), Outcome::NoCertificate);
+    assert!(matches!(host.look(WWW), Lookup::Hit(_)), "the certificate is ECDSA");
+    assert_eq!(host.look_as(WWW, RSA_ONLY, None), Lookup::Negative);
+}
+
+/// Asks for so many names that nobody has.
+fn scan(host: &mut Host, client: ClientKind, count: usize) {
+    for batch in 0..count / 64 {
+        for n in 0..64 {
+            let (name, token) = (format!("x{batch}-{n}.example.com"), support::host::next_token());
+            assert_eq!(host.look_as(&name, client, Some(token)), Lookup::Pending);
+        }
+        host.pump_fetches(64);
+    }
+}
+
+#[test]
+fn made_up_names_below_a_wildcard_take_no_sharing_from_others() {
+    let (backend, mut host) = host(&[APEX, "*.example.com"], ON);
+    let (shop, shared) = ("shop.example.org", "www.shop.example.org");
+    backend.tell(&covering(&[shop, shared], false));
+    assert!(matches!(host.ask(shop), Outcome::Found(_)));
+    backend.tell(&no_certificate());
+    scan(&mut host, RSA_ONLY, 128);
+    assert!(matches!(host.look(WWW), Lookup::Hit(_)), "the certificate is ECDSA");
+    // Of a site where names are not shared, which asks the same backend.
+    let settings = support::host::lookup_settings(&backend.backend, "");
+    let other = host.engine.lookup_config(&settings).unwrap();
+    let with = std::mem::replace(&mut host.config, other);
+    assert_eq!(host.ask("mail.example.com"), Outcome::NoCertificate);
+    scan(&mut host, support::host::MODERN, 16_384 + 64);
+    host.config = with;
+    host.clock.advance(Duration::from_secs(61));
+    assert!(matches!(host.look(shop), Lookup::Hit(_)));
+    assert!(matches!(host.look(shared), Lookup::Hit(_)), "of another customer");
+    assert_eq!(host.look("mail.example.com"), Lookup::Miss, "what was denied stays so");
 }

@@ -122,23 +122,22 @@ impl Shared {
         entry.metadata.fetched_at.0 < self.due_before.load(Ordering::Relaxed)
     }
 
-    /// An entry of another name, within its lifetime, that covers this one and was asked for after each "no" for it, also
-    /// one that is over: the entry may have been under way when it came.
+    /// An entry of another name, within its lifetime, that covers this one and was asked for after each "no" for it to
+    /// clients that can use it, also one that is over: the entry may have been under way when it came.
     fn shared_answer(
         &self,
         config: &LookupConfig,
         key: EntryKeyRef<'_>,
         now: Timestamp,
     ) -> Option<CachedAnswer> {
-        let (covering, denied_at) = self.shared_names.covering(key.name, MAX_ANSWERING);
-        if covering.is_empty() {
-            return None;
-        }
-        let denied_at = self.negatives_of(key).map(|negative| negative.fetched_at).chain(denied_at).max();
+        let (covering, denied) = self.shared_names.covering(key.name, MAX_ANSWERING);
         for id in covering {
             let Some(entry) = self.memory.entry(id) else { continue };
+            let kind = ClientKind::for_key(entry.algorithm());
+            let told_no = self.negatives_of(key.of(kind)).map(|negative| negative.fetched_at);
+            let denied_at = told_no.chain(denied.until(kind)).max();
             let is_older = denied_at.is_some_and(|denied_at| entry.metadata.fetched_at <= denied_at);
-            if is_older || !key.client.can_use(entry.algorithm()) {
+            if is_older || kind > key.client {
                 continue;
             }
             let refresh = match config.evaluate(&entry, now) {

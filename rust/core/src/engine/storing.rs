@@ -133,7 +133,7 @@ impl Shared {
                 return;
             }
             self.negatives.insert(key, negative);
-            self.shared_names.deny(key.name, negative.fetched_at);
+            self.shared_names.deny(key, negative.fetched_at);
             for client in ClientKind::ALL.into_iter().filter(|client| *client <= key.client) {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
