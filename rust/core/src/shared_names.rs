@@ -104,16 +104,17 @@ impl SharedNames {
     }
 
     /// The backend has no certificate for such a client: what it could have used does not answer for the name, if it is
-    /// older.
+    /// older, or is here already.
     pub fn deny(&self, key: EntryKeyRef<'_>, at: Timestamp) {
         let EntryKeyRef { name, client } = key;
-        if !places_covering(name).any(|place| self.state.read().may_serve(place, client)) {
+        if !places_covering(name).any(|place| self.state.read().newest(place, client).is_some()) {
             return;
         }
         let state = &mut *self.state.write();
         for place in places_covering(name) {
-            if state.may_serve(place, client) {
-                let forgotten = state.denials.note(place, name, client, at);
+            if let Some(newest) = state.newest(place, client) {
+                // What is here and looks newer, too: the clock may have been set back, and a miss costs one request.
+                let forgotten = state.denials.note(place, name, client, newest.max(at));
                 forgotten.iter().for_each(|(place, denied)| state.close(place, *denied));
             }
         }
@@ -134,9 +135,10 @@ impl SharedNames {
 }
 
 impl State {
-    /// Whether there is something at a place that such a client can use.
-    fn may_serve(&self, place: &str, client: ClientKind) -> bool {
-        self.by_name.get(place).is_some_and(|holders| holders.iter().any(|holder| holder.kind <= client))
+    /// When the newest was asked for that lies at a place and such a client can use.
+    fn newest(&self, place: &str, client: ClientKind) -> Option<Timestamp> {
+        let usable = self.by_name.get(place)?.iter().filter(|holder| holder.kind <= client);
+        usable.map(|holder| holder.fetched_at).max()
     }
 
     /// Forgets what lies at a place and is denied there to a name that nobody remembers.

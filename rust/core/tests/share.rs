@@ -6,7 +6,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use cached_http_core::clock::Timestamp;
 use cached_http_core::engine::Lookup;
+use cached_http_core::engine::operations::AskMode;
 use cached_http_core::entry::ClientKind;
 use cached_http_core::events::Outcome;
 use cached_http_core::operations::Answer;
@@ -71,7 +73,7 @@ fn a_purge_takes_all_that_answer_however_many() {
         backend.tell(&covering(&["*.example.com"], false));
         let token = support::host::next_token();
         let (config, name) = (host.config.clone(), format!("n{n}.example.com"));
-        let mode = cached_http_core::engine::operations::AskMode::Refresh;
+        let mode = AskMode::Refresh;
         host.engine.ask(&config, name.as_bytes(), support::host::MODERN, mode, token);
         assert!(matches!(host.pump_until(token), Outcome::Found(_)));
     }
@@ -116,7 +118,7 @@ fn a_no_beats_it_and_goes_on_doing_so() {
     host.clock.advance(Duration::from_secs(1));
     let config = host.config.clone();
     let token = support::host::next_token();
-    let mode = cached_http_core::engine::operations::AskMode::Refresh;
+    let mode = AskMode::Refresh;
     host.engine.ask(&config, WWW.as_bytes(), support::host::MODERN, mode, token);
     assert_eq!(host.pump_until(token), Outcome::NoCertificate);
     host.clock.advance(Duration::from_secs(61));
@@ -141,6 +143,20 @@ fn a_no_beats_what_was_under_way_when_it_came() {
         assert_eq!(host.look_as(WWW, kind, None), Lookup::Miss, "the no is over, and newer: {of}");
         assert!(matches!(host.look_as("shop.example.com", kind, None), Lookup::Hit(_)), "{of}");
     }
+}
+
+#[test]
+fn a_no_beats_it_though_the_clock_was_set_back() {
+    let (backend, mut host) = host(&[APEX, "*.example.com"], ON);
+    host.clock.set(Timestamp(host.clock.now().0 - 30_000));
+    backend.tell(&no_certificate());
+    let (config, token) = (host.config.clone(), support::host::next_token());
+    host.engine.ask(&config, WWW.as_bytes(), support::host::MODERN, AskMode::Refresh, token);
+    assert_eq!(host.pump_until(token), Outcome::NoCertificate);
+    assert_eq!(host.look(WWW), Lookup::Negative);
+    host.clock.advance(Duration::from_secs(61));
+    assert_eq!(host.look(WWW), Lookup::Miss, "the no is over, and came later");
+    assert!(matches!(host.look("shop.example.com"), Lookup::Hit(_)));
 }
 
 #[test]
