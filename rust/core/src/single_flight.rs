@@ -34,8 +34,9 @@ struct State {
     tokens: Vec<Token>,
     /// Who wants an answer to a request that begins after this one.
     next: Vec<Token>,
-    /// Since the flight began, something of its name was stored: what it has seen of the disk is out of date.
-    has_stored: bool,
+    /// Under which kinds something was stored since the flight began that its client can use: what it has seen of the disk is
+    /// out of date.
+    has_stored: [bool; ClientKind::ALL.len()],
     /// Since the flight began, every certificate was withdrawn that a client of this kind could use.
     withdrawn: Option<ClientKind>,
     /// Nobody notes withdrawals any more.
@@ -50,9 +51,9 @@ impl Flight {
         state.has_ended || state.withdrawn >= Some(kind)
     }
 
-    /// Whether something of its name was stored since the flight began, by another.
-    pub fn has_stored(&self) -> bool {
-        self.state.lock().has_stored
+    /// Whether something that its client can use was stored under this kind since the flight began, by another.
+    pub fn has_stored(&self, under: ClientKind) -> bool {
+        self.state.lock().has_stored[under as usize]
     }
 
     /// Whether everything was withdrawn since that the one who asked could have used: what the flight brings is older
@@ -179,13 +180,14 @@ impl SingleFlight {
         waiting.filter(|(_, tokens)| !tokens.is_empty()).collect()
     }
 
-    /// Notes that something of a name is stored.
-    pub fn note_stored(&self, name: EntryKeyRef<'_>) {
+    /// Notes that something is stored which clients from this kind on can use.
+    pub fn note_stored(&self, stored: EntryKeyRef<'_>, kind: ClientKind) {
         let flights = self.flights.lock();
-        for key in name.all_kinds().map(EntryKeyRef::to_owned) {
+        let can_use = ClientKind::ALL.into_iter().filter(|client| *client >= kind);
+        for key in can_use.map(|client| stored.of(client).to_owned()) {
             let under_way = flights.current.get(&key).into_iter();
             for flight in under_way.chain(flights.detached.get(&key).into_iter().flatten()) {
-                flight.state.lock().has_stored = true;
+                flight.state.lock().has_stored[stored.client as usize] = true;
             }
         }
     }

@@ -11,7 +11,7 @@ use cached_http_core::engine::Lookup;
 use cached_http_core::events::Outcome;
 use fail::FailScenario;
 use parking_lot::Mutex;
-use support::host::{CacheDirectory, Host, answer, backend};
+use support::host::{CacheDirectory, Host, RSA_ONLY, answer, backend};
 use support::{Step, TestBackend};
 
 /// Points of failure belong to the process: one test at a time.
@@ -45,6 +45,48 @@ fn what_the_backend_has_withdrawn_does_not_come_back_from_a_disk_that_is_slow_to
     for _ in 0..3 {
         assert_eq!(host.ask("known.example"), Outcome::NoCertificate);
     }
+    scenario.teardown();
+    host.close();
+}
+
+/// Removals that wait have everything cleared when they are too many: a scan of known names must queue none.
+#[test]
+fn a_no_to_rsa_only_clients_queues_no_removal_of_what_others_use() {
+    let _turn = ONE_AT_A_TIME.lock();
+    let scenario = FailScenario::setup();
+    let bundle = support::host::bundle("*.known.example", false);
+    let backend = TestBackend::start(move |request| {
+        let is_modern =
+            request.parameter("signature_schemes").is_some_and(|schemes| schemes.starts_with("403"));
+        match is_modern {
+            true => vec![Step::respond("200 OK", "Cache-Control: s-maxage=86400\r\n", bundle.clone())],
+            false => vec![Step::send("HTTP/1.1 204 No Content\r\n\r\n")],
+        }
+    });
+    let directory = CacheDirectory::new();
+    let mut host = Host::new(&backend, Some(&directory.path), "");
+    let names: Vec<_> = (0..10).map(|n| format!("n{n}.known.example")).collect();
+    for name in &names {
+        assert!(matches!(host.ask(name), Outcome::Found(_)));
+    }
+    while host.engine.counters().disk_writes < names.len() as u64 {
+        std::thread::yield_now();
+    }
+    let clock = host.clock.clone();
+    host.close();
+
+    let mut host = Host::with_clock(&backend, Some(&directory.path), "", clock);
+    fail::cfg("disk_save", "pause").unwrap(); // the writer hangs
+    assert!(matches!(host.ask("other.known.example"), Outcome::Found(_)));
+    for name in &names {
+        assert_eq!(host.ask_as(name, RSA_ONLY), Outcome::NoCertificate);
+    }
+    for name in &names {
+        assert!(matches!(host.ask(name), Outcome::Found(_)));
+    }
+    // What waits to be removed is not read. A machine that stalls makes a read late, which then counts for none.
+    let disk_hits = host.engine.counters().disk_hits;
+    assert!(disk_hits > names.len() as u64 / 2, "{disk_hits} of {} are read from disk", names.len());
     scenario.teardown();
     host.close();
 }

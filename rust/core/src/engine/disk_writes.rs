@@ -96,6 +96,11 @@ impl DiskWrites {
         }
     }
 
+    /// What is about to be written.
+    pub(super) fn to_save(&self, key: EntryKeyRef<'_>) -> Option<Arc<Entry>> {
+        if let Pending::Saved(entry, _) = self.pending(key) { Some(entry) } else { None }
+    }
+
     /// How many wait to be written.
     pub(super) fn saves(&self) -> usize {
         self.state.lock().wanted.saves()

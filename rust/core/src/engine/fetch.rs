@@ -33,8 +33,8 @@ pub(super) struct Fetch {
     /// What is stored already: a refresh is to replace it, and it can make the request conditional.
     stored: Option<Arc<Entry>>,
     priority: Priority,
-    /// What the disk has of the name.
-    on_disk: OnDisk,
+    /// What the disk has of the name, by kind of key.
+    on_disk: [OnDisk; ClientKind::ALL.len()],
     /// Whether the fleet's storage has a record of the name.
     is_in_fleet: bool,
     /// Under which kind it was looked for there.
@@ -73,7 +73,7 @@ impl Fetch {
             handshake_params: handshake_params.into(),
             stored: None,
             priority: Priority::Foreground,
-            on_disk: OnDisk::Unknown,
+            on_disk: [OnDisk::Unknown; ClientKind::ALL.len()],
             is_in_fleet: false,
             loaded: None,
             beside: None,

@@ -28,8 +28,8 @@ pub(super) enum DiskCopy {
     Remove,
 }
 
-/// Whether the disk has anything of a name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Whether the disk has anything under a key that the client who asks can use.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnDisk {
     Nothing,
     /// It could not be read, or was not.
@@ -40,7 +40,8 @@ pub(super) enum OnDisk {
 /// Where a fetch has seen something of its name before the backend said "no".
 #[derive(Clone, Copy)]
 pub(super) struct FoundOf {
-    pub(super) on_disk: OnDisk,
+    /// By kind of key.
+    pub(super) on_disk: [OnDisk; ClientKind::ALL.len()],
     pub(super) is_in_fleet: bool,
 }
 
@@ -102,7 +103,7 @@ impl Shared {
             if source != Source::Disk {
                 self.withdrawals.contradict(entry.key(), fetched_at);
             }
-            self.flights.note_stored(entry.key());
+            self.flights.note_stored(entry.key(), kind);
             if let Some(dns_names) = &dns_names {
                 // What was only confirmed is shared if it was.
                 let was_shared = || old.is_some_and(|old| self.shared_names.contains(old.id, dns_names));
@@ -138,9 +139,11 @@ impl Shared {
                 self.unsupported.remove(key.of(client)); // there is none of any kind
             }
             // What could not be read goes as well, but is no reason to tell others: a scanner chooses such names.
-            let is_elsewhere = found.is_in_fleet || found.on_disk == OnDisk::Something;
-            let on_disk = if flight.has_stored() { OnDisk::Something } else { found.on_disk };
-            let removed = self.remove(key, key.client, on_disk);
+            let is_elsewhere = found.is_in_fleet || found.on_disk.contains(&OnDisk::Something);
+            let removed = self.remove(key, |kind| match flight.has_stored(kind) {
+                true => OnDisk::Something,
+                false => found.on_disk[kind as usize],
+            });
             if !removed.is_empty() || is_elsewhere {
                 self.withdrawals.note(key, negative.fetched_at);
             }
@@ -234,20 +237,20 @@ impl Shared {
         }
     }
 
-    /// Removes a name's entries that clients of this kind can use. The caller holds `changes`.
+    /// Removes a name's entries that such a client can use. Only of what was seen and goes a removal may have everything
+    /// cleared for want of room. The caller holds `changes`.
     fn remove(
         self: &Arc<Self>,
-        name: EntryKeyRef<'_>,
-        up_to: ClientKind,
-        on_disk: OnDisk,
+        client: EntryKeyRef<'_>,
+        on_disk: impl Fn(ClientKind) -> OnDisk,
     ) -> Vec<Arc<Entry>> {
-        let mut retired = Vec::new();
-        for key in name.all_kinds() {
-            let stored = self.memory.entry_for(key);
+        let (up_to, mut retired) = (client.client, Vec::new());
+        for key in client.all_kinds() {
+            let stored = self.memory.entry_for(key).or_else(|| self.disk_writes.to_save(key));
             if stored.as_ref().is_some_and(|entry| !up_to.can_use(entry.algorithm())) {
                 continue; // it is of another kind, and so is its file
             }
-            // It may also be on its way there.
+            let on_disk = on_disk(key.client);
             if on_disk == OnDisk::Something || stored.is_some() || self.disk_writes.is_seen(key) {
                 self.queue_write(key, DiskWrite::Remove(up_to));
             } else if on_disk == OnDisk::Unknown || self.disk_writes.is_pending(key) {

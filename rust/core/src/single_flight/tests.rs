@@ -35,6 +35,19 @@ fn who_wants_a_later_request_waits_for_the_next_flight() {
 }
 
 #[test]
+fn what_is_stored_while_a_flight_is_under_way_is_known_to_it_if_its_client_can_use_it() {
+    let of = |client| EntryKey { client, ..key("a.example") };
+    let flights = SingleFlight::default();
+    let rsa_only = lead(&flights, of(ClientKind::RsaOnly), 1);
+    let modern = lead(&flights, of(ClientKind::Ecdsa), 2);
+    let stored = |flight: &Flight| ClientKind::ALL.map(|under| flight.has_stored(under));
+    flights.note_stored(of(ClientKind::Ecdsa).borrowed(), ClientKind::Ecdsa);
+    assert_eq!((stored(&rsa_only), stored(&modern)), ([false; 3], [false, true, false]));
+    flights.note_stored(of(ClientKind::RsaOnly).borrowed(), ClientKind::RsaOnly);
+    assert_eq!((stored(&rsa_only), stored(&modern)), ([true, false, false], [true, true, false]));
+}
+
+#[test]
 fn what_is_withdrawn_while_a_flight_is_under_way_is_known_to_it() {
     let of = |client| EntryKey { client, ..key("a.example") };
     let flights = SingleFlight::default();

@@ -5,6 +5,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use crate::bundle::Bundle;
 use crate::disk_store::DiskStore;
 use crate::engine::LookupConfig;
 use crate::engine::disk_writes::Pending;
@@ -56,19 +57,11 @@ impl Fetch {
 /// What the disk knows of a name.
 struct Findings {
     entry: Option<Entry>,
-    on_disk: OnDisk,
+    on_disk: [OnDisk; ClientKind::ALL.len()],
 }
 
-/// What the disk knows of a key.
-enum Found {
-    /// There is no file.
-    Nothing,
-    /// There is one: its certificate has ended, or this client can't use it.
-    Unusable,
-    /// It can't be read, and there may be none.
-    Unreadable,
-    Entry(Entry),
-}
+/// What the disk knows of a key: an entry that this client can use, or whether there is a certificate that it could.
+type Found = Result<Entry, OnDisk>;
 
 impl Read {
     fn run(self) {
@@ -89,80 +82,95 @@ impl Read {
         self.shared.sweep_if_due();
     }
 
-    /// Looks for what this client can use; if there is nothing, whether there is anything at all of the name: a
-    /// later "no" has to remove it.
+    /// Looks for what this client can use; if there is nothing, what there is of the name: a later "no" has to remove it.
     fn find(&self) -> Findings {
-        let Some(disk) = &self.shared.disk else { return Findings { entry: None, on_disk: OnDisk::Nothing } };
+        let mut findings = Findings { entry: None, on_disk: [OnDisk::Nothing; ClientKind::ALL.len()] };
+        let Some(disk) = &self.shared.disk else { return findings };
         let key = self.key.borrowed();
-        let mut on_disk = OnDisk::Nothing;
-        let mut past_use = None;
+        findings.on_disk.fill(OnDisk::Unknown);
         for kind in key.client.usable() {
-            match self.load(disk, key.of(*kind)) {
-                Found::Nothing => {}
-                Found::Unusable => on_disk = OnDisk::Something,
-                Found::Unreadable => on_disk = on_disk.max(OnDisk::Unknown),
-                // Worth a conditional request, if there is no better one of another kind.
-                Found::Entry(entry)
-                    if self.config.evaluate(&entry, self.shared.clock.now()) == Freshness::Expired =>
-                {
-                    on_disk = OnDisk::Something;
-                    past_use.get_or_insert(entry);
-                }
-                Found::Entry(entry) => return Findings { entry: Some(entry), on_disk: OnDisk::Something },
+            let found = self.load(disk, key.of(*kind));
+            let on_disk = &mut findings.on_disk[*kind as usize];
+            *on_disk = found.as_ref().map_or_else(|on_disk| *on_disk, |_| OnDisk::Something);
+            let Ok(entry) = found else { continue };
+            if self.config.evaluate(&entry, self.shared.clock.now()) != Freshness::Expired {
+                return Findings { entry: Some(entry), ..findings };
             }
+            // Worth a conditional request, if there is no better one of another kind.
+            findings.entry.get_or_insert(entry);
         }
         for kind in ClientKind::ALL.into_iter().filter(|kind| !key.client.usable().contains(kind)) {
-            on_disk = on_disk.max(match self.shared.disk_writes.pending(key.of(kind)) {
-                Pending::Removed => OnDisk::Nothing,
-                Pending::Saved(..) => OnDisk::Something, // it will be
-                Pending::Nothing => match disk.load(&key.of(kind).to_owned()) {
-                    Ok(None) => OnDisk::Nothing,
-                    Ok(Some(_)) => OnDisk::Something,
-                    Err(error) => {
-                        self.shared.disk_failed(key.of(kind), &error);
-                        OnDisk::Unknown
-                    }
-                },
-            });
+            findings.on_disk[kind as usize] = self.look(disk, key.of(kind));
         }
-        Findings { entry: past_use, on_disk }
+        findings
+    }
+
+    /// Whether there is something under a key that this client may not be given from there, though it could use it.
+    fn look(&self, disk: &DiskStore, key: EntryKeyRef<'_>) -> OnDisk {
+        match self.shared.disk_writes.pending(key) {
+            Pending::Removed => OnDisk::Nothing,
+            Pending::Saved(entry, _) => self.of_client(&entry.bundle), // it will be there
+            Pending::Nothing => match disk.load(&key.to_owned()) {
+                Ok(None) => OnDisk::Nothing,
+                Ok(Some(stored)) => self.certificate_of(&stored.pem),
+                Err(error) => {
+                    self.shared.disk_failed(key, &error);
+                    OnDisk::Unknown
+                }
+            },
+        }
     }
 
     fn load(&self, disk: &DiskStore, key: EntryKeyRef<'_>) -> Found {
         #[cfg(feature = "failpoints")]
-        fail::fail_point!("disk_read", |_| Found::Unreadable);
+        fail::fail_point!("disk_read", |_| Err(OnDisk::Unknown));
         let shared = &self.shared;
         let (bundle, metadata) = match shared.disk_writes.pending(key) {
-            Pending::Removed => return Found::Nothing,
+            Pending::Removed => return Err(OnDisk::Nothing),
             Pending::Saved(entry, metadata) => (Arc::clone(&entry.bundle), metadata),
             Pending::Nothing => match disk.load(&key.to_owned()) {
-                Ok(None) => return Found::Nothing,
+                Ok(None) => return Err(OnDisk::Nothing),
                 Ok(Some(stored)) => {
                     // Not worth a word: an entry of long ago whose certificate has ended is simply fetched again.
                     let bundle = match shared.checked_bundle(&stored.pem, &key.to_owned(), shared.clock.now())
                     {
                         Ok(bundle) => Arc::new(bundle),
-                        Err(_) => return Found::Unusable,
+                        Err(_) => return Err(self.certificate_of(&stored.pem)),
                     };
                     let (algorithm, fetched_at) =
                         (bundle.private_key().algorithm(), stored.metadata.fetched_at);
                     if shared.withdrawals.cover(key, algorithm, fetched_at) {
                         shared.remove_again(key);
-                        return Found::Nothing;
+                        return Err(OnDisk::Nothing);
                     }
                     (bundle, stored.metadata)
                 }
                 Err(error) => {
                     shared.disk_failed(key, &error);
-                    return Found::Unreadable;
+                    return Err(OnDisk::Unknown);
                 }
             },
         };
-        if !self.key.client.can_use(bundle.private_key().algorithm()) {
-            return Found::Unusable;
+        match self.of_client(&bundle) {
+            OnDisk::Something => {
+                let handshake_params = shared.interned_params(&self.handshake_params);
+                Ok(Entry::new(key.to_owned(), bundle, metadata, handshake_params))
+            }
+            other => Err(other),
         }
-        let handshake_params = shared.interned_params(&self.handshake_params);
-        Found::Entry(Entry::new(key.to_owned(), bundle, metadata, handshake_params))
+    }
+
+    /// A certificate that is not given out, be it because it has ended.
+    fn certificate_of(&self, pem: &[u8]) -> OnDisk {
+        Bundle::parse(pem).map_or(OnDisk::Unknown, |bundle| self.of_client(&bundle))
+    }
+
+    /// What is of another kind, a "no" to this client leaves where it is.
+    fn of_client(&self, bundle: &Bundle) -> OnDisk {
+        match self.key.client.can_use(bundle.private_key().algorithm()) {
+            true => OnDisk::Something,
+            false => OnDisk::Nothing,
+        }
     }
 }
 
