@@ -172,3 +172,21 @@ fn a_disk_that_hangs_fails_no_handshake() {
     let told = host.logs.iter().filter(|record| record.message.contains("does not answer in time")).count();
     assert_eq!(told, 1, "{:?}", host.logs);
 }
+
+#[test]
+fn a_panic_in_the_last_write_ends_the_events_all_the_same() {
+    let _turn = ONE_AT_A_TIME.lock();
+    let scenario = FailScenario::setup();
+    let backend = backend("Cache-Control: s-maxage=86400\r\n");
+    let directory = CacheDirectory::new();
+    let mut host = Host::new(&backend, Some(&directory.path), "");
+    fail::cfg("disk_save", "panic").unwrap();
+    assert!(matches!(host.ask("known-0.example"), Outcome::Found(_)));
+    host.engine.close();
+    let begun = Instant::now();
+    while host.engine.next_events(16).is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the host waits for ever");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    scenario.teardown();
+}

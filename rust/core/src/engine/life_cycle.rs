@@ -175,22 +175,31 @@ impl Engine {
         drop(undecided);
         // A lookup config that a late handshake still holds would keep all of it, keys included.
         shared.memory.clear();
-        let left = shared.disk.as_ref().map(|disk| shared.disk_writes.leave(disk.folder()));
-        let last = Arc::clone(shared);
-        let drained = move || {
-            last.make_last_writes();
-            if let (Some(disk), Some(number)) = (&last.disk, left) {
-                last.disk_writes.leave_rest(disk.folder(), number);
-            }
-            last.events.close();
-            last.disk_writer.close();
-        };
-        // Without a thread for the last job, what waits is lost.
-        if shared.disk.is_none()
-            || shared.disk_writer.submit(Priority::Foreground, Box::new(drained)).is_err()
-        {
-            shared.events.close();
+        let end = End(Arc::clone(shared));
+        if let Some(disk) = &shared.disk {
+            let left = shared.disk_writes.leave(disk.folder());
+            // Without a thread for the last job, what waits is lost.
+            let _ = shared.disk_writer.submit(Priority::Foreground, Box::new(move || end.write(left)));
         }
+    }
+}
+
+/// The last job. Dropped, be it that it is not taken or panics, it ends the events, for which the host waits.
+struct End(Arc<Shared>);
+
+impl End {
+    fn write(self, left: u64) {
+        self.0.make_last_writes();
+        if let Some(disk) = &self.0.disk {
+            self.0.disk_writes.leave_rest(disk.folder(), left);
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.events.close();
+        self.0.disk_writer.close();
     }
 }
 
