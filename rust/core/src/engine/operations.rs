@@ -114,9 +114,15 @@ impl Order {
         self.answer = Some(Err(OperationError::Disk(PURGED_IN_MEMORY.into())));
         let shared = Arc::clone(&self.shared);
         let job = move || {
-            let waited =
-                self.shared.wait_for_removals(&mut purge).and_then(|()| self.shared.wait_for_fleet());
-            let answer = waited.map(|()| Answer::Purged { purged: purge.count(&self.shared) });
+            let (disk, fleet) = (self.shared.wait_for_removals(&mut purge), self.shared.wait_for_fleet());
+            let answer = match (disk, fleet) {
+                (Err(disk), Err(fleet)) => {
+                    Err(OperationError::Disk(format!("{disk}. As for the other nodes: {fleet}")))
+                }
+                (disk, fleet) => {
+                    disk.and(fleet).map(|()| Answer::Purged { purged: purge.count(&self.shared) })
+                }
+            };
             self.settle(answer);
         };
         // If there is no thread left, the answer is that of the disk.

@@ -8,6 +8,7 @@ use std::thread;
 use cached_http_core::events::Outcome;
 
 use crate::node::{READ_INTERVAL, Says, World, until};
+use crate::storage::Mood;
 
 /// The folders with the files of entries.
 fn shards_of(cache_dir: &Path) -> Vec<PathBuf> {
@@ -53,4 +54,20 @@ fn one_that_the_disk_refuses_is_carried_out_again_after_a_restart() {
     let third = world.node_with_disk(&disk);
     until(|| third.engine.sizes().fleet_purges_read_at.is_some());
     assert_eq!(third.counters().fleet_purges, 0, "it was noted");
+}
+
+#[test]
+fn a_purge_that_disk_and_storage_refuse_says_both() {
+    let world = World::new();
+    let disk = world.folder.path().join("cache");
+    let one = world.node_with_disk(&disk);
+    one.gets("a.example");
+    one.operate(r#"{"sync":{}}"#).unwrap();
+    fs::rename(&disk, disk.with_extension("not-mounted")).unwrap();
+    world.storage.becomes(Mood::Fails);
+    let answer = one.purge("a.example").unwrap_err().to_string();
+    assert!(
+        answer.contains("the disk refuses") && answer.contains("the other nodes go on serving"),
+        "{answer}"
+    );
 }
