@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cached_http_core::events::Outcome;
 use cached_http_core::operations::{Answer, OperationError};
 
-use crate::node::{Node, READ_INTERVAL, Says, World, until, write_key};
+use crate::node::{Node, READ_INTERVAL, Says, TIMEOUT, World, until, usually, write_key};
 use crate::storage::{Kind, Mood};
 
 /// How long the machine may be busy with something else; certificates live for an hour.
@@ -319,4 +319,14 @@ fn of_another_storage_no_record_is_adopted_before_its_purges_are_read() {
     let requests = world.requests();
     node.gets("a.example");
     assert_eq!(world.requests(), requests + 1, "the record that was purged came back");
+}
+
+#[test]
+fn a_purge_that_a_slow_storage_has_taken_is_no_error() {
+    let world = World::new();
+    let (one, two) = two_nodes(&world, &["a.example"]);
+    // It takes the journal when nobody waits for that any more.
+    world.storage.journal_becomes(Kind::Store, Some(Mood::Slow(TIMEOUT + TIMEOUT / 4)));
+    usually(true, || one.purge("a.example").is_ok());
+    until(|| two.holds("a.example").is_none());
 }

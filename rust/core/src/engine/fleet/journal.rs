@@ -121,14 +121,18 @@ impl Journal {
         self.is_foreign || !self.unheard.is_disjoint(purges)
     }
 
-    /// The storage has taken these.
-    fn has_taken(&mut self, purges: &HashSet<PurgeId>, over_a_foreign_one: bool) {
-        self.unwritten.retain(|id| !purges.contains(id));
+    /// All that is unwritten is about to be, over a journal that can't be opened.
+    fn write_over_a_foreign_one(&mut self) {
         // Whoever waits for one looks within seconds.
         if self.unheard.len() > MAX_UNHEARD {
             self.unheard.clear();
         }
-        self.unheard.extend(purges.iter().filter(|_| over_a_foreign_one));
+        self.unheard.extend(&self.unwritten);
+    }
+
+    /// The storage has taken these.
+    fn has_taken(&mut self, purges: &HashSet<PurgeId>) {
+        self.unwritten.retain(|id| !purges.contains(id));
     }
 
     /// The purges by this node that the storage has not taken.

@@ -107,6 +107,9 @@ impl Turn {
             shared.recall_purges(&fleet);
             let news = fleet.journal.lock().purges.read(shown, Instant::now());
             news.iter().for_each(|purge| shared.purge_as_told(purge));
+            // A write that has not returned, or has failed, may have come there all the same.
+            let taken = shown.iter().map(|purge| purge.id).collect();
+            fleet.journal.lock().has_taken(&taken);
             fleet.journal.lock().is_known = true;
             // While the storage fails, "missing" may be what it says of everything.
             if !is_missing || !fleet.operations.has_just_failed() {
@@ -139,6 +142,9 @@ impl Turn {
                     wanted.or_else(|| must_write.then(|| shown.to_vec()))
                 }
             };
+            if is_foreign && purges.is_some() {
+                journal.write_over_a_foreign_one();
+            }
             (purges, journal.unwritten.clone())
         };
         let Some(purges) = purges else { return };
@@ -148,7 +154,7 @@ impl Turn {
             if matches!(ended, Ended::Done) {
                 self.fleet.writes.retry();
                 self.shared.write_to_fleet(&self.fleet);
-                self.fleet.journal.lock().has_taken(&unwritten, is_foreign);
+                self.fleet.journal.lock().has_taken(&unwritten);
             }
         };
         let id = shared.use_storage(&fleet, Lane::Journal, key, StorageOperation::Store(record), then);
