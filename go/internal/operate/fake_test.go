@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cached-http/caddy-cached-http/go/internal/native"
 	"github.com/cached-http/caddy-cached-http/go/internal/operate"
@@ -44,12 +45,12 @@ func newFake(id string) *fakeCache {
 	return &fakeCache{id: id, backend: "https://backend.example/" + id, share: 4, known: map[string]store.NameFacts{}}
 }
 
-func (c *fakeCache) ID() string                 { return c.id }
-func (c *fakeCache) Backend() string            { return c.backend }
-func (c *fakeCache) CacheDir() string           { return c.folder }
-func (c *fakeCache) IsDistributed() bool        { return c.isDistributed }
-func (c *fakeCache) PrefetchShare() int         { return c.share }
-func (c *fakeCache) Sync(context.Context) error { return c.syncError }
+func (c *fakeCache) ID() string                            { return c.id }
+func (c *fakeCache) Backend() string                       { return c.backend }
+func (c *fakeCache) CacheDir() string                      { return c.folder }
+func (c *fakeCache) IsDistributed() bool                   { return c.isDistributed }
+func (c *fakeCache) PrefetchShare() int                    { return c.share }
+func (c *fakeCache) Sync(context.Context, time.Time) error { return c.syncError }
 
 func (c *fakeCache) ShareText(_ context.Context, about, text string) error {
 	c.texts.Store(about, text)

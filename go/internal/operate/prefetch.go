@@ -28,6 +28,7 @@ func (s *Service) prefetch(response http.ResponseWriter, request *http.Request) 
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	ctx, cancel := context.WithCancelCause(request.Context())
 	control := http.NewResponseController(response)
 	if request.ProtoMajor == 1 {
@@ -51,7 +52,7 @@ func (s *Service) prefetch(response http.ResponseWriter, request *http.Request) 
 			if reader.failure != nil {
 				return reader.failure
 			}
-			return cache.Sync(ctx) // or what was fetched would be lost with a restart
+			return cache.Sync(ctx, begun) // or what was fetched would be lost with a restart
 		},
 	})
 	isAnswered = true

@@ -31,7 +31,7 @@ type Cache interface {
 	Refresh(ctx context.Context, name string) store.RefreshResult
 	Prefetch(ctx context.Context, name string) store.RefreshResult
 	PrefetchShare() int
-	Sync(ctx context.Context) error
+	Sync(ctx context.Context, since time.Time) error
 	ShareText(ctx context.Context, about, text string) error
 	SharedText(ctx context.Context, about string) (string, error)
 }

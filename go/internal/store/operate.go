@@ -89,9 +89,10 @@ func (s *Store) purge(ctx context.Context, purge untoldPurge) (purged int, err e
 	return result.Purged, err
 }
 
-// Sync waits until all that was to be written to disk is there: after a restart nothing of it need be fetched again.
-func (s *Store) Sync(ctx context.Context) error {
-	return s.operate(ctx, "sync", struct{}{}, new(struct{}))
+// Sync waits until all that was to be written to disk since then is there: after a restart nothing of it need be fetched
+// again. An error if the disk has not kept something of it.
+func (s *Store) Sync(ctx context.Context, since time.Time) error {
+	return s.operate(ctx, "sync", map[string]int64{"of_last_ms": time.Since(since).Milliseconds() + 1}, new(struct{}))
 }
 
 // ShareText puts a text where the other nodes of the fleet find it, sealed, in place of the last one about the same. Without a

@@ -59,7 +59,7 @@ func TestAnOperationEndsInEveryCase(t *testing.T) {
 	if _, err := lease.PurgeAll(t.Context()); err == nil {
 		t.Error("an answer that is none is an error")
 	}
-	if err := lease.Sync(t.Context()); !errors.Is(err, store.ErrBusy) {
+	if err := lease.Sync(t.Context(), time.Now()); !errors.Is(err, store.ErrBusy) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -37,8 +37,12 @@ pub enum Operation {
     },
     /// The same for all names.
     PurgeAll {},
-    /// Waits until all that was to be written to disk is there.
-    Sync {},
+    /// Waits until all that was to be written to disk is there. An error if the disk has not kept something of it.
+    Sync {
+        /// The same for what was to be written before: milliseconds.
+        #[serde(default)]
+        of_last_ms: u64,
+    },
     /// Puts a text where the other nodes of the fleet find it, sealed, in place of the last one; done at once without a fleet.
     ShareText {
         /// What it is about, of the host's choice.

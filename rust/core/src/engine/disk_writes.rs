@@ -7,7 +7,7 @@ mod wanted;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use compact_str::CompactString;
 use parking_lot::Mutex;
@@ -44,8 +44,8 @@ pub(super) struct DiskWrites {
 struct State {
     wanted: WantedWrites,
     order: VecDeque<EntryKey>,
-    /// Whether the last save was in vain.
-    has_just_lost: bool,
+    /// When a save was in vain.
+    last_loss: Option<Instant>,
     retry_is_planned: bool,
     is_scheduled: bool,
     swept_at: Option<Instant>,
@@ -106,9 +106,9 @@ impl DiskWrites {
         self.state.lock().wanted.saves()
     }
 
-    /// Whether the last save found no room, or the disk has refused it.
-    pub(super) fn has_just_lost(&self) -> bool {
-        self.state.lock().has_just_lost
+    /// Whether a save has found no room, or the disk has refused one, for so long.
+    pub(super) fn has_lost_within(&self, time: Duration) -> bool {
+        self.state.lock().last_loss.is_some_and(|at| at.elapsed() <= time)
     }
 
     /// Whether whoever can wait with a save should.
@@ -141,7 +141,7 @@ impl DiskWrites {
         let takes_room = write.takes_room();
         let is_removal = write.removes().is_some();
         if !is_removal && previous.is_none() && state.wanted.saves() >= MAX_SAVES {
-            state.has_just_lost = true;
+            state.last_loss = Some(Instant::now());
             return Err(NoRoom::Save);
         }
         if matches!(write, DiskWrite::RemoveUnseen(_))

@@ -13,6 +13,7 @@ mod purge;
 mod shared_text;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use compact_str::CompactString;
 
@@ -85,7 +86,9 @@ impl Order {
                 shared.names(config, &prefix, state, limit, cursor.as_deref()).map(Answer::Names)
             }
             Operation::Inspect { name } => shared.facts(config, &name).map(Answer::Facts),
-            Operation::Sync {} => shared.sync().map(|()| Answer::Done {}),
+            Operation::Sync { of_last_ms } => {
+                shared.sync(Duration::from_millis(of_last_ms)).map(|()| Answer::Done {})
+            }
             Operation::ShareText { about, text } => return self.share_text(&about, text.as_deref()),
             Operation::SharedText { about } => return self.shared_text(&about),
             Operation::Purge { names } => match shared.purge_names(&names) {
@@ -148,7 +151,7 @@ impl Shared {
     fn needs_disk(&self, operation: &Operation) -> bool {
         let needs_disk = match operation {
             Operation::Names { state, .. } => *state == Some(NameState::Disk),
-            Operation::Inspect { .. } | Operation::Sync {} => true,
+            Operation::Inspect { .. } | Operation::Sync { .. } => true,
             Operation::Purge { .. } | Operation::PurgeAll {} => false,
             Operation::ShareText { .. } | Operation::SharedText { .. } => false,
         };

@@ -137,17 +137,24 @@ fn a_prefetch_gets_what_is_stale_or_was_denied_and_waits_after_failures() {
 }
 
 #[test]
-fn a_sync_says_that_the_disk_takes_nothing() {
+fn a_sync_says_what_was_not_kept_though_the_last_was() {
     let mut cache = Cache::with(&ecdsa());
     let directory = cache.directory.path.clone();
     let elsewhere = directory.with_extension("not-mounted");
     std::fs::rename(&directory, &elsewhere).unwrap();
     cache.gets("other.example", ECDSA, &certificate_for("other.example"));
-    let answer = cache.host.operate(r#"{"sync": {}}"#);
+    const OF_LAST_HOUR: &str = r#"{"sync": {"of_last_ms": 3600000}}"#;
+    let answer = cache.host.operate(OF_LAST_HOUR);
     assert!(matches!(answer, Err(OperationError::Disk(_))), "{answer:?}");
     std::fs::rename(&elsewhere, &directory).unwrap();
     cache.gets("third.example", ECDSA, &certificate_for("third.example"));
-    assert_eq!(cache.host.operate(r#"{"sync": {}}"#), Ok(Answer::Done {}));
+    let answer = cache.host.operate(OF_LAST_HOUR);
+    assert!(matches!(answer, Err(OperationError::Disk(_))), "{answer:?}");
+    assert_eq!(
+        cache.host.operate(r#"{"sync": {}}"#),
+        Ok(Answer::Done {}),
+        "it asks for what comes from now on"
+    );
 }
 
 #[test]

@@ -98,8 +98,8 @@ impl DiskWrites {
             return;
         }
         let removal = wanted.removal.filter(|_| !succeeded);
-        if wanted.write.removes().is_none() {
-            state.has_just_lost = !succeeded;
+        if wanted.write.removes().is_none() && !succeeded {
+            state.last_loss = Some(Instant::now());
         }
         state.wanted.forget(key);
         if let Some(up_to) = removal {

@@ -21,7 +21,7 @@ const NOT_TOLD: &str = "purged here, but the storage of the fleet has not taken 
 const NOT_HEARD: &str = "purged here, but this node can't open the journal of the fleet's purges (the log says why): nodes with other \
     keys go on serving it. Give all nodes the same encryption keys, and purge it again";
 
-const NOT_KEPT: &str = "the disk refuses to take certificates (the log says why): they are in memory only, and lost with a restart";
+const NOT_KEPT: &str = "the disk has refused to take certificates (the log says why): they are in memory only, and lost with a restart";
 
 /// How long an operation waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -147,13 +147,15 @@ impl Shared {
         }
     }
 
-    /// Waits until nothing waits to be written, which more may come to meanwhile.
-    pub(super) fn sync(&self) -> Result<(), OperationError> {
-        let (mut last, mut progress) = (u64::MAX, Instant::now());
+    /// Waits until nothing waits to be written, which more may come to meanwhile. An error if something was not kept since, or
+    /// for so long before.
+    pub(super) fn sync(&self, before: Duration) -> Result<(), OperationError> {
+        let begun = Instant::now();
+        let (mut last, mut progress) = (u64::MAX, begun);
         loop {
             let waiting = self.disk_writes.saves();
             if waiting == 0 {
-                return match self.disk_writes.has_just_lost() {
+                return match self.disk_writes.has_lost_within(before + begun.elapsed()) {
                     false => Ok(()),
                     true => Err(OperationError::Disk(NOT_KEPT.into())),
                 };
