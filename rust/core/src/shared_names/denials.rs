@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_of_many_places_is_bounded_and_forgets_the_oldest_last() {
+    fn of_too_many_places_the_one_that_was_denied_longest_ago_is_forgotten() {
         let mut denials = Denials::default();
         assert_eq!(denials.note(".b.example", "a.b.example", ClientKind::Ecdsa, Timestamp(5)), []);
         let mut forgotten = Vec::new();
