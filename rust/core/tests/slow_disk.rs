@@ -11,7 +11,7 @@ use cached_http_core::engine::Lookup;
 use cached_http_core::events::Outcome;
 use fail::FailScenario;
 use parking_lot::Mutex;
-use support::host::{CacheDirectory, Host, RSA_ONLY, answer, backend};
+use support::host::{CacheDirectory, Host, RSA_ONLY, answer, backend, files_below};
 use support::{Step, TestBackend};
 
 /// Points of failure belong to the process: one test at a time.
@@ -189,4 +189,30 @@ fn a_panic_in_the_last_write_ends_the_events_all_the_same() {
         std::thread::sleep(Duration::from_millis(1));
     }
     scenario.teardown();
+}
+
+#[test]
+fn a_thread_that_can_not_be_made_once_ends_no_retries() {
+    let _turn = ONE_AT_A_TIME.lock();
+    let scenario = FailScenario::setup();
+    let backend = backend("Cache-Control: s-maxage=86400\r\n");
+    let directory = CacheDirectory::new();
+    let mut host = Host::new(&backend, Some(&directory.path), "");
+    let elsewhere = directory.path.with_extension("not-mounted");
+    fail::cfg("timer_thread", "return").unwrap();
+    for name in ["known-0.example", "known-1.example"] {
+        assert!(matches!(host.ask(name), Outcome::Found(_)));
+    }
+    host.operate(r#"{"sync": {}}"#).unwrap();
+    std::fs::rename(&directory.path, &elsewhere).unwrap();
+    host.operate(r#"{"purge": {"names": ["known-0.example"]}}"#).unwrap_err();
+    scenario.teardown();
+    // Whatever wants something of the disk.
+    host.operate(r#"{"purge": {"names": ["known-1.example"]}}"#).unwrap_err();
+    std::fs::rename(&elsewhere, &directory.path).unwrap();
+    let begun = Instant::now();
+    while !files_below(&directory.path.join("entries")).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody tries again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

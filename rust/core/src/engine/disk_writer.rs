@@ -45,6 +45,7 @@ impl Shared {
     }
 
     fn schedule_writes(self: &Arc<Self>) {
+        self.timer.revive();
         if self.disk_writes.schedule() {
             let turn = Turn { shared: Arc::clone(self), is_over: false };
             // One that is not taken, for want of a thread, is dropped; the next write schedules another.

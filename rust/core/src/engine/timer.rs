@@ -44,13 +44,15 @@ impl Timer {
         let number = state.last_number;
         let is_first = state.tasks.first_key_value().is_none_or(|((first, _), _)| due < *first);
         state.tasks.insert((due, number), task);
-        if !state.runs {
-            let shared = Arc::clone(&self.shared);
-            let thread = thread::Builder::new().name("cached_http_ti".into()).stack_size(STACK_SIZE);
-            state.runs = thread.spawn(move || shared.run()).is_ok();
-        } else if is_first {
+        if state.runs && is_first {
             self.shared.changed.notify_one();
         }
+        Shared::see_to_it(&self.shared, &mut state);
+    }
+
+    /// Sees to what is to be done, if there was no thread to be had for it when it came. To be called now and then.
+    pub(super) fn revive(&self) {
+        Shared::see_to_it(&self.shared, &mut self.shared.state.lock());
     }
 
     /// Drops what was to be done.
@@ -67,6 +69,17 @@ impl Timer {
 }
 
 impl Shared {
+    fn see_to_it(shared: &Arc<Self>, state: &mut State) {
+        if state.runs || state.tasks.is_empty() {
+            return;
+        }
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("timer_thread", |_| ());
+        let thread = thread::Builder::new().name("cached_http_ti".into()).stack_size(STACK_SIZE);
+        let shared = Arc::clone(shared);
+        state.runs = thread.spawn(move || shared.run()).is_ok();
+    }
+
     fn run(&self) {
         let mut state = self.state.lock();
         loop {

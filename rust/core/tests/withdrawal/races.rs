@@ -113,7 +113,10 @@ fn a_removal_does_not_wait_behind_saves() {
     let saves = Arc::new(AtomicUsize::new(0));
     let saves_before = Arc::new(AtomicUsize::new(usize::MAX));
     let (counted, seen) = (Arc::clone(&saves), Arc::clone(&saves_before));
-    fail::cfg_callback("disk_save", move || drop(counted.fetch_add(1, Ordering::SeqCst))).unwrap();
+    fail::cfg_callback("disk_save", move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    })
+    .unwrap();
     let removed = move || seen.store(saves.load(Ordering::SeqCst), Ordering::SeqCst);
     fail::cfg_callback("disk_remove", removed).unwrap();
     cache.stop();

@@ -106,6 +106,7 @@ impl Fetch {
 impl Shared {
     /// Sees to it that connections close that wait for a request in vain, once per use.
     fn watch_connections(&self, config: &Arc<LookupConfig>) {
+        self.timer.revive();
         if config.backend.begin_watch() {
             close_when_idle(&self.timer, Arc::downgrade(config), Backend::IDLE_AGE);
         }
