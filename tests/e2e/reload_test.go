@@ -29,23 +29,72 @@ func TestReloadKeepsTheCache(t *testing.T) {
 	}
 	c.handshakes(names...)
 
-	ended := make(chan struct{})
-	var handshakes, failures, resets atomic.Int64
-	var clients sync.WaitGroup
-	stop := sync.OnceFunc(func() {
+	clients := startClients(t, c, names)
+	defer clients.stop() // also if a reload fails: nobody may use a test that is over
+	for _, options := range [][]string{
+		{"ttl 2h", "negative_ttl 5s", "max_memory 64MiB"},
+		{"default_ttl 5m", "header X-Token other", "timeout 3s"},
+		{"max_concurrent_fetches 8", "on_negative deny"},
+	} {
+		before := clients.handshakes.Load()
+		c.reload(site{url: backend.URL(), options: options})
+		eventually(t, 10*time.Second, "handshakes after the reload", func() bool { return clients.handshakes.Load() > before+20 })
+	}
+	clients.stop()
+	t.Logf("%d handshakes over 3 reloads, %d failed, %d connections reset before one began, %d backend requests for %d names",
+		clients.handshakes.Load(), clients.failures.Load(), clients.resets.Load(), len(backend.Requests()), len(names))
+	if clients.failures.Load() > 0 || len(backend.Requests()) != len(names) {
+		t.Errorf("%d failed, %d backend requests", clients.failures.Load(), len(backend.Requests()))
+	}
+}
+
+// Caddy rejects a configuration when it is about to serve, some servers of it already listen: whom they have accepted is served.
+func TestReloadThatFailsAtItsStart(t *testing.T) {
+	t.Parallel()
+	backend := startBackend(t, testbackend.Certificate(authority, testca.P256, "s-maxage=3600"))
+	c := startCaddy(t, site{url: backend.URL()})
+	names := []string{"a.example.com", "b.example.com"}
+	c.handshakes(names...)
+	clients := startClients(t, c, names)
+	defer clients.stop()
+	taken := "http://" + backend.Address() + " {\n\tbind 127.0.0.1\n\trespond hi\n}\n"
+	for n := range 25 {
+		c.write(site{url: backend.URL(), options: []string{fmt.Sprintf("cache_dir %s/cache-%d", c.folder, n)}, sites: taken})
+		output, err := c.run("reload", "--config", c.caddyfilePath(), "--address", "unix/"+c.folder+"/admin.sock")
+		if err == nil || !strings.Contains(output, "address already in use") {
+			t.Fatalf("%v: %s", err, lastLines(output, 3))
+		}
+	}
+	clients.stop()
+	t.Logf("%d handshakes, %d failed, %d reset before they began", clients.handshakes.Load(), clients.failures.Load(), clients.resets.Load())
+	if clients.failures.Load() > 0 || c.countInLog("cache is closed") > 0 {
+		t.Errorf("%d failed", clients.failures.Load())
+	}
+}
+
+// clients make handshakes for some names, one after the other, until they are stopped.
+type clients struct {
+	handshakes, failures, resets atomic.Int64
+	stop                         func()
+}
+
+func startClients(t *testing.T, c *caddy, names []string) *clients {
+	t.Helper()
+	all, ended := new(clients), make(chan struct{})
+	var running sync.WaitGroup
+	all.stop = sync.OnceFunc(func() {
 		close(ended)
-		clients.Wait()
+		running.Wait()
 	})
-	defer stop() // also if a reload fails: nobody may use a test that is over
 	for first := range 4 {
-		clients.Go(func() {
+		running.Go(func() {
 			for i := first; ; i++ {
 				select {
 				case <-ended:
 					return
 				default:
 				}
-				handshakes.Add(1)
+				all.handshakes.Add(1)
 				_, err := c.handshake(names[i%len(names)])
 				// A reload closes one listening socket and opens another (SO_REUSEPORT): Linux resets what waited at the
 				// first, whatever the certificates come from. A browser tries again, and so do we.
@@ -53,30 +102,16 @@ func TestReloadKeepsTheCache(t *testing.T) {
 					if !wasReset(err) {
 						break
 					}
-					resets.Add(1)
+					all.resets.Add(1)
 					_, err = c.handshake(names[i%len(names)])
 				}
-				if err != nil && failures.Add(1) == 1 {
+				if err != nil && all.failures.Add(1) == 1 {
 					t.Errorf("the first failure: %v", err)
 				}
 			}
 		})
 	}
-	for _, options := range [][]string{
-		{"ttl 2h", "negative_ttl 5s", "max_memory 64MiB"},
-		{"default_ttl 5m", "header X-Token other", "timeout 3s"},
-		{"max_concurrent_fetches 8", "on_negative deny"},
-	} {
-		before := handshakes.Load()
-		c.reload(site{url: backend.URL(), options: options})
-		eventually(t, 10*time.Second, "handshakes after the reload", func() bool { return handshakes.Load() > before+20 })
-	}
-	stop()
-	t.Logf("%d handshakes over 3 reloads, %d failed, %d connections reset before one began, %d backend requests for %d names",
-		handshakes.Load(), failures.Load(), resets.Load(), len(backend.Requests()), len(names))
-	if failures.Load() > 0 || len(backend.Requests()) != len(names) {
-		t.Errorf("%d failed, %d backend requests", failures.Load(), len(backend.Requests()))
-	}
+	return all
 }
 
 // wasReset tells whether a connection was reset before the handshake.

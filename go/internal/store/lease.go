@@ -182,19 +182,17 @@ func (l *Lease) Start() {
 // not closed: handshakes that began under this configuration still use it. It closes when nothing refers to it.
 //
 // After a reload, Caddy goes on with connections of the configuration before, of which some have not even begun
-// their handshake. The share is returned when they have ended, unless the process does.
+// their handshake. So it does with those of one that it rejects when some servers of it have already begun to listen, be it
+// that no handshake has come here yet. The share is returned when they have ended, unless the process does.
 func (l *Lease) Release() error {
 	before := State(l.state.Swap(int32(Retired)))
 	if before == Retired {
 		return nil
 	}
 	err := l.leave()
-	switch {
-	case before == Loading: // nobody has ever asked it
-		err = errors.Join(err, l.returnToPool())
-	case caddy.Exiting():
+	if caddy.Exiting() {
 		err = errors.Join(err, l.close())
-	default:
+	} else {
 		AfterFunc(newConnectionTime+l.timeout, func() {
 			if err := l.returnToPool(); err != nil {
 				l.logger().Error("closing the certificate cache of an earlier configuration", zap.Error(err))
