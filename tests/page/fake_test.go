@@ -108,7 +108,7 @@ func (c *fakeCache) ShareText(context.Context, string, string) error { return ni
 func (c *fakeCache) SharedText(context.Context, string) (string, error) { return "", nil }
 func (c *fakeCache) PrefetchShare() int                                 { return 1 }
 
-func (c *fakeCache) Sync(context.Context) error { return nil }
+func (c *fakeCache) Sync(context.Context, time.Time) error { return nil }
 
 func (c *fakeCache) Limits() store.Limits {
 	return store.Limits{MaxMemory: 256 << 20, MaxNegativeMemory: 16 << 20, MaxDisk: 4 << 30, MaxConcurrentFetches: 512}

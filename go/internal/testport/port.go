@@ -2,6 +2,7 @@
 package testport
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -28,12 +29,12 @@ func Free() (int, error) {
 }
 
 func isFree(address string) bool {
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return false
 	}
 	defer listener.Close()
-	packets, err := net.ListenPacket("udp", address)
+	packets, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", address)
 	if err != nil {
 		return false
 	}
