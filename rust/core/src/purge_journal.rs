@@ -162,6 +162,15 @@ impl PurgeJournal {
         self.unconfirmed.iter().map(|(purge, _)| purge.id).collect()
     }
 
+    /// Purges of our own that no read has shown; unknown while one of all is among them, as that stands for others.
+    pub fn unshown(&self) -> Option<HashSet<PurgeId>> {
+        let mut unshown = self.unconfirmed.iter().filter(|(_, reads)| *reads == 0).map(|(purge, _)| purge);
+        unshown.try_fold(HashSet::new(), |mut ids, purge| {
+            ids.insert(purge.id);
+            (purge.purged != Purged::All).then_some(ids)
+        })
+    }
+
     /// Takes up a purge by this node that was not confirmed before a restart.
     pub fn tell_again(&mut self, purge: &Purge, now: Instant) {
         self.note(purge, now);

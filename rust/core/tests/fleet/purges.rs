@@ -330,3 +330,15 @@ fn a_purge_that_a_slow_storage_has_taken_is_no_error() {
     usually(true, || one.purge("a.example").is_ok());
     until(|| two.holds("a.example").is_none());
 }
+
+#[test]
+fn a_purge_of_all_that_a_slow_storage_has_taken_stands_for_those_before_it() {
+    let world = World::new();
+    let one = world.node();
+    one.gets("a.example");
+    // It takes the journal when nobody waits for that any more.
+    world.storage.journal_becomes(Kind::Store, Some(Mood::Slow(TIMEOUT + TIMEOUT / 4)));
+    one.begins_to_purge("a.example");
+    usually(true, || one.operate(r#"{"purge_all":{}}"#).is_ok());
+    usually(true, || one.purge("b.example").is_ok());
+}

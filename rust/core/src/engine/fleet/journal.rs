@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Timestamp;
 use crate::engine::fleet::note::Note;
 use crate::engine::storing::PurgedBy;
-use crate::purge_journal::{NAME_LIFETIME, PurgeId, PurgeJournal, Purged};
+use crate::purge_journal::{NAME_LIFETIME, Purge, PurgeId, PurgeJournal, Purged};
 use crate::storage::RequestId;
 
 /// Without the journal for so long, a node may have missed a purge.
@@ -133,6 +133,15 @@ impl Journal {
     /// The storage has taken these.
     fn has_taken(&mut self, purges: &HashSet<PurgeId>) {
         self.unwritten.retain(|id| !purges.contains(id));
+    }
+
+    /// A read has shown these. A write that has not returned, or has failed, may have come there all the same.
+    fn has_shown(&mut self, shown: &[Purge]) {
+        self.has_taken(&shown.iter().map(|purge| purge.id).collect());
+        // One of all took the place of those before it, which no read will show.
+        if let Some(unshown) = self.purges.unshown() {
+            self.unwritten.retain(|id| unshown.contains(id));
+        }
     }
 
     /// The purges by this node that the storage has not taken.

@@ -107,9 +107,7 @@ impl Turn {
             shared.recall_purges(&fleet);
             let news = fleet.journal.lock().purges.read(shown, Instant::now());
             news.iter().for_each(|purge| shared.purge_as_told(purge));
-            // A write that has not returned, or has failed, may have come there all the same.
-            let taken = shown.iter().map(|purge| purge.id).collect();
-            fleet.journal.lock().has_taken(&taken);
+            fleet.journal.lock().has_shown(shown);
             fleet.journal.lock().is_known = true;
             // While the storage fails, "missing" may be what it says of everything.
             if !is_missing || !fleet.operations.has_just_failed() {
