@@ -117,6 +117,12 @@ impl Fleet {
         self.settings.lock().timeout
     }
 
+    /// How long nodes with other keys are taken to be there after they have written the journal: a few turns of theirs.
+    pub(super) fn foreign_time(&self) -> Duration {
+        let settings = self.settings.lock();
+        settings.read_interval * 5 + settings.timeout
+    }
+
     /// Does something small after a while.
     pub(super) fn after(&self, delay: Duration, task: Task) {
         self.timer.after(delay, task);

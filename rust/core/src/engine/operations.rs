@@ -107,6 +107,8 @@ impl Order {
     /// Memory is purged; the disk may take its time.
     fn wait_for(mut self, mut purge: Purge) {
         let fleet = self.shared.fleet();
+        // What is purged meanwhile is for others to wait for.
+        let ours = fleet.as_ref().map(|fleet| fleet.journal.lock().unwritten().clone()).unwrap_or_default();
         if let Some(fleet) = &fleet {
             self.shared.read_purges(fleet); // and write ours
         }
@@ -117,7 +119,8 @@ impl Order {
         self.answer = Some(Err(OperationError::Disk(PURGED_IN_MEMORY.into())));
         let shared = Arc::clone(&self.shared);
         let job = move || {
-            let (disk, fleet) = (self.shared.wait_for_removals(&mut purge), self.shared.wait_for_fleet());
+            let (disk, fleet) =
+                (self.shared.wait_for_removals(&mut purge), self.shared.wait_for_fleet(&ours));
             let answer = match (disk, fleet) {
                 (Err(disk), Err(fleet)) => {
                     Err(OperationError::Disk(format!("{disk}. As for the other nodes: {fleet}")))

@@ -44,8 +44,8 @@ pub(in crate::engine) struct Journal {
     last_read: Option<RequestId>,
     /// How long those are waited for before there is another.
     patience: u32,
-    /// Whether what lies on the storage can't be opened with this node's keys.
-    is_foreign: bool,
+    /// When what lies on the storage could not be opened with this node's keys. Who has written that does so again and again.
+    foreign_at: Option<Instant>,
     /// Purges by this node that were written over such a one: who has written that hears of none.
     unheard: HashSet<PurgeId>,
     /// Purges that a restart would not carry out again; unknown until the disk is asked.
@@ -69,7 +69,7 @@ impl Journal {
             last_write: None,
             last_read: None,
             patience: PATIENCE,
-            is_foreign: false,
+            foreign_at: None,
             unheard: HashSet::new(),
             noted: None,
             begun_at: now,
@@ -91,6 +91,7 @@ impl Journal {
     /// The keys are others now: what the turn under way has read with the former ones may be another fleet's.
     pub(super) fn outdate_turn(&mut self) {
         self.is_outdated = self.turn_is_under_way;
+        self.foreign_at = None;
     }
 
     /// Whether it is known which purges there are, as far as the storage says.
@@ -116,9 +117,9 @@ impl Journal {
         }
     }
 
-    /// Whether nodes with other keys have written it, which can't know of these purges by this one.
-    pub(in crate::engine) fn is_unheard(&self, purges: &HashSet<PurgeId>) -> bool {
-        self.is_foreign || !self.unheard.is_disjoint(purges)
+    /// Whether nodes with other keys have written it, in this time or before these purges by this one, of which they can't know.
+    pub(in crate::engine) fn is_unheard(&self, purges: &HashSet<PurgeId>, time: Duration) -> bool {
+        self.foreign_at.is_some_and(|at| at.elapsed() <= time) || !self.unheard.is_disjoint(purges)
     }
 
     /// All that is unwritten is about to be, over a journal that can't be opened.

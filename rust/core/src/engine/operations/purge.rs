@@ -14,6 +14,7 @@ use crate::engine::shared::Shared;
 use crate::engine::storing::PurgedBy;
 use crate::entry::{ClientKind, EntryKey, EntryKeyRef};
 use crate::operations::OperationError;
+use crate::purge_journal::PurgeId;
 
 const NOT_TOLD: &str = "purged here, but the storage of the fleet has not taken it (the log says why): the other nodes go on \
     serving it. This node goes on telling them";
@@ -125,13 +126,11 @@ impl Shared {
     }
 
     /// Waits until the other nodes can know of it.
-    pub(super) fn wait_for_fleet(&self) -> Result<(), OperationError> {
+    pub(super) fn wait_for_fleet(&self, ours: &HashSet<PurgeId>) -> Result<(), OperationError> {
         let Some(fleet) = self.fleet() else { return Ok(()) };
         // A read of the journal and a write, and one that was under way.
         let deadline = Instant::now() + fleet.timeout() * 3;
-        // What others purge meanwhile is theirs to wait for.
-        let ours = fleet.journal.lock().unwritten().clone();
-        while !fleet.journal.lock().unwritten().is_disjoint(&ours) {
+        while !fleet.journal.lock().unwritten().is_disjoint(ours) {
             if Instant::now() >= deadline || self.is_closed() {
                 let over_a_restart = match self.note_purges(&fleet) {
                     true => ", also after a restart",
@@ -141,7 +140,7 @@ impl Shared {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        match fleet.journal.lock().is_unheard(&ours) {
+        match fleet.journal.lock().is_unheard(ours, fleet.foreign_time()) {
             true => Err(OperationError::Storage(NOT_HEARD.into())),
             false => Ok(()),
         }

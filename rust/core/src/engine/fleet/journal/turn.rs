@@ -101,7 +101,9 @@ impl Turn {
                 return;
             }
         };
-        fleet.journal.lock().is_foreign = shown.is_none();
+        if shown.is_none() {
+            fleet.journal.lock().foreign_at = Some(Instant::now());
+        }
         if let Some(shown) = &shown {
             fleet.journal.lock().patience = PATIENCE;
             shared.recall_purges(&fleet);
